@@ -1,0 +1,2 @@
+//! relay.toml: as written, then as proven.
+pub mod settings;

@@ -1,0 +1,195 @@
+//! relay.toml as proven: every name resolves, every bound is in range, every secret is there. A value that exists is right.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+use url::Url;
+
+use crate::pace::retry;
+use crate::record::Name;
+use crate::signature::{Secret, Verifier};
+
+/// Everything that the relay was told.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where webhooks come in.
+    pub listen: Listen,
+    /// The certificates of that listener.
+    pub tls: Tls,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Where events are kept.
+    pub store: Store,
+    /// Bounds of the whole relay.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+    /// The sources, by name.
+    pub sources: Vec<Arc<Source>>,
+    /// The destinations, by name.
+    pub destinations: Vec<Arc<Destination>>,
+}
+
+/// `[listen]`
+#[derive(Debug)]
+pub struct Listen {
+    /// The HTTPS listener's address.
+    pub https: SocketAddr,
+}
+
+/// `[tls]`
+#[derive(Debug)]
+pub enum Tls {
+    /// PEM files, the first pair being the default one.
+    Certificates(Vec<CertificateFiles>),
+    /// A certificate that the relay makes in this folder at first start; loopback only.
+    SelfSigned {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// One certificate chain and its key, both PEM.
+#[derive(Debug, Clone)]
+pub struct CertificateFiles {
+    /// The chain, the leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[admin]`
+#[derive(Debug)]
+pub struct Admin {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Whether it speaks TLS, with the certificates of `[tls]`. Always so where the address is not loopback.
+    pub tls: bool,
+    /// Who may come in. Empty: everybody who reaches it, which is then loopback only.
+    pub tokens: Vec<Token>,
+}
+
+/// One token of the admin API.
+#[derive(Debug)]
+pub struct Token {
+    /// For logs.
+    pub name: Name,
+    /// What it allows.
+    pub role: Role,
+    /// The token itself.
+    pub secret: Secret,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// To look.
+    Viewer,
+    /// To look and to act.
+    Operator,
+}
+
+/// `[store]`
+#[derive(Debug)]
+pub struct Store {
+    /// The folder.
+    pub path: PathBuf,
+}
+
+/// `[limits]`
+#[derive(Debug)]
+pub struct Limits {
+    /// Bytes of one body, where the source does not say otherwise.
+    pub body_bytes: u64,
+    /// Bytes of all bodies that are being received or stored.
+    pub body_bytes_in_flight: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// A body slower than this, after a grace of 10 s, is given up.
+    pub body_bytes_per_second: u64,
+    /// Pending deliveries, above which nothing new is accepted.
+    pub pending: Option<u64>,
+}
+
+/// `[log]`
+#[derive(Debug)]
+pub struct Log {
+    /// The level of the relay's own lines.
+    pub level: tracing::Level,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[sources.NAME]`: where one provider's webhooks enter.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: Name,
+    /// The host that it answers to; `None` for every host. Lower case, without port.
+    pub host: Option<String>,
+    /// Its path, as sent.
+    pub path: SourcePath,
+    /// The provider's name (`custom` where the scheme is written in relay.toml, `none` where nothing is verified).
+    pub provider: Arc<str>,
+    /// How its requests are verified. Holds the secrets.
+    pub verifier: Verifier,
+    /// How long a repeat is known; `None`: never.
+    pub dedupe: Option<Duration>,
+    /// Bytes of one body.
+    pub body_bytes: u64,
+    /// The methods that it takes; `POST` where nothing is said.
+    pub methods: Vec<Method>,
+    /// Peers that may send; empty for all.
+    pub allow: Vec<IpNet>,
+    /// Where its events go.
+    pub destinations: Arc<[Name]>,
+}
+
+/// The path of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourcePath {
+    /// This path only.
+    Exact(String),
+    /// This path (no `/` at its end), and everything below it.
+    Below(String),
+}
+
+/// `[destinations.NAME]`: an application and how to treat it.
+#[derive(Debug)]
+pub struct Destination {
+    /// Its name.
+    pub name: Name,
+    /// Where it is: `http` or `https`, with a host. User and password are in `authorization`, not here.
+    pub url: Url,
+    /// For the whole of one attempt.
+    pub timeout: Duration,
+    /// Attempts at once.
+    pub in_flight: usize,
+    /// When a delivery is tried again.
+    pub retry: retry::Rule,
+    /// Statuses that park a delivery at once.
+    pub park_on: Vec<StatusCode>,
+    /// Fields that are set on each attempt, in place of what came in. Values may be secret.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The only roots that are trusted; `None`: those of the web.
+    pub ca: Option<PathBuf>,
+    /// A pooled connection is not used for longer.
+    pub connection_age: Duration,
+    /// Whether the rest of a `*` path, and the query, follow the URL.
+    pub append_path: bool,
+    /// Whether header names leave in title case (HTTP/1.1).
+    pub title_case_headers: bool,
+}

@@ -1,0 +1,32 @@
+//! Hookhold: a webhook relay that proves who sent a webhook, makes it durable before it answers, and delivers it for as long as
+//! the application needs.
+//!
+//! # The path of one event
+//!
+//! ```text
+//! net::listener   TCP and TLS accept, connection bounds
+//! ingest::handler the line: source -> body -> verify -> Intake -> append -> answer
+//!   ingest::body      reads the body, bounded in bytes, memory and time
+//!   signature         raw bytes -> Verified, or a Reason
+//!   store::Intake     can only be built from Verified
+//! store           append: group commit, synced, then the answer       [ingest ends; the store is the border]
+//! delivery::lane  one a destination: takes what is due, bounded
+//!   delivery::prepare  the outgoing request
+//!   delivery::attempt  one HTTP exchange -> Outcome
+//!   pace::retry        Outcome -> Verdict
+//! store           settle                                              [delivery ends]
+//! ```
+//!
+//! `ingest` and `delivery` never call each other. Rules (`record`, `signature`, `route`, `pace`) are pure: `now` and random
+//! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
+
+pub mod time;
+
+pub mod record;
+
+pub mod pace;
+pub mod signature;
+
+pub mod config;
+
+pub mod store;

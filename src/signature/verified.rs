@@ -1,0 +1,39 @@
+//! The proof that a request was verified.
+
+use crate::record::Received;
+
+/// A request whose sender was proved (or whose source says that it needs no proof).
+///
+/// Only this module's siblings can make one, and the store takes nothing else: unverified bytes cannot become an event.
+#[derive(Debug)]
+pub struct Verified {
+    received: Received,
+    provider_event_id: Option<String>,
+    kind: Option<String>,
+}
+
+impl Verified {
+    pub(in crate::signature) fn new(received: Received, provider_event_id: Option<String>, kind: Option<String>) -> Self {
+        Self { received, provider_event_id, kind }
+    }
+
+    /// The request.
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// The provider's own id of the event.
+    pub fn provider_event_id(&self) -> Option<&str> {
+        self.provider_event_id.as_deref()
+    }
+
+    /// The provider's word for what happened.
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+
+    /// The request, the provider's event id, and its word for what happened.
+    pub fn into_parts(self) -> (Received, Option<String>, Option<String>) {
+        (self.received, self.provider_event_id, self.kind)
+    }
+}

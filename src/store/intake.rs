@@ -1,0 +1,104 @@
+//! What may enter the store: a verified request, where it goes, and how the provider's repeats are known.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::record::{Event, EventId, Headers, Name};
+use crate::signature::Verified;
+use crate::time::Timestamp;
+
+/// A verified request on its way to become an event.
+#[derive(Debug)]
+pub struct Intake {
+    source: Name,
+    provider: Arc<str>,
+    kind: Option<String>,
+    provider_event_id: Option<String>,
+    received_at: Timestamp,
+    method: String,
+    target: String,
+    authority: String,
+    peer: IpAddr,
+    headers: Headers,
+    body: Bytes,
+    destinations: Arc<[Name]>,
+    dedupe: Option<Dedupe>,
+}
+
+/// How a repeat of the same event is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dedupe {
+    /// The provider's id of the event; counts within the source.
+    pub key: String,
+    /// From then on the same key is a new event.
+    pub until: Timestamp,
+}
+
+impl Intake {
+    /// What `verified` becomes in `source`: one delivery to each of `destinations`.
+    pub fn new(verified: Verified, source: Name, provider: Arc<str>, destinations: Arc<[Name]>, dedupe: Option<Dedupe>) -> Self {
+        let (received, provider_event_id, kind) = verified.into_parts();
+        Self {
+            source,
+            provider,
+            kind,
+            provider_event_id,
+            received_at: received.at,
+            method: received.method,
+            target: received.target,
+            authority: received.authority,
+            peer: received.peer,
+            headers: received.headers,
+            body: received.body,
+            destinations,
+            dedupe,
+        }
+    }
+
+    /// The source it came in by.
+    pub fn source(&self) -> &Name {
+        &self.source
+    }
+
+    /// When the head of the request had arrived.
+    pub fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
+    /// How a repeat of it is known.
+    pub fn dedupe(&self) -> Option<&Dedupe> {
+        self.dedupe.as_ref()
+    }
+
+    /// Where it goes.
+    pub fn destinations(&self) -> &[Name] {
+        &self.destinations
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The event that it becomes under `id`, and its body.
+    pub(in crate::store) fn into_event(self, id: EventId) -> (Event, Bytes) {
+        let event = Event {
+            id,
+            source: self.source,
+            provider: self.provider,
+            kind: self.kind,
+            provider_event_id: self.provider_event_id,
+            received_at: self.received_at,
+            method: self.method,
+            target: self.target,
+            authority: self.authority,
+            peer: self.peer,
+            headers: self.headers,
+            body_bytes: self.body.len() as u64,
+            duplicates: 0,
+        };
+        (event, self.body)
+    }
+}

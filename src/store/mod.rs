@@ -1,0 +1,188 @@
+//! The border between ingest and delivery: events and deliveries, durable.
+//!
+//! [`Store`] is what every kind of store promises; `tests/it/store_story.rs` runs one story on each. Ingest appends,
+//! delivery claims and settles, and neither knows the other. An [`Intake`] can only be built from a
+//! [`Verified`](crate::signature::Verified), so what was not verified cannot be stored as an event.
+//!
+//! Never here: HTTP, retry rules, configuration files.
+
+mod error;
+pub mod handoff;
+mod intake;
+mod query;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use error::Error;
+pub use handoff::Fresh;
+pub use intake::{Dedupe, Intake};
+pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
+
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// A durable store of events and deliveries.
+///
+/// Claims carry a fencing token and nothing assumes that one process is alone, so that a store which several relays share can
+/// stand beside the one of one machine. Methods that change something return once the change is durable, except
+/// [`Store::settle`] and [`Store::release`], which may return before: losing them costs a second delivery, never an event.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes an event and its deliveries durable, or finds that the provider sent it before. Both in one atomic step, and a
+    /// duplicate of an event that is not durable yet waits for it. A duplicate of an event with parked deliveries makes these
+    /// due now with a new budget.
+    async fn append(&self, intake: Intake) -> Result<Appended, Error>;
+
+    /// Opens the hand-over of just stored deliveries for the lane of `destination`; replaces an earlier one.
+    /// `capacity`: how many may wait in it. A fresh delivery that is handed over is claimed.
+    fn handoff(&self, destination: &Name, capacity: usize) -> Fresh;
+
+    /// Claims up to `limit` deliveries of `destination` that are due at `now`, the longest due first, and tells when the
+    /// next unclaimed one is due. A claimed delivery is not given out again until it is settled or released.
+    async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
+
+    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored.
+    async fn settle(&self, settlement: Settlement) -> Result<(), Error>;
+
+    /// Gives a claim back without an attempt.
+    async fn release(&self, claim: Claim) -> Result<(), Error>;
+
+    /// Makes new deliveries of an event: to `destinations`. Where a delivery to one of them is pending (or in flight), that
+    /// one is made due now instead, and its id is returned. [`Error::NotFound`] for an unknown event.
+    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error>;
+
+    /// Makes a delivery due now, with a new budget. [`Error::Conflict`] where its state forbids it or it is in flight.
+    async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
+
+    /// Calls a delivery off. [`Error::Conflict`] where its state forbids it or it is in flight.
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
+
+    /// One event.
+    async fn event(&self, id: EventId) -> Result<Option<Event>, Error>;
+
+    /// The body of an event, byte for byte.
+    async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error>;
+
+    /// The deliveries of an event, oldest first.
+    async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error>;
+
+    /// One delivery.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Tracked>, Error>;
+
+    /// The attempts of a delivery, oldest first.
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error>;
+
+    /// Events that fit `filter`, newest first. A page costs what it shows, not what the store holds.
+    async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error>;
+
+    /// Deliveries that fit `filter`, newest event first.
+    async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error>;
+
+    /// How much there is.
+    fn counts(&self) -> Counts;
+
+    /// How one destination stands.
+    async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
+
+    /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.
+    fn health(&self) -> Result<(), String>;
+
+    /// Finishes what waits, makes it durable and stops. Later calls fail with [`Error::Closed`].
+    async fn close(&self) -> Result<(), Error>;
+}
+
+/// What became of an [`Intake`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is a new event, and durable.
+    Stored(EventId),
+    /// The provider sent this event before; it is durable, and now counts one more duplicate.
+    Duplicate(EventId),
+}
+
+/// The right to attempt a delivery, until it is settled or released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// Rises with every claim: a settlement under an older one is ignored.
+    pub fence: u64,
+}
+
+/// A claimed delivery with all that an attempt needs.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The right to attempt it.
+    pub claim: Claim,
+    /// The delivery as stored.
+    pub delivery: Delivery,
+    /// Its event.
+    pub event: Arc<Event>,
+    /// The event's body.
+    pub body: Bytes,
+}
+
+/// What [`Store::claim_due`] found.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// What may be attempted now.
+    pub claimed: Vec<Claimed>,
+    /// When the next unclaimed delivery is (or was) due; `None` where none is pending.
+    pub next: Option<Timestamp>,
+}
+
+/// What came of an attempt, to be recorded.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The claim under which it was made.
+    pub claim: Claim,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What the retry rule says.
+    pub verdict: Verdict,
+    /// When the attempt ended.
+    pub now: Timestamp,
+}
+
+/// A delivery and whether an attempt of it is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// The delivery as stored.
+    pub delivery: Delivery,
+    /// Whether it is claimed.
+    pub in_flight: bool,
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events.
+    pub events: u64,
+    /// Deliveries that wait for an attempt, or are in flight.
+    pub pending: u64,
+    /// Deliveries that are in flight.
+    pub in_flight: u64,
+    /// Deliveries that are parked.
+    pub parked: u64,
+    /// Deliveries that the application took.
+    pub delivered: u64,
+    /// Deliveries that were called off.
+    pub cancelled: u64,
+    /// Bytes on disk (or in memory) that the store takes.
+    pub bytes: u64,
+}
+
+/// How one destination stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that wait for an attempt, or are in flight.
+    pub pending: u64,
+    /// Deliveries that are in flight.
+    pub in_flight: u64,
+    /// Deliveries that are parked.
+    pub parked: u64,
+    /// When the longest due delivery was due (or is, where none is due yet).
+    pub oldest_due_at: Option<Timestamp>,
+}
