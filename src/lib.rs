@@ -22,6 +22,7 @@
 
 pub mod time;
 
+pub mod metrics;
 pub mod record;
 
 pub mod pace;
@@ -29,4 +30,9 @@ pub mod signature;
 
 pub mod config;
 
+pub mod net;
+
 pub mod store;
+
+pub mod delivery;
+pub mod ingest;

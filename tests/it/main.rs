@@ -1,0 +1,5 @@
+//! Tests of the whole relay: over real sockets and TLS, on real stores, and of the shape of the code.
+
+mod kill;
+mod line;
+mod world;
