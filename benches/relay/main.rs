@@ -158,6 +158,9 @@ async fn compare(
     let open = load.open(arguments.rate, Duration::from_secs(arguments.open_seconds)).await?;
     report.left = drained(sink, accepted + open.accepted).await.left;
     report.open_loop = Some(open.into());
+    // The same on a server that stores nothing: what is left of the latency is the machine's.
+    let open = bare_load.open(arguments.rate, Duration::from_secs(arguments.open_seconds)).await?;
+    report.open_loop_bare = Some(open.into());
     Ok(())
 }
 

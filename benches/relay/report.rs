@@ -32,6 +32,8 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) open_loop: Option<OpenLoop>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) open_loop_bare: Option<OpenLoop>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     store_events: Option<Value>,
     /// `GET /api/v1/status` at the end.
     #[serde(skip_serializing_if = "Value::is_null")]
