@@ -2,4 +2,5 @@
 
 mod kill;
 mod line;
+mod tidy;
 mod world;
