@@ -22,6 +22,7 @@
 
 pub mod time;
 
+#[cfg(any())]
 pub mod metrics;
 pub mod record;
 
@@ -34,5 +35,7 @@ pub mod net;
 
 pub mod store;
 
+#[cfg(any())]
 pub mod delivery;
+#[cfg(any())]
 pub mod ingest;

@@ -40,9 +40,9 @@ struct Signal {
 pub struct Room(mpsc::OwnedPermit<Claimed>);
 
 impl Room {
-    /// Hands the delivery over.
-    pub fn put(self, claimed: Claimed) {
-        self.0.send(claimed);
+    /// Hands the delivery over; `false` where the lane is gone.
+    pub fn put(self, claimed: Claimed) -> bool {
+        !self.0.send(claimed).is_closed()
     }
 }
 

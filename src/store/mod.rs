@@ -6,17 +6,21 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+mod commit;
 mod error;
 pub mod handoff;
 mod intake;
 mod query;
+mod sled;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
+pub use self::sled::{OpenError, Sled};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
@@ -82,6 +86,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much there is.
     fn counts(&self) -> Counts;
+
+    /// The bytes that the store takes on disk (or in memory).
+    async fn bytes(&self) -> Result<u64, Error>;
 
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
@@ -170,8 +177,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Deliveries that were called off.
     pub cancelled: u64,
-    /// Bytes on disk (or in memory) that the store takes.
-    pub bytes: u64,
+    /// Records that were met and cannot be read.
+    pub damaged: u64,
 }
 
 /// How one destination stands.

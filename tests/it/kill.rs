@@ -56,7 +56,8 @@ impl Process {
     async fn pending(&self) -> usize {
         let server = Server::of(&self.admin.parse().unwrap(), tls::client_config(None).unwrap(), false).unwrap();
         let request = Request::get("/api/v1/deliveries?state=pending&limit=500").header("host", server.authority());
-        let answer = Pool::new(server, 0, Duration::ZERO).exchange(request.body(Payload::default()).unwrap(), 1 << 24).await.unwrap();
+        let answer =
+            Pool::new(server, 0, Duration::ZERO).exchange(request.body(Payload::default()).unwrap(), 1 << 24).await.unwrap();
         let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         list["items"].as_array().unwrap().len()
     }
@@ -78,7 +79,14 @@ async fn what_was_acknowledged_survives_kill_9() {
     for round in 0..ROUNDS {
         let relay = Process::start(folder.path());
         let senders: Vec<_> = (0..SENDERS)
-            .map(|n| tokio::spawn(send_until_refused(folder.path().to_owned(), relay.https.clone(), format!("{round}-{n}"), acknowledged.clone())))
+            .map(|n| {
+                tokio::spawn(send_until_refused(
+                    folder.path().to_owned(),
+                    relay.https.clone(),
+                    format!("{round}-{n}"),
+                    acknowledged.clone(),
+                ))
+            })
             .collect();
         // The moment of the kill is what varies.
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(20..400))).await;

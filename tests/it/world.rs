@@ -90,7 +90,8 @@ impl World {
     /// Sends a request as GitHub would, signed.
     pub async fn send(&self, id: &str, body: &[u8]) -> Answer {
         let signature = github_signature(SECRET, body);
-        self.post("/in/gh", &[("x-github-delivery", id), ("x-github-event", "push"), ("x-hub-signature-256", &signature)], body).await
+        self.post("/in/gh", &[("x-github-delivery", id), ("x-github-event", "push"), ("x-hub-signature-256", &signature)], body)
+            .await
     }
 
     /// Sends any request.

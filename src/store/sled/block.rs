@@ -23,13 +23,13 @@ pub(super) const UNROUTED: u8 = 4;
 /// An event as stored, without what changes.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub(super) struct Head {
-    /// The event; its `duplicates` are those of its [`EventRecord`]. Its id is the first field of the first field, so that it
-    /// stands first in the encoded form: see [`set_id`].
+    /// The event; its `duplicates` are those of its [`EventRecord`]. Its id comes first in the encoded form: see [`place`].
     pub(super) event: Event,
-    /// Where its body begins in the block's bodies.
-    pub(super) body_at: u64,
     /// The CRC-32 of its body.
     pub(super) body_crc: u32,
+    /// Where its body begins in the block's bodies. Eight bytes at the end of the encoded form: see [`place`].
+    #[serde(with = "postcard::fixint::be")]
+    pub(super) body_at: u64,
 }
 
 /// What changes of an event.
@@ -150,7 +150,7 @@ impl DeliveryRecord {
     }
 }
 
-/// The encoded form of a head whose event has no id yet.
+/// The encoded form of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     postcard::to_stdvec(value).map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
 }
@@ -160,8 +160,11 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::from_bytes(bytes).ok()
 }
 
-/// Gives an encoded head its event's id.
-pub(super) fn set_id(head: &mut [u8], id: EventId) {
+/// Gives an encoded head what only the writer knows: its event's id, and where its body begins. Heads are encoded before, in the
+/// threads of those who append.
+pub(super) fn place(head: &mut [u8], id: EventId, body_at: u64) {
+    let end = head.len() - 8;
+    head[end..].copy_from_slice(&body_at.to_be_bytes());
     head[..16].copy_from_slice(&id.to_bytes());
 }
 
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_gets_its_id_after_it_was_encoded() {
+    fn a_head_is_placed_after_it_was_encoded() {
         let event = Event {
             id: EventId::from_bytes([0; 16]),
             source: Name::try_new("s").unwrap(),
@@ -241,10 +244,11 @@ mod tests {
             body_bytes: 3,
             duplicates: 0,
         };
-        let mut head = Head { event, body_at: 0, body_crc: 7 };
+        let mut head = Head { event, body_crc: 7, body_at: 0 };
         let mut bytes = encode(&head).unwrap();
         head.event.id = EventIds::default().next(Timestamp::from_ms(9), 1);
-        set_id(&mut bytes, head.event.id);
+        head.body_at = 1 << 40;
+        place(&mut bytes, head.event.id, head.body_at);
         assert_eq!(decode::<Head>(&bytes), Some(head));
     }
 }
