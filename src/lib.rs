@@ -30,3 +30,5 @@ pub mod signature;
 pub mod config;
 
 pub mod store;
+
+pub mod cli;
