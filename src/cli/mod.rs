@@ -1,7 +1,7 @@
 //! The command line: one file a command.
 
-mod providers;
-mod verify;
+pub mod providers;
+pub mod verify;
 
 use std::process::ExitCode;
 

@@ -25,9 +25,15 @@ impl Base {
         Self(url[..url::Position::AfterPath].trim_end_matches('/').to_owned())
     }
 
-    /// From text that is such an address already.
-    pub(super) fn verbatim(text: &str) -> Self {
-        Self(text.to_owned())
+    /// What stands before the path of a whole address; the host; path and query. Verbatim: parsing would normalise them.
+    /// Without a scheme it is all path.
+    pub(super) fn split_url(url: &str) -> (Option<Self>, &str, &str) {
+        let Some((_, rest)) = url.split_once("://") else {
+            return (None, "", url);
+        };
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        let front = url.len() - rest.len() + authority.len();
+        (Some(Self(url[..front].to_owned())), authority, &url[front..])
     }
 
     /// Where nothing is configured: TLS and the host that the sender named.
@@ -91,7 +97,7 @@ mod tests {
     fn forms_differ_in_port_and_query_only() {
         let target = "/in/tw/a$b%24c/%7e?x=%7E&y=~";
         let check = |base: &str, form, expected: &str| {
-            assert_eq!(address(&Base::verbatim(base), form, target).replace(target, "T"), expected);
+            assert_eq!(address(&Base(base.to_owned()), form, target).replace(target, "T"), expected);
         };
         check("https://h.example", Form::Whole, "https://h.exampleT");
         check("https://h.example", Form::Port, "https://h.example:443T");
@@ -101,6 +107,17 @@ mod tests {
         check("https://[::1]", Form::NoPort, "https://[::1]T");
         check("https://[::1]:80", Form::NoPort, "https://[::1]T");
         assert_eq!(address(&Base::of_host("h:1"), Form::NoQuery, "/a?b=/c"), "https://h:1/a");
+    }
+
+    #[test]
+    fn addresses_are_split_verbatim() {
+        let check = |url, host: &str, target: &str| {
+            let (_, h, t) = Base::split_url(url);
+            assert_eq!((h, t), (host, target), "{url}");
+        };
+        check("https://u:p@h:443/a/%7e?x=://", "u:p@h:443", "/a/%7e?x=://");
+        check("http://h?x", "h", "?x");
+        check("/in/x?y", "", "/in/x?y");
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl<'a> Body<'a> {
         Self { raw, gunzip: gunzip && raw.starts_with(&GZIP_MAGIC) }
     }
 
+    /// The same, gunzipped where it is gzip.
+    pub(super) fn gunzipped(self) -> Self {
+        Self::new(self.raw, true)
+    }
+
     /// Gives its bytes piece by piece.
     pub(super) fn feed(self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         if !self.gunzip {

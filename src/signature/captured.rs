@@ -113,7 +113,7 @@ pub fn verify_captured(captured: &Captured) -> Outcome {
 type Trouble = Cow<'static, str>;
 
 fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
-    let (base, authority, target) = split(&captured.url);
+    let (base, authority, target) = Base::split_url(&captured.url);
     let mut verifier = verifier(captured)?;
     if captured.config.public_url.is_none()
         && let Some(base) = base
@@ -165,16 +165,6 @@ fn headers(fields: &[(String, String)]) -> Result<Headers, Trouble> {
     fields.iter().map(field).collect::<Result<_, String>>().map_err(Trouble::from)
 }
 
-/// What stands before the path; the host; path and query. Verbatim: parsing the address would normalise it.
-fn split(url: &str) -> (Option<Base>, &str, &str) {
-    let Some((_, rest)) = url.split_once("://") else {
-        return (None, "", url);
-    };
-    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    let front = url.len() - rest.len() + authority.len();
-    (Some(Base::verbatim(&url[..front])), authority, &url[front..])
-}
-
 fn at(unix: f64) -> Timestamp {
     // Out of range, and what is no number, becomes the nearest end of the range: `as` saturates.
     Timestamp::from_ms((unix * 1000.0) as u64)
@@ -184,14 +174,6 @@ fn at(unix: f64) -> Timestamp {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn addresses_are_split_verbatim() {
-        let check = |url, host: &str, target: &str| assert_eq!((split(url).1, split(url).2), (host, target), "{url}");
-        check("https://u:p@h:443/a/%7e?x=://", "u:p@h:443", "/a/%7e?x=://");
-        check("http://h?x", "h", "?x");
-        check("/in/x?y", "", "/in/x?y");
-    }
 
     #[test]
     fn nonsense_is_rejected_with_a_reason() {

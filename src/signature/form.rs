@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode;
 
+use super::Reason;
+
 /// Which values of a repeated field are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeats {
@@ -15,6 +17,9 @@ pub(super) enum Repeats {
     /// The last one sent.
     Last,
 }
+
+/// Fields of one form that are sorted: each costs some memory before anything is proved, and no provider sends a tenth of it.
+const FIELDS_MAX: usize = 10_000;
 
 /// One field, decoded.
 type Field<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
@@ -36,9 +41,12 @@ pub(super) fn only<'a>(text: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
 }
 
 /// Gives each name and value, without separators, names in the order of their bytes.
-pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[u8])) {
+pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
     let mut by_name: BTreeMap<Cow<'_, [u8]>, Vec<Cow<'_, [u8]>>> = BTreeMap::new();
-    for (name, value) in fields(text) {
+    for (count, (name, value)) in fields(text).enumerate() {
+        if count == FIELDS_MAX {
+            return Err(Reason::BadEncoding);
+        }
         by_name.entry(name).or_default().push(value);
     }
     for (name, mut values) in by_name {
@@ -54,6 +62,17 @@ pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[
             sink(&name);
             sink(&value);
         }
+    }
+    Ok(())
+}
+
+/// Gives the query's parameters as they were sent, in the order of their bytes, with `&` between them.
+pub(super) fn feed_sorted_query(query: &str, sink: &mut dyn FnMut(&[u8])) {
+    let mut parameters: Vec<&str> = query.split('&').filter(|parameter| !parameter.is_empty()).collect();
+    parameters.sort_unstable();
+    for (i, parameter) in parameters.into_iter().enumerate() {
+        sink(if i == 0 { b"" } else { b"&" });
+        sink(parameter.as_bytes());
     }
 }
 
@@ -71,7 +90,7 @@ mod tests {
 
     fn sorted(text: &str, repeats: Repeats) -> String {
         let mut out = Vec::new();
-        feed_sorted(text.as_bytes(), repeats, &mut |piece| out.extend_from_slice(piece));
+        feed_sorted(text.as_bytes(), repeats, &mut |piece| out.extend_from_slice(piece)).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -82,6 +101,20 @@ mod tests {
         assert_eq!(sorted(text, Repeats::All), "Bxa+%b0b1 2b1 2c");
         assert_eq!(sorted(text, Repeats::Last), "Bxa+%b0c");
         assert_eq!(sorted("", Repeats::All), "");
+    }
+
+    #[test]
+    fn too_many_fields_are_refused() {
+        let text = b"a&".repeat(FIELDS_MAX + 1);
+        assert_eq!(feed_sorted(&text, Repeats::All, &mut |_| ()), Err(Reason::BadEncoding));
+        assert_eq!(feed_sorted(&text[2..], Repeats::All, &mut |_| ()), Ok(()));
+    }
+
+    #[test]
+    fn a_query_is_sorted_as_sent() {
+        let mut out = Vec::new();
+        feed_sorted_query("b=%7e&a=2&&a=1", &mut |piece| out.extend_from_slice(piece));
+        assert_eq!(out, b"a=1&a=2&b=%7e");
     }
 
     #[test]

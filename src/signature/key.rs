@@ -18,12 +18,15 @@ pub(super) struct Key {
     ready: Ready,
 }
 
+// The keyed state is what nearly every key is: a box would only cost a step.
+#[expect(clippy::large_enum_variant)]
 enum Ready {
     Mac(Keyed),
     Digest(Hash, Zeroizing<Vec<u8>>),
     Shown(Zeroizing<Vec<u8>>),
 }
 
+#[expect(clippy::large_enum_variant)]
 enum Running {
     Mac(Keyed),
     Digest(Box<dyn DynDigest>),

@@ -226,7 +226,9 @@ mod tests {
 
     fn read(body: &str, pointers: &[&str]) -> Vec<Option<Scalar>> {
         let mut ready = Pointers::default();
-        pointers.iter().for_each(|p| drop(ready.add(p).unwrap()));
+        for pointer in pointers {
+            ready.add(pointer).unwrap();
+        }
         ready.read(body.as_bytes())
     }
 

@@ -202,8 +202,9 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
     }
     let in_field = stamp.filter(|s| s.place == Place::Field);
     let positional = match in_field {
-        Some(stamp) if written.positional => Some(number(&stamp.name)?),
+        Some(stamp) if written.positional && written.list.is_some() => Some(number(&stamp.name)?),
         None if written.positional => return Err(BadScheme::Missing("timestamp")),
+        Some(_) if written.list.is_none() => return Err(BadScheme::Missing("signature.list")),
         Some(_) if written.kv.is_none() => return Err(BadScheme::Missing("signature.kv")),
         _ => None,
     };
@@ -265,4 +266,57 @@ fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, Ba
 fn prove_requirement(requirement: &Requirement) -> Result<Requirement, BadScheme> {
     let header = prove_name(Place::Header, &requirement.header, "require.header")?;
     Ok(Requirement { header, equals: requirement.equals.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"kind = "hmac"
+        hash = "sha256"
+        signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+        timestamp = { in = "header", name = "X-At", format = "unix", max_age = 300 }
+        payload = "{ts}.{body}""#;
+
+    fn error(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        toml::from_str::<Scheme>(&GOOD.replace(from, to)).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn it_survives_text() {
+        let scheme: Scheme = toml::from_str(GOOD).unwrap();
+        assert!(scheme.covers_body());
+        let text = toml::to_string(&scheme).unwrap();
+        assert_eq!(toml::from_str::<Scheme>(&text).unwrap().written, scheme.written);
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_load() {
+        for (from, to, message) in [
+            ("kind = \"hmac\"", "kind = \"hmac\"\nbogus = 1", "unknown field `bogus`"),
+            ("encoding = \"hex\"", "encoding = \"hex\", bogus = 1", "unknown field `bogus`"),
+            ("hash = \"sha256\"", "", "`hash` is missing"),
+            ("hash = \"sha256\"", "hash = \"sha3\"", "unknown variant `sha3`"),
+            ("payload = \"{ts}.{body}\"", "", "`payload` is missing"),
+            ("{ts}.{body}", "{ts}.{bdy}", "{bdy} is not known"),
+            ("{ts}.{body}", "{ts}.{body", "a brace is not closed"),
+            ("{ts}.{body}", "{ts}", "`payload` cannot be"),
+            ("{ts}.{body}", "{secret}{body}", "`payload` cannot be"),
+            ("kind = \"hmac\"", "kind = \"digest\"", "`payload` cannot be"),
+            ("kind = \"hmac\"", "kind = \"token\"", "`hash` does not belong here"),
+            ("kind = \"hmac\"", "kind = \"any\"", "does not belong here"),
+            (", encoding = \"hex\"", "", "`signature.encoding` is missing"),
+            ("X-Sig", "X Sig", "`signature.name` cannot be"),
+            ("encoding = \"hex\"", "encoding = \"hex\", kv = \"=\"", "`signature.key` is missing"),
+            ("encoding = \"hex\"", "encoding = \"hex\", key = \"v1\"", "`signature.kv` is missing"),
+            ("encoding = \"hex\"", "encoding = \"hex\", list = \"\"", "`signature` cannot be"),
+            ("in = \"header\", name = \"X-At\"", "in = \"field\", name = \"t\"", "`signature.list` is missing"),
+            ("timestamp =", "#", "`timestamp` is missing"),
+            ("X-At", "X At", "`timestamp.name` cannot be"),
+        ] {
+            let got = error(from, to);
+            assert!(got.contains(message), "{to}: {got}");
+        }
+    }
 }

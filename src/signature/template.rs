@@ -53,6 +53,7 @@ enum Part {
     Path,
     Secret,
     SortedForm(Repeats),
+    SortedQuery,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,10 @@ enum Filter {
     Raw(Hash),
     Hex(Hash),
     Lower,
+    /// As a JSON string, escaped as little as JSON allows.
+    Json,
+    /// Gunzipped where it is gzip; of the body only.
+    Gunzip,
 }
 
 impl Template {
@@ -139,7 +144,9 @@ impl Piece {
             Some((part, filter)) => (part, Some(Filter::parse(filter)?)),
             None => (inside, None),
         };
-        Some(Self { part: Part::parse(part)?, filter })
+        let piece = Self { part: Part::parse(part)?, filter };
+        // Only the body is ever packed.
+        (filter != Some(Filter::Gunzip) || piece.part == Part::Body).then_some(piece)
     }
 }
 
@@ -156,6 +163,7 @@ impl Part {
                 "url_noport" => Self::Address(Form::NoPort),
                 "path" => Self::Path,
                 "secret" => Self::Secret,
+                "sorted_query" => Self::SortedQuery,
                 _ => return None,
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
@@ -196,7 +204,8 @@ impl Part {
             Self::Address(form) => view.feed_address(*form, sink),
             Self::Path => sink(address::path_of(view.target).as_bytes()),
             Self::Secret => sink(beside.secret),
-            Self::SortedForm(repeats) => form::feed_sorted(&view.body.whole()?, *repeats, sink),
+            Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
+            Self::SortedQuery => form::feed_sorted_query(address::query_of(view.target), sink),
         }
         Ok(())
     }
@@ -208,23 +217,33 @@ impl Filter {
             "sha256" => Self::Raw(Hash::Sha256),
             "sha256hex" => Self::Hex(Hash::Sha256),
             "lower" => Self::Lower,
+            "json" => Self::Json,
+            "gzip_if_magic" => Self::Gunzip,
             _ => return None,
         })
     }
 
     fn feed(self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
-        let (Self::Raw(hash) | Self::Hex(hash)) = self else {
-            return part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()));
-        };
-        let mut running = hash.start();
-        part.feed(view, beside, None, &mut |piece| running.update(piece))?;
-        let output = running.finalize();
         match self {
-            Self::Hex(_) => sink(hex::encode(output).as_bytes()),
-            _ => sink(&output),
+            Self::Raw(hash) => sink(&hashed(hash, part, view, beside)?),
+            Self::Hex(hash) => sink(hex::encode(hashed(hash, part, view, beside)?).as_bytes()),
+            Self::Lower => part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()))?,
+            Self::Json => {
+                let mut whole = Vec::new();
+                part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
+                let text = std::str::from_utf8(&whole).map_err(|_| Reason::BadEncoding)?;
+                sink(&serde_json::to_vec(text).map_err(|_| Reason::BadEncoding)?);
+            }
+            Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
         }
         Ok(())
     }
+}
+
+fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Box<[u8]>, Reason> {
+    let mut running = hash.start();
+    part.feed(view, beside, None, &mut |piece| running.update(piece))?;
+    Ok(running.finalize())
 }
 
 /// The one item of that key; two are refused.
@@ -250,7 +269,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_an_error() {
-        for unknown in ["bdy", "header:", "header:a b", "json:a", "sorted_form:x", "body|rot13", "", "form:"] {
+        for unknown in ["bdy", "header:", "header:a b", "json:a", "sorted_form:x", "body|rot13", "url|gzip_if_magic", "", "form:"]
+        {
             let error = Template::parse(&format!("{{{unknown}}}")).unwrap_err();
             assert_eq!(error, BadTemplate::Unknown(unknown.into()));
         }

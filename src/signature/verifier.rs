@@ -1,26 +1,18 @@
 //! A scheme with the secrets of one source. It reads raw bytes; the body is not parsed before the proof, unless the scheme itself
 //! signs or reads a part of it.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use url::Url;
 
 use super::address::Base;
 use super::body::Body;
-use super::claim::Group;
 use super::key::Key;
 use super::naming::Naming;
 use super::scheme::Way;
-use super::template::{Beside, only_field};
 use super::view::View;
-use super::written::{Place, WrittenBodyHash, WrittenStamp};
 use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Verified};
 use crate::record::Received;
-use crate::time::Timestamp;
-
-/// Header lines (or groups) with a timestamp of their own: each costs one hash of the body, so their number is bounded.
-const GROUPS_MAX: usize = 8;
 
 /// Verifies the requests of one source.
 pub struct Verifier {
@@ -128,108 +120,241 @@ impl Options {
     }
 }
 
-impl Way {
-    /// Whether one of `keys` signed the request in this way, at a time that counts.
-    fn prove(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
-        self.meets_requirements(view)?;
-        let texts = self.texts(view)?;
-        let groups = self.groups(&texts)?;
-        if !keys.iter().any(|key| key.is_valid_at(at)) {
-            return Err(Reason::NoSecret);
-        }
-        let mut refusal = Reason::MissingHeader;
-        for group in &groups {
-            match self.prove_group(group, keys, view, at) {
-                Ok(()) => return Ok(()),
-                Err(reason) => refusal = reason,
-            }
-        }
-        Err(refusal)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+    use crate::signature::preset;
+    use crate::time::Timestamp;
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const NOW: u64 = 1_790_000_000;
+    const BODY: &str = r#"{"id":"evt_1","type":"ping"}"#;
+    const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn scheme(name: &str) -> Scheme {
+        preset::find(name).unwrap().scheme.clone()
     }
 
-    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
-        if group.claims.is_empty() {
-            return Err(group.fault());
+    fn custom(text: &str) -> Scheme {
+        toml::from_str(text).unwrap()
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::try_new(text.into(), None).unwrap()
+    }
+
+    fn verifier(scheme: Scheme, secrets: &[&str]) -> Verifier {
+        Verifier::try_new(scheme, secrets.iter().map(|text| secret(text)).collect(), Options::default()).unwrap()
+    }
+
+    fn request(headers: &[(&str, &str)], body: &str) -> Received {
+        let field = |(name, value): &(&str, &str)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        Received {
+            method: "POST".into(),
+            target: "/in/x?token=t1".into(),
+            authority: "hooks.example".into(),
+            headers: headers.iter().map(field).collect::<Headers>(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(NOW * 1000),
         }
-        let stamp = match &self.stamp {
-            Some(stamp) if !self.stamp_after_proof => {
-                let text = stamp.text(self, group, view)?;
-                stamp.judge(&text, at)?;
-                Some(text)
-            }
-            _ => None,
+    }
+
+    fn judge(verifier: &Verifier, headers: &[(&str, &str)], body: &str) -> Result<Verified, Reason> {
+        verifier.verify(request(headers, body)).map_err(|refused| refused.reason)
+    }
+
+    fn reason(verifier: &Verifier, headers: &[(&str, &str)]) -> Option<Reason> {
+        judge(verifier, headers, BODY).err()
+    }
+
+    /// The tag of `text`, in hexadecimal and in base64.
+    fn tag(key: &[u8], text: &str) -> (String, String) {
+        let mut keyed = crate::signature::hash::Keyed::try_new(crate::signature::hash::Hash::Sha256, key).unwrap();
+        keyed.update(text.as_bytes());
+        let tag = keyed.finish();
+        let text = |encoding: crate::signature::encoding::Encoding| encoding.encode(tag.as_bytes()).unwrap();
+        (text(crate::signature::encoding::Encoding::Hex), text(crate::signature::encoding::Encoding::Base64))
+    }
+
+    fn stripe_header(form: &str) -> String {
+        let good = tag(b"k", &format!("{NOW}.{BODY}")).0;
+        form.replace("GOOD", &good).replace("BAD", &"0".repeat(64)).replace("NOW", &NOW.to_string())
+    }
+
+    #[test]
+    fn a_list_holds_any_order_and_unknown_versions() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let reason = |form: &str| reason(&verifier, &[("stripe-signature", &stripe_header(form))]);
+        assert_eq!(reason("t=NOW,v0=BAD,v1=BAD,v9=zz,v1=GOOD"), None);
+        assert_eq!(reason("v1=GOOD, t=NOW"), None);
+        assert_eq!(reason("t=NOW,v1=zz,v1=GOOD"), None);
+        assert_eq!(reason("t=NOW,v0=GOOD"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW,V1=GOOD"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW,v1="), Some(Reason::UnknownVersion));
+        assert_eq!(reason("v1="), Some(Reason::MissingHeader));
+        assert_eq!(reason(""), Some(Reason::MissingHeader));
+        assert_eq!(reason("t=NOW,v1=zz"), Some(Reason::BadEncoding));
+        assert_eq!(reason("v1=GOOD"), Some(Reason::MissingTimestamp));
+        assert_eq!(reason("t=NOW,t=NOW,v1=GOOD"), Some(Reason::BadEncoding));
+        assert_eq!(reason("t=NOW ,v1=GOOD"), Some(Reason::BadTimestamp));
+        assert_eq!(reason("t=0NOW,v1=GOOD"), Some(Reason::Mismatch));
+    }
+
+    #[test]
+    fn two_lines_of_a_list_are_two_lists() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let reason = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|form| stripe_header(form)).collect();
+            let headers: Vec<_> = lines.iter().map(|line| ("stripe-signature", line.as_str())).collect();
+            super::tests::reason(&verifier, &headers)
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, secret: b"" };
-        let mut refusal = Reason::Mismatch;
-        let proved = keys
-            .iter()
-            .filter(|key| key.is_valid_at(at))
-            .any(|key| key.proves(self, view, beside, &group.claims).map_err(|reason| refusal = reason).is_ok());
-        if !proved {
-            return Err(refusal);
-        }
-        if let (Some(stamp), true) = (&self.stamp, self.stamp_after_proof) {
-            stamp.judge(&stamp.text(self, group, view)?, at)?;
-        }
-        self.body_hash.as_ref().map_or(Ok(()), |body_hash| body_hash.holds(view))
+        assert_eq!(reason(&["t=NOW,v1=BAD", "t=NOW,v1=GOOD"]), None);
+        // The timestamp of one line says nothing of another one.
+        assert_eq!(reason(&["t=NOW", "v1=GOOD"]), Some(Reason::MissingTimestamp));
+        assert_eq!(reason(&["t=NOW,v1=GOOD"; 5]), Some(Reason::BadEncoding));
     }
 
-    fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
-        for requirement in &self.require {
-            let value = view.header(&requirement.header)?.ok_or(Reason::MissingHeader)?;
-            if value != requirement.equals.as_bytes() {
-                return Err(Reason::UnknownVersion);
-            }
-        }
-        Ok(())
+    #[test]
+    fn standard_webhooks_lists() {
+        let verifier = verifier(scheme("standard-webhooks"), &[STANDARD]);
+        let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &STANDARD[6..]).unwrap();
+        let good = tag(&key, &format!("m.1.{NOW}.{BODY}")).1;
+        let with = |id: &str, lines: &[&str]| {
+            let lines: Vec<_> =
+                lines.iter().map(|line| line.replace("GOOD", &tag(&key, &format!("m1.{NOW}.{BODY}")).1)).collect();
+            let now = NOW.to_string();
+            let mut headers = vec![("webhook-id", id), ("webhook-timestamp", now.as_str())];
+            headers.extend(lines.iter().map(|line| ("webhook-signature", line.as_str())));
+            reason(&verifier, &headers)
+        };
+        assert_eq!(with("m1", &["v2,x v1a,GOOD v1,GOOD"]), None);
+        assert_eq!(with("m1", &["v1,AAAA", "v1,GOOD"]), None);
+        assert_eq!(with("m1", &["v1", "GOOD"]), Some(Reason::UnknownVersion));
+        assert_eq!(with("m1", &["v1a,GOOD v2,GOOD"]), Some(Reason::UnknownVersion));
+        assert_eq!(with("m2", &["v1,GOOD"]), Some(Reason::Mismatch));
+        assert_eq!(with("", &["v1,GOOD"]), Some(Reason::MissingPart));
+        // The separator within a part would let one signature hold for two texts.
+        assert_eq!(with("m.1", &[&format!("v1,{good}")]), Some(Reason::BadEncoding));
     }
 
-    /// The texts in which signatures stand, by source.
-    fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
-        let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
-        if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
+    #[test]
+    fn a_single_header_that_is_there_twice_is_refused() {
+        let verifier = verifier(scheme("github"), &["k"]);
+        let good = format!("sha256={}", tag(b"k", BODY).0);
+        let name = "x-hub-signature-256";
+        assert_eq!(reason(&verifier, &[(name, &good)]), None);
+        assert_eq!(reason(&verifier, &[(name, &good.to_uppercase().replace("SHA", "sha"))]), None);
+        assert_eq!(reason(&verifier, &[(name, &good), (name, &good)]), Some(Reason::BadEncoding));
+        assert_eq!(reason(&verifier, &[(name, &good[7..])]), Some(Reason::UnknownVersion));
+        assert_eq!(reason(&verifier, &[(name, &good[..70])]), Some(Reason::BadEncoding));
+        assert_eq!(reason(&verifier, &[(name, "sha256=")]), Some(Reason::MissingHeader));
+        assert_eq!(reason(&verifier, &[]), Some(Reason::MissingHeader));
     }
 
-    fn groups<'a>(&self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
-        let mut groups = Vec::new();
-        for (source, texts) in self.sources.iter().zip(texts) {
-            texts.iter().for_each(|text| source.read(text, &mut groups));
-        }
-        match groups.len() {
-            _ if !self.by_group => Ok(Group::merge(groups)),
-            0..=GROUPS_MAX => Ok(groups),
-            _ => Err(Reason::BadEncoding),
-        }
+    #[test]
+    fn a_secret_counts_until_its_end() {
+        let until = Some(Timestamp::from_ms(NOW * 1000));
+        let old = Secret::try_new(b"old".to_vec(), until).unwrap();
+        let both = Verifier::try_new(scheme("github"), vec![old.clone(), secret("new")], Options::default()).unwrap();
+        let header = |key: &[u8]| format!("sha256={}", tag(key, BODY).0);
+        let at = |verifier: &Verifier, key: &[u8], at: u64| {
+            let mut received = request(&[("x-hub-signature-256", &header(key))], BODY);
+            received.at = Timestamp::from_ms(at);
+            verifier.verify(received).map(|_| ()).map_err(|refused| refused.reason)
+        };
+        assert_eq!(at(&both, b"new", NOW * 1000), Ok(()));
+        assert_eq!(at(&both, b"old", NOW * 1000 - 1), Ok(()));
+        assert_eq!(at(&both, b"old", NOW * 1000), Err(Reason::Mismatch));
+        let only_old = Verifier::try_new(scheme("github"), vec![old], Options::default()).unwrap();
+        assert_eq!(at(&only_old, b"old", NOW * 1000), Err(Reason::NoSecret));
+        assert_eq!(at(&verifier(scheme("github"), &[]), b"", 0), Err(Reason::NoSecret));
     }
-}
 
-impl WrittenStamp {
-    /// The timestamp as text, verbatim.
-    fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
-        if self.place == Place::Field {
-            let positional = way.sources.iter().any(|source| source.positional.is_some());
-            let name = if positional { "" } else { &self.name };
-            return only_field(&group.fields, name)?.map(Cow::Borrowed).ok_or(Reason::MissingTimestamp);
-        }
-        let mut value = view.value(self.place, &self.name)?;
-        for name in &self.fallback {
-            value = if value.is_some() { value } else { view.value(Place::Header, name)? };
-        }
-        match value.ok_or(Reason::MissingTimestamp)? {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Reason::BadTimestamp),
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Reason::BadTimestamp),
-        }
+    #[test]
+    fn a_bad_secret_is_named() {
+        let bad = |secrets: &[&str]| {
+            let secrets = secrets.iter().map(|text| secret(text)).collect();
+            Verifier::try_new(scheme("standard-webhooks"), secrets, Options::default()).unwrap_err()
+        };
+        assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
+        assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
     }
-}
 
-impl WrittenBodyHash {
-    /// Whether the body is the one whose hash was signed.
-    fn holds(&self, view: &View<'_>) -> Result<(), Reason> {
-        let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
-        let text = std::str::from_utf8(&text).map_err(|_| Reason::BadEncoding)?;
-        let claimed = self.encoding.decode(text).ok_or(Reason::BadEncoding)?;
-        let mut running = self.hash.start();
-        view.body.feed(&mut |piece| running.update(piece))?;
-        if super::hash::Tag::new(&running.finalize()).is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+    #[test]
+    fn id_and_type_are_read_after_the_proof() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let verified = judge(&verifier, &[("stripe-signature", &stripe_header("t=NOW,v1=GOOD"))], BODY).unwrap();
+        assert_eq!((verified.provider_event_id(), verified.kind()), (Some("evt_1"), Some("ping")));
+        let own = Options { event_id: Some(Selector::Header("x-id".into())), ..Options::default() };
+        let verified = judge(&Verifier::trusting(own), &[("x-id", "7")], BODY).unwrap();
+        assert_eq!((verified.provider_event_id(), verified.kind()), (Some("7"), None));
+    }
+
+    #[test]
+    fn the_configured_address_is_signed_and_no_header_changes_it() {
+        let url = |text: &str| Options { public_url: Some(Url::parse(text).unwrap()), ..Options::default() };
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+            payload = "{method} {url}""#,
+        );
+        let verifier = Verifier::try_new(scheme.clone(), vec![secret("k")], url("https://public.example/base/")).unwrap();
+        let signed = |address: &str| tag(b"k", &format!("POST {address}")).0;
+        let good = signed("https://public.example/base/in/x?token=t1");
+        assert_eq!(reason(&verifier, &[("x-sig", &good), ("x-forwarded-host", "evil.example")]), None);
+        assert_eq!(reason(&verifier, &[("x-sig", &signed("https://hooks.example/in/x?token=t1"))]), Some(Reason::Mismatch));
+        let unset = super::tests::verifier(scheme, &["k"]);
+        assert_eq!(reason(&unset, &[("x-sig", &signed("https://hooks.example/in/x?token=t1"))]), None);
+    }
+
+    #[test]
+    fn tokens_and_passwords() {
+        let token = |place: &str, name: &str, prefix: &str| {
+            let text = format!("kind = 'token'\nsignature = [{{ in = '{place}', name = '{name}', prefix = '{prefix}' }}]");
+            verifier(custom(&text), &["t1"])
+        };
+        assert_eq!(reason(&token("header", "Authorization", "Bearer "), &[("authorization", "bearer t1")]), None);
+        assert_eq!(
+            reason(&token("header", "Authorization", "Bearer "), &[("authorization", "t1")]),
+            Some(Reason::UnknownVersion)
+        );
+        assert_eq!(reason(&token("header", "X-T", ""), &[("x-t", "t12")]), Some(Reason::Mismatch));
+        assert_eq!(reason(&token("query", "token", ""), &[]), None);
+        let json = token("json", "/token", "");
+        assert!(judge(&json, &[], r#"{"token":"t1"}"#).is_ok());
+        assert_eq!(judge(&json, &[], r#"{"token":"t1","token":"t1"}"#).unwrap_err(), Reason::MissingHeader);
+        let basic = custom("kind = 'basic'\nsignature = [{ in = 'header', name = 'Authorization', prefix = 'Basic ' }]");
+        let basic = verifier(basic, &["user:pass:word"]);
+        assert_eq!(reason(&basic, &[("authorization", "Basic dXNlcjpwYXNzOndvcmQ=")]), None);
+        assert_eq!(reason(&basic, &[("authorization", "Basic dXNlcg==")]), Some(Reason::BadEncoding));
+    }
+
+    #[test]
+    fn a_timestamp_in_the_body_is_judged_after_the_proof() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+            timestamp = { in = "json", name = "/at", format = "unix", max_age = 60 }
+            payload = "{body}""#,
+        );
+        let verifier = verifier(scheme, &["k"]);
+        let judge = |body: &str, key: &[u8]| judge(&verifier, &[("x-sig", &tag(key, body).0)], body).err();
+        assert_eq!(judge(&format!(r#"{{"at":{NOW}}}"#), b"k"), None);
+        assert_eq!(judge(r#"{"at":1}"#, b"k"), Some(Reason::TimestampTooOld));
+        assert_eq!(judge(r#"{"at":1}"#, b"other"), Some(Reason::Mismatch));
+        assert_eq!(judge("{}", b"k"), Some(Reason::MissingTimestamp));
+    }
+
+    #[test]
+    fn secrets_are_in_no_output() {
+        let verifier = verifier(scheme("github"), &["do-not-print"]);
+        assert!(!format!("{verifier:?}").contains("do-not-print"));
     }
 }
