@@ -63,6 +63,8 @@ pub enum CapturedSecret {
     Value {
         /// The text.
         value: String,
+        /// The slot that it is for.
+        slot: Option<String>,
     },
 }
 
@@ -149,8 +151,12 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
     };
     let secret = |secret: &CapturedSecret| {
-        let (CapturedSecret::Text(text) | CapturedSecret::Value { value: text }) = secret;
-        Secret::try_new(text.clone().into_bytes(), None).map_err(|error| error.to_string())
+        let (text, slot) = match secret {
+            CapturedSecret::Text(text) => (text, None),
+            CapturedSecret::Value { value, slot } => (value, slot.clone()),
+        };
+        let secret = Secret::try_new(text.clone().into_bytes(), None).map_err(|error| error.to_string())?;
+        Ok::<_, String>(if let Some(slot) = slot { secret.in_slot(slot) } else { secret })
     };
     let secrets = captured.secrets.iter().map(secret).collect::<Result<_, _>>()?;
     Verifier::try_new(scheme, secrets, options).map_err(|(_, error)| error.to_string().into())

@@ -48,6 +48,8 @@ enum Part {
     Header(String),
     Field(String),
     Value(Place, String),
+    /// A JSON pointer to what may be missing; then it is empty text.
+    Optional(String),
     Method,
     Address(Form),
     Path,
@@ -174,6 +176,9 @@ impl Part {
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
+            Some(("json", pointer)) if pointer.starts_with('/') && pointer.ends_with('?') => {
+                Self::Optional(pointer.trim_end_matches('?').to_owned())
+            }
             Some(("json", pointer)) if pointer.starts_with('/') => Self::Value(Place::Json, pointer.to_owned()),
             _ => return None,
         })
@@ -200,6 +205,7 @@ impl Part {
             }
             Self::Field(name) => sink(only_field(beside.fields, name)?.ok_or(Reason::MissingPart)?.as_bytes()),
             Self::Value(place, name) => sink(&view.value(*place, name)?.ok_or(Reason::MissingPart)?),
+            Self::Optional(pointer) => sink(&view.value(Place::Json, pointer)?.unwrap_or_default()),
             Self::Method => sink(view.method.as_bytes()),
             Self::Address(form) => view.feed_address(*form, sink),
             Self::Path => sink(address::path_of(view.target).as_bytes()),
