@@ -83,6 +83,11 @@ impl Scheme {
         self.ways.iter().find_map(|way| way.event_type.as_ref())
     }
 
+    /// Whether the address that the provider calls is signed, so that a relay behind another name needs `public_url`.
+    pub fn signs_address(&self) -> bool {
+        self.ways.iter().flat_map(|way| &way.payloads).any(Template::holds_address)
+    }
+
     /// Whether the body is proved, or only that the sender knows the secret.
     pub fn covers_body(&self) -> bool {
         self.ways

@@ -115,6 +115,11 @@ impl Template {
         self.0.iter().any(|piece| piece.part == Part::Stamp)
     }
 
+    /// Whether the address is in it.
+    pub(super) fn holds_address(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece.part, Part::Address(_)))
+    }
+
     /// Whether items of the signature's own header are in it.
     pub(super) fn holds_fields(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece.part, Part::Field(_)))
