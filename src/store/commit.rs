@@ -91,7 +91,9 @@ impl<J: Send + 'static> Commit<J> {
 
     /// Queues a job.
     pub(super) fn submit(&self, job: J) -> Result<(), Error> {
-        self.health().map_err(Error::Failed)?;
+        if let Some(why) = self.state.failed.get() {
+            return Err(Error::Failed(why.clone()));
+        }
         if self.state.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
             return Err(Error::Overloaded);
         }
@@ -103,12 +105,16 @@ impl<J: Send + 'static> Commit<J> {
 
     /// `Err` says why nothing can be made durable any more.
     pub(super) fn health(&self) -> Result<(), String> {
-        self.state.failed.get().map_or(Ok(()), |why| Err(why.clone()))
+        match self.state.failed.get() {
+            Some(why) => Err(why.clone()),
+            None if self.jobs.lock().unwrap_or_else(PoisonError::into_inner).is_none() => Err(Error::Closed.to_string()),
+            None => Ok(()),
+        }
     }
 
     /// Why a job that was queued is never answered.
     pub(super) fn gone(&self) -> Error {
-        self.health().err().map_or(Error::Closed, Error::Failed)
+        self.state.failed.get().map_or(Error::Closed, |why| Error::Failed(why.clone()))
     }
 
     /// Finishes what waits, makes it durable, and ends the thread. Blocks until then.
@@ -118,7 +124,7 @@ impl<J: Send + 'static> Commit<J> {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             return Err(Error::Failed("the writer thread ended unexpectedly".to_owned()));
         }
-        self.health().map_err(Error::Failed)
+        self.state.failed.get().map_or(Ok(()), |why| Err(Error::Failed(why.clone())))
     }
 }
 
@@ -140,7 +146,8 @@ impl<L: Ledger> Writer<L> {
                 Ok(false) => return,
                 Err(error) => {
                     tracing::error!(%error, "nothing more is accepted until the relay is started again");
-                    let _ = self.state.failed.set(error.to_string());
+                    let why = if let Error::Failed(why) = error { why } else { error.to_string() };
+                    let _ = self.state.failed.set(why);
                     // Whoever waits sees the end of its channel; whoever comes is refused by `submit`.
                     return;
                 }
@@ -246,7 +253,7 @@ mod tests {
         assert!(ask(&commit).unwrap().blocking_recv().is_ok());
         assert!(ask(&commit).unwrap().blocking_recv().is_err());
         assert!(commit.close().is_err());
-        assert_eq!(commit.health(), Err("the store has failed: no space".to_owned()));
+        assert_eq!(commit.health(), Err("no space".to_owned()));
         assert!(matches!(ask(&commit), Err(Error::Failed(_))));
         assert_eq!(syncs.load(Ordering::SeqCst), 2);
     }

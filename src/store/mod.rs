@@ -10,6 +10,7 @@ mod commit;
 mod error;
 pub mod handoff;
 mod intake;
+mod memory;
 mod query;
 mod sled;
 
@@ -21,6 +22,7 @@ pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
 pub use self::sled::{OpenError, Sled};
+pub use memory::Memory;
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
@@ -47,7 +49,8 @@ pub trait Store: Send + Sync + 'static {
     /// next unclaimed one is due. A claimed delivery is not given out again until it is settled or released.
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
 
-    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored.
+    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored. May return before the change
+    /// is seen; whatever is changed afterwards comes after it.
     async fn settle(&self, settlement: Settlement) -> Result<(), Error>;
 
     /// Gives a claim back without an attempt.

@@ -23,8 +23,12 @@ pub(super) fn claim_due(shared: &Shared, destination: &Name, now: Timestamp, lim
             sooner(&mut due.next, first_due);
             break;
         }
-        if due.claimed.len() >= limit || number >= BLOCKS_MAX {
-            due.next = Some(now);
+        let is_full = due.claimed.len() >= limit;
+        if is_full && due.next.is_some_and(|next| next <= now) {
+            break;
+        }
+        if number >= BLOCKS_MAX {
+            sooner(&mut due.next, now);
             break;
         }
         // A block that is not durable yet: the lane is nudged once it is.
@@ -40,10 +44,8 @@ fn claim_in(shared: &Shared, block: BlockId, destination: &Name, now: Timestamp,
     let states = shared.states(block)?;
     for delivery in pending(&states, destination).filter(|d| !shared.claims.has(d.id)) {
         let at = delivery.due().unwrap_or(now);
-        if at > now {
+        if at > now || due.claimed.len() + claims.len() >= limit {
             sooner(&mut due.next, at);
-        } else if due.claimed.len() + claims.len() >= limit {
-            due.next = Some(now);
         } else {
             claims.extend(shared.claims.try_take(delivery));
         }

@@ -18,7 +18,6 @@ use super::keys::{self, BlockId, Key};
 use super::shared::Shared;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
-use crate::store::handoff::Room;
 use crate::store::{Appended, Claim, Claimed, Dedupe, Error, Settlement};
 use crate::time::Timestamp;
 
@@ -78,7 +77,7 @@ impl SledLedger {
         let (first, last) = (self.shared.clone(), self.shared.clone());
         let release: Then = Box::new(move || first.hold_back(None));
         let nudge: Then = Box::new(move || nudges.iter().for_each(|destination| last.handoffs.nudge(destination)));
-        std::iter::once(release).chain(then).chain(std::iter::once(nudge)).collect()
+        [release, nudge].into_iter().chain(then).collect()
     }
 
     fn sweep(&mut self, now: Timestamp, group: &mut Group) {
@@ -372,7 +371,7 @@ impl SledLedger {
                 Some(room) => {
                     let claim = self.shared.claims.take(&delivery);
                     let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
-                    group.then.push(hand_over(self.shared.clone(), room, claimed));
+                    group.then.push(Box::new(move || room.put(claimed)));
                 }
                 None => group.nudges.push(destination),
             }
@@ -413,16 +412,6 @@ fn add(tally: &mut BTreeMap<Name, [i64; 4]>, more: BTreeMap<Name, [i64; 4]>, sig
         let sum = tally.entry(destination).or_default();
         sum.iter_mut().zip(counts).for_each(|(sum, n)| *sum += sign * n);
     }
-}
-
-fn hand_over(shared: Arc<Shared>, room: Room, claimed: Claimed) -> Then {
-    Box::new(move || {
-        let (claim, destination) = (claimed.claim, claimed.delivery.destination.clone());
-        if !room.put(claimed) {
-            shared.claims.free(claim);
-            shared.handoffs.nudge(&destination);
-        }
-    })
 }
 
 impl Group {

@@ -15,11 +15,18 @@ const BLOCKS_MAX: usize = 4096;
 
 /// Events that fit, newest first.
 pub(super) fn events(shared: &Shared, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
-    if let Some(id) = &filter.provider_event_id
-        && let Some(found) = by_provider_id(shared, id, filter, page)?
+    let found = walk_events(shared, filter, page)?;
+    // Nothing on the way so far: the dedupe index may know where to look on.
+    if let (true, Some(next), Some(id)) = (found.items.is_empty(), found.next, &filter.provider_event_id)
+        && let Some(newest) = newest_of(shared, id)?.filter(|newest| *newest < next.0.event)
     {
-        return Ok(found);
+        let just_behind = Cursor(DeliveryId { event: newest, ordinal: 1 });
+        return walk_events(shared, filter, Page { after: Some(just_behind), ..page });
     }
+    Ok(found)
+}
+
+fn walk_events(shared: &Shared, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
     let prefix = event_index(filter);
     let mut list = Gather::new(page);
     walk(shared, prefix, filter.until.map(EventId::first_at), page, |block| {
@@ -150,20 +157,14 @@ fn walk(
     Ok(true)
 }
 
-/// An event by the provider's id, where the dedupe index still knows it. `None` where it does not.
-fn by_provider_id(shared: &Shared, id: &str, filter: &EventFilter, page: Page) -> Result<Option<Listed<Event>>, Error> {
-    let mut list = Gather::new(page);
+/// The newest event with this id of the provider, as far as the dedupe index still knows it.
+fn newest_of(shared: &Shared, id: &str) -> Result<Option<EventId>, Error> {
+    let mut newest = None;
     for entry in shared.tree.scan_prefix(keys::dedupe_of(id)) {
         let (_, value) = entry.map_err(failed)?;
-        let Some(known) = DedupeEntry::decode(&value) else { continue };
-        let Some((block, place)) = shared.locate(known.event)? else { continue };
-        let Some(record) = shared.record(known.event)? else { continue };
-        let event = Event { duplicates: record.duplicates, ..shared.event(block, place)? };
-        if fits_record(&record, filter) && fits_event(&event, filter) {
-            list.push(DeliveryId { event: event.id, ordinal: 0 }, event);
-        }
+        newest = newest.max(DedupeEntry::decode(&value).map(|known| known.event));
     }
-    Ok((!list.items.is_empty()).then(|| list.finish(true)))
+    Ok(newest)
 }
 
 fn fits_record(record: &EventRecord, filter: &EventFilter) -> bool {

@@ -95,7 +95,7 @@ impl Store for Sled {
         match self.shared() {
             Ok(shared) => shared.handoffs.open(destination, capacity),
             // A closed store has nothing to hand over.
-            Err(_) => super::handoff::Handoffs::default().open(destination, capacity),
+            Err(_) => super::handoff::Handoffs::new(drop).open(destination, capacity),
         }
     }
 

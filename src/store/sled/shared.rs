@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::store::{Claim, Error};
 pub(super) struct Shared {
     pub(super) tree: sled::Db,
     pub(super) handoffs: Handoffs,
-    pub(super) claims: Claims,
+    pub(super) claims: Arc<Claims>,
     tally: Mutex<Tally>,
     damaged: AtomicU64,
     held_back: Mutex<Option<BlockId>>,
@@ -36,7 +36,9 @@ impl Shared {
     /// For an open tree. Reads the counts.
     pub(super) fn new(tree: sled::Db) -> Result<Self, Error> {
         let tally = Mutex::new(read_tally(&tree)?);
-        let (handoffs, claims) = (Handoffs::default(), Claims::default());
+        let claims = Arc::<Claims>::default();
+        let given_back = claims.clone();
+        let handoffs = Handoffs::new(move |claim| given_back.free(claim));
         Ok(Self { tree, handoffs, claims, tally, damaged: AtomicU64::new(0), held_back: Mutex::new(None) })
     }
 
