@@ -22,6 +22,7 @@
 
 pub mod time;
 
+pub mod metrics;
 pub mod record;
 
 pub mod pace;
