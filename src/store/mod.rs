@@ -9,6 +9,7 @@
 mod error;
 pub mod handoff;
 mod intake;
+mod memory;
 mod query;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
+pub use memory::Memory;
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};

@@ -1,0 +1,383 @@
+//! A store in memory, for tests: the plainest thing that keeps the promises of [`Store`], to judge the real ones by.
+//!
+//! Everything is a map under one mutex and every list looks at everything. It shares no code with other stores, and it must
+//! never be used for events that somebody needs tomorrow.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::handoff::{Handoffs, Room};
+use super::{
+    Appended, Backlog, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh, Intake, Listed,
+    Page, Settlement, Store, Tracked,
+};
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
+use crate::time::Timestamp;
+
+/// The store in memory.
+#[derive(Debug)]
+pub struct Memory {
+    inner: Arc<Mutex<Inner>>,
+    handoffs: Handoffs,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    ids: EventIds,
+    fence: u64,
+    events: BTreeMap<EventId, (Event, Bytes)>,
+    deliveries: BTreeMap<DeliveryId, Delivery>,
+    attempts: BTreeMap<DeliveryId, Vec<Attempt>>,
+    known: BTreeMap<(Name, String), (EventId, Timestamp)>,
+    claims: BTreeMap<DeliveryId, u64>,
+    failed: Option<String>,
+    closed: bool,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let inner = Arc::<Mutex<Inner>>::default();
+        let claims = inner.clone();
+        let give_back = move |claim| {
+            lock(&claims).give_back(claim);
+        };
+        Self { inner, handoffs: Handoffs::new(give_back) }
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on every change fails for this reason, as on a broken disk.
+    pub fn fail(&self, reason: &str) {
+        lock(&self.inner).failed = Some(reason.to_owned());
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        let inner = lock(&self.inner);
+        if inner.closed { Err(Error::Closed) } else { Ok(inner) }
+    }
+
+    fn change(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        let inner = self.open()?;
+        match &inner.failed {
+            Some(reason) => Err(Error::Failed(reason.clone())),
+            None => Ok(inner),
+        }
+    }
+
+    fn nudge_all<'a>(&self, destinations: impl IntoIterator<Item = &'a Name>) {
+        destinations.into_iter().for_each(|d| self.handoffs.nudge(d));
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn claim(&mut self, delivery: DeliveryId) -> Claim {
+        self.fence += 1;
+        self.claims.insert(delivery, self.fence);
+        Claim { delivery, fence: self.fence }
+    }
+
+    fn claimed(&mut self, id: DeliveryId) -> Option<Claimed> {
+        let delivery = self.deliveries.get(&id)?.clone();
+        let (event, body) = self.events.get(&id.event)?.clone();
+        Some(Claimed { claim: self.claim(id), delivery, event: Arc::new(event), body })
+    }
+
+    fn give_back(&mut self, claim: Claim) -> bool {
+        let holds = self.claims.get(&claim.delivery) == Some(&claim.fence);
+        if holds {
+            self.claims.remove(&claim.delivery);
+        }
+        holds
+    }
+
+    fn of_event(&self, event: EventId) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.range(DeliveryId { event, ordinal: 0 }..=DeliveryId { event, ordinal: u16::MAX }).map(|(_, d)| d)
+    }
+
+    fn tracked(&self, delivery: &Delivery) -> Tracked {
+        Tracked { delivery: delivery.clone(), in_flight: self.claims.contains_key(&delivery.id) }
+    }
+
+    /// The event that this one repeats.
+    fn original(&self, intake: &Intake) -> Option<EventId> {
+        let key = &intake.dedupe()?.key;
+        let (event, until) = self.known.get(&(intake.source().clone(), key.clone()))?;
+        (intake.received_at() < *until).then_some(*event)
+    }
+
+    /// Counts a repeat, makes parked deliveries due and tells their destinations.
+    fn repeat(&mut self, event: EventId, now: Timestamp) -> Vec<Name> {
+        if let Some((event, _)) = self.events.get_mut(&event) {
+            event.duplicates = event.duplicates.saturating_add(1);
+        }
+        let parked: Vec<Delivery> =
+            self.of_event(event).filter(|d| d.state.name() == StateName::Parked).filter_map(|d| d.clone().retried(now).ok()).collect();
+        let destinations = parked.iter().map(|d| d.destination.clone()).collect();
+        self.deliveries.extend(parked.into_iter().map(|d| (d.id, d)));
+        destinations
+    }
+
+    fn insert(&mut self, intake: Intake) -> (EventId, Vec<DeliveryId>) {
+        let id = self.ids.next(intake.received_at(), rand::random());
+        if let Some(dedupe) = intake.dedupe() {
+            self.known.insert((intake.source().clone(), dedupe.key.clone()), (id, dedupe.until));
+        }
+        let mut made = Vec::new();
+        for (destination, ordinal) in intake.destinations().iter().zip(1..) {
+            let delivery = DeliveryId { event: id, ordinal };
+            let record = Delivery::new(delivery, intake.source().clone(), destination.clone(), intake.received_at());
+            self.deliveries.insert(delivery, record);
+            made.push(delivery);
+        }
+        self.events.insert(id, intake.into_event(id));
+        (id, made)
+    }
+
+    /// What is pending for `destination` and not claimed, the longest due first.
+    fn waiting(&self, destination: &Name) -> Vec<(Timestamp, DeliveryId)> {
+        let free = |d: &&Delivery| d.destination == *destination && !self.claims.contains_key(&d.id);
+        let mut waiting: Vec<_> = self.deliveries.values().filter(free).filter_map(|d| Some((d.due()?, d.id))).collect();
+        waiting.sort();
+        waiting
+    }
+
+    /// A delivery that a person may change.
+    fn changeable(&self, id: DeliveryId) -> Result<Delivery, Error> {
+        let delivery = self.deliveries.get(&id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+        if self.claims.contains_key(&id) {
+            return Err(Error::Conflict("the delivery is in flight".to_owned()));
+        }
+        Ok(delivery.clone())
+    }
+
+    fn replay(&mut self, event: EventId, source: &Name, destination: &Name, now: Timestamp) -> Result<DeliveryId, Error> {
+        let open = self.of_event(event).find(|d| d.destination == *destination && d.due().is_some()).cloned();
+        if let Some(open) = open {
+            let id = open.id;
+            if !self.claims.contains_key(&id) {
+                self.deliveries.insert(id, open.retried(now).map_err(|e| Error::Conflict(e.to_string()))?);
+            }
+            return Ok(id);
+        }
+        let last = self.of_event(event).map(|d| d.id.ordinal).max().unwrap_or_default();
+        let ordinal = last.checked_add(1).ok_or_else(|| Error::Conflict("the event has too many deliveries".to_owned()))?;
+        let id = DeliveryId { event, ordinal };
+        self.deliveries.insert(id, Delivery::new(id, source.clone(), destination.clone(), now));
+        Ok(id)
+    }
+
+    fn shows_event(&self, filter: &EventFilter, event: &Event) -> bool {
+        let state = || EventState::of(self.of_event(event.id).map(|d| d.state.name()));
+        filter.source.as_ref().is_none_or(|s| *s == event.source)
+            && filter.kind.as_ref().is_none_or(|k| event.kind.as_ref() == Some(k))
+            && filter.provider_event_id.as_ref().is_none_or(|p| event.provider_event_id.as_ref() == Some(p))
+            && filter.since.is_none_or(|t| event.received_at >= t)
+            && filter.until.is_none_or(|t| event.received_at < t)
+            && filter.destination.as_ref().is_none_or(|d| self.of_event(event.id).any(|x| x.destination == *d))
+            && filter.state.is_none_or(|s| s == state())
+    }
+
+    fn shows_delivery(&self, filter: &DeliveryFilter, delivery: &Delivery) -> bool {
+        let in_flight = self.claims.contains_key(&delivery.id);
+        let received_at = self.events.get(&delivery.id.event).map(|(e, _)| e.received_at).unwrap_or_default();
+        let state = delivery.state.name();
+        filter.state.is_none_or(|s| s == state && !(s == StateName::Pending && in_flight))
+            && filter.in_flight.is_none_or(|f| f == in_flight)
+            && filter.destination.as_ref().is_none_or(|d| *d == delivery.destination)
+            && filter.source.as_ref().is_none_or(|s| *s == delivery.source)
+            && filter.event.is_none_or(|e| e == delivery.id.event)
+            && filter.since.is_none_or(|t| received_at >= t)
+            && filter.until.is_none_or(|t| received_at < t)
+    }
+}
+
+/// One page of `all`, which is newest first; `id` is where an item stands.
+fn page_of<T>(all: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
+    let behind = |item: &T| page.after.is_none_or(|after| id(item) < after.0);
+    let limit = page.limit.max(1);
+    let mut items: Vec<T> = all.filter(behind).take(limit + 1).collect();
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(|item| Cursor(id(item))) } else { None };
+    Listed { items, next }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn append(&self, intake: Intake) -> Result<Appended, Error> {
+        let mut inner = self.change()?;
+        if let Some(event) = inner.original(&intake) {
+            let woken = inner.repeat(event, intake.received_at());
+            drop(inner);
+            self.nudge_all(&woken);
+            return Ok(Appended::Duplicate(event));
+        }
+        let (event, made) = inner.insert(intake);
+        let mut handed: Vec<(Room, Claimed)> = Vec::new();
+        let mut behind = Vec::new();
+        for id in made {
+            let Some(destination) = inner.deliveries.get(&id).map(|d| d.destination.clone()) else { continue };
+            match self.handoffs.room(&destination) {
+                Some(room) => handed.extend(inner.claimed(id).map(|c| (room, c))),
+                None => behind.push(destination),
+            }
+        }
+        drop(inner);
+        handed.into_iter().for_each(|(room, claimed)| room.put(claimed));
+        self.nudge_all(&behind);
+        Ok(Appended::Stored(event))
+    }
+
+    fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
+        self.handoffs.open(destination, capacity)
+    }
+
+    async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
+        let mut inner = self.change()?;
+        let waiting = inner.waiting(destination);
+        let due: Vec<_> = waiting.iter().take_while(|(due, _)| *due <= now).take(limit).collect();
+        let claimed: Vec<_> = due.iter().filter_map(|(_, id)| inner.claimed(*id)).collect();
+        Ok(Due { next: waiting.get(claimed.len()).map(|(due, _)| *due), claimed })
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
+        let Settlement { claim, attempt, verdict, now } = settlement;
+        let mut inner = self.change()?;
+        if !inner.give_back(claim) {
+            return Ok(());
+        }
+        let Some(delivery) = inner.deliveries.get(&claim.delivery).cloned() else { return Ok(()) };
+        let Ok(delivery) = delivery.attempted(&attempt, verdict, now) else { return Ok(()) };
+        let destination = delivery.destination.clone();
+        inner.deliveries.insert(claim.delivery, delivery);
+        inner.attempts.entry(claim.delivery).or_default().push(attempt);
+        drop(inner);
+        if matches!(verdict, Verdict::RetryAt(due) if due <= now) {
+            self.handoffs.nudge(&destination);
+        }
+        Ok(())
+    }
+
+    async fn release(&self, claim: Claim) -> Result<(), Error> {
+        let mut inner = self.change()?;
+        let held = inner.give_back(claim);
+        let destination = inner.deliveries.get(&claim.delivery).map(|d| d.destination.clone());
+        drop(inner);
+        if held {
+            self.nudge_all(&destination);
+        }
+        Ok(())
+    }
+
+    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error> {
+        let mut inner = self.change()?;
+        let source = inner.events.get(&event).map(|(e, _)| e.source.clone());
+        let source = source.ok_or_else(|| Error::NotFound(event.to_string()))?;
+        let made: Result<_, _> = destinations.iter().map(|d| inner.replay(event, &source, d, now)).collect();
+        drop(inner);
+        self.nudge_all(destinations);
+        made
+    }
+
+    async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        let mut inner = self.change()?;
+        let changed = inner.changeable(delivery)?.retried(now).map_err(|e| Error::Conflict(e.to_string()))?;
+        inner.deliveries.insert(delivery, changed.clone());
+        drop(inner);
+        self.handoffs.nudge(&changed.destination);
+        Ok(changed)
+    }
+
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        let mut inner = self.change()?;
+        let changed = inner.changeable(delivery)?.cancelled(now).map_err(|e| Error::Conflict(e.to_string()))?;
+        inner.deliveries.insert(delivery, changed.clone());
+        Ok(changed)
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
+        Ok(self.open()?.events.get(&id).map(|(event, _)| event.clone()))
+    }
+
+    async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
+        Ok(self.open()?.events.get(&id).map(|(_, body)| body.clone()))
+    }
+
+    async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error> {
+        let inner = self.open()?;
+        Ok(inner.of_event(event).map(|d| inner.tracked(d)).collect())
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Tracked>, Error> {
+        let inner = self.open()?;
+        Ok(inner.deliveries.get(&id).map(|d| inner.tracked(d)))
+    }
+
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
+        Ok(self.open()?.attempts.get(&delivery).cloned().unwrap_or_default())
+    }
+
+    async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        let inner = self.open()?;
+        let all = inner.events.values().rev().map(|(event, _)| event).filter(|e| inner.shows_event(filter, e)).cloned();
+        Ok(page_of(all, page, |event| DeliveryId { event: event.id, ordinal: 0 }))
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {
+        let inner = self.open()?;
+        let all = inner.deliveries.values().rev().filter(|d| inner.shows_delivery(filter, d)).map(|d| inner.tracked(d));
+        Ok(page_of(all, page, |tracked| tracked.delivery.id))
+    }
+
+    fn counts(&self) -> Counts {
+        let inner = lock(&self.inner);
+        let of = |state| inner.deliveries.values().filter(|d| d.state.name() == state).count() as u64;
+        Counts {
+            events: inner.events.len() as u64,
+            pending: of(StateName::Pending),
+            in_flight: inner.claims.len() as u64,
+            parked: of(StateName::Parked),
+            delivered: of(StateName::Delivered),
+            cancelled: of(StateName::Cancelled),
+            bytes: inner.events.values().map(|(event, _)| event.body_bytes).sum(),
+        }
+    }
+
+    async fn backlog(&self, destination: &Name) -> Result<Backlog, Error> {
+        let inner = self.open()?;
+        let mine: Vec<&Delivery> = inner.deliveries.values().filter(|d| d.destination == *destination).collect();
+        let of = |state| mine.iter().filter(|d| d.state.name() == state).count() as u64;
+        Ok(Backlog {
+            pending: of(StateName::Pending),
+            in_flight: mine.iter().filter(|d| inner.claims.contains_key(&d.id)).count() as u64,
+            parked: of(StateName::Parked),
+            oldest_due_at: mine.iter().filter_map(|d| d.due()).min(),
+        })
+    }
+
+    fn health(&self) -> Result<(), String> {
+        let inner = lock(&self.inner);
+        match &inner.failed {
+            Some(reason) => Err(reason.clone()),
+            None if inner.closed => Err(Error::Closed.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        lock(&self.inner).closed = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of what users see, in one binary.
+
+mod store_story;
