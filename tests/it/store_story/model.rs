@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use hookhold::record::{DeliveryId, EventId, ParkReason, StateName, Verdict};
-use hookhold::store::{
-    Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Store,
-};
+use hookhold::store::{Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Store};
 
 use super::world::{World, at, attempt, body, intake, name};
 
@@ -251,7 +249,8 @@ impl Subject {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
             let page = self.store().deliveries(filter, Page { after, limit: 7 }).await.unwrap();
-            let shapes = page.items.iter().map(|t| format!("{} {:?} {}", self.shape(t.delivery.id), t.delivery.state, t.in_flight));
+            let shapes =
+                page.items.iter().map(|t| format!("{} {:?} {}", self.shape(t.delivery.id), t.delivery.state, t.in_flight));
             seen.extend(shapes);
             after = page.next;
             if after.is_none() {
@@ -289,8 +288,7 @@ fn event_filters(now: u64) -> Vec<EventFilter> {
         EventFilter { destination: Some(name("e")), since: Some(at(now / 3)), until: Some(at(now / 2)), ..all() },
         EventFilter { state: Some(EventState::Parked), source: Some(name("s")), ..all() },
     ];
-    let states =
-        [EventState::Pending, EventState::Parked, EventState::Delivered, EventState::Cancelled, EventState::Unrouted];
+    let states = [EventState::Pending, EventState::Parked, EventState::Delivered, EventState::Cancelled, EventState::Unrouted];
     filters.extend(states.map(|state| EventFilter { state: Some(state), ..all() }));
     filters
 }
@@ -302,4 +300,3 @@ fn class(error: Error) -> String {
         other => panic!("{other}"),
     }
 }
-

@@ -4,6 +4,9 @@
 //! addition: no look-up, no allocation. Labels come from the configuration or from fixed words, never from what a sender
 //! controls. Never here: a header, a path, a secret, or a clock.
 
+mod destination;
+mod source;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +20,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::record::{Name, StateName};
+pub use destination::DestinationMetrics;
+pub use source::{RequestOutcome, SourceMetrics};
+
+use crate::record::Name;
 use crate::time::Timestamp;
 
 /// The media type of [`Metrics::render`].
@@ -25,73 +31,8 @@ pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// Seconds: from a fast commit to a slow disk.
 const SYNC_BUCKETS: [f64; 10] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0];
-/// Seconds: from an answer within a commit to the patience of most providers.
-const ACCEPT_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
-/// Seconds: from a local application to the usual time-out of an attempt.
-const ATTEMPT_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0];
 /// Records that share one sync.
 const COMMIT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestOutcome {
-    /// A new event, durable.
-    Accepted,
-    /// The provider sent it before.
-    Duplicate,
-    /// Its signature is missing or wrong (401).
-    BadSignature,
-    /// Its body is larger than the source takes (413).
-    TooLarge,
-    /// Its head or body came too slowly (408).
-    Timeout,
-    /// There was no room for it (503).
-    Overload,
-    /// It is not HTTP as the relay takes it (400).
-    BadRequest,
-    /// Its peer may not send (403).
-    Forbidden,
-    /// The source does not take its method (405).
-    MethodNotAllowed,
-    /// It could not be made durable (503).
-    StoreFailed,
-    /// The sender went away.
-    Aborted,
-}
-
-impl RequestOutcome {
-    /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 11] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::BadSignature,
-        Self::TooLarge,
-        Self::Timeout,
-        Self::Overload,
-        Self::BadRequest,
-        Self::Forbidden,
-        Self::MethodNotAllowed,
-        Self::StoreFailed,
-        Self::Aborted,
-    ];
-
-    /// The word for it in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::BadSignature => "bad_signature",
-            Self::TooLarge => "too_large",
-            Self::Timeout => "timeout",
-            Self::Overload => "overload",
-            Self::BadRequest => "bad_request",
-            Self::Forbidden => "forbidden",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::StoreFailed => "store_failed",
-            Self::Aborted => "aborted",
-        }
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfSource {
@@ -250,10 +191,10 @@ impl Families {
         let made = Self {
             requests: Family::default(),
             refusals: Family::default(),
-            accept: Family::new_with_constructor(|| Histogram::new(ACCEPT_BUCKETS)),
+            accept: Family::new_with_constructor(|| Histogram::new(source::ACCEPT_BUCKETS)),
             deliveries: Family::default(),
             attempts: Family::default(),
-            attempt: Family::new_with_constructor(|| Histogram::new(ATTEMPT_BUCKETS)),
+            attempt: Family::new_with_constructor(|| Histogram::new(destination::ATTEMPT_BUCKETS)),
             pending: Family::default(),
             oldest_due_age: Family::default(),
         };
@@ -303,158 +244,6 @@ impl Whole {
     }
 }
 
-/// The handles of one source.
-#[derive(Debug)]
-pub struct SourceMetrics {
-    name: Arc<str>,
-    requests: [Counter; RequestOutcome::ALL.len()],
-    refusals: Family<OfRefusal, Counter>,
-    accept: Histogram,
-    last_event_ms: AtomicU64,
-}
-
-impl SourceMetrics {
-    fn new(name: &Name, families: &Families) -> Self {
-        let source: Arc<str> = name.as_str().into();
-        let counter = |outcome: RequestOutcome| {
-            families.requests.get_or_create_owned(&OfRequest { source: source.clone(), outcome: outcome.as_str() })
-        };
-        Self {
-            requests: RequestOutcome::ALL.map(counter),
-            refusals: families.refusals.clone(),
-            accept: families.accept.get_or_create_owned(&OfSource { source: source.clone() }),
-            last_event_ms: AtomicU64::new(0),
-            name: source,
-        }
-    }
-
-    /// Counts a request.
-    pub fn count(&self, outcome: RequestOutcome) {
-        self.requests[outcome as usize].inc();
-    }
-
-    /// Counts why a request was not believed; [`Self::count`] counts the request itself.
-    pub fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&OfRefusal { source: self.name.clone(), reason }).inc();
-    }
-
-    /// Records the time from a request's head to its 2xx.
-    pub fn accepted_in(&self, took: Duration) {
-        self.accept.observe(took.as_secs_f64());
-    }
-
-    /// An event was received at `at`; the latest counts.
-    pub fn event_at(&self, at: Timestamp) {
-        self.last_event_ms.fetch_max(at.ms(), Ordering::Relaxed);
-    }
-
-    /// Requests that became events since the start.
-    pub fn accepted(&self) -> u64 {
-        self.of(RequestOutcome::Accepted)
-    }
-
-    /// Requests that the provider had sent before, since the start.
-    pub fn duplicates(&self) -> u64 {
-        self.of(RequestOutcome::Duplicate)
-    }
-
-    /// Requests that were neither accepted nor duplicates, since the start.
-    pub fn rejected(&self) -> u64 {
-        let all: u64 = self.requests.iter().map(Counter::get).sum();
-        all.saturating_sub(self.accepted() + self.duplicates())
-    }
-
-    /// When the last event was received; `None` where there was none since the start.
-    pub fn last_event_at(&self) -> Option<Timestamp> {
-        some_time(&self.last_event_ms)
-    }
-
-    fn of(&self, outcome: RequestOutcome) -> u64 {
-        self.requests[outcome as usize].get()
-    }
-}
-
-/// The handles of one destination.
-#[derive(Debug)]
-pub struct DestinationMetrics {
-    name: Arc<str>,
-    delivered: Counter,
-    parked: Counter,
-    cancelled: Counter,
-    attempts: Family<OfDelivery, Counter>,
-    attempt: Histogram,
-    pending: Gauge,
-    oldest_due_age: Seconds,
-    last_success_ms: AtomicU64,
-    last_error: Mutex<Option<String>>,
-}
-
-impl DestinationMetrics {
-    fn new(name: &Name, families: &Families) -> Self {
-        let destination: Arc<str> = name.as_str().into();
-        let own = OfDestination { destination: destination.clone() };
-        let settled = |state: StateName| {
-            families.deliveries.get_or_create_owned(&OfDelivery { destination: destination.clone(), outcome: state.as_str() })
-        };
-        Self {
-            delivered: settled(StateName::Delivered),
-            parked: settled(StateName::Parked),
-            cancelled: settled(StateName::Cancelled),
-            attempts: families.attempts.clone(),
-            attempt: families.attempt.get_or_create_owned(&own),
-            pending: families.pending.get_or_create_owned(&own),
-            oldest_due_age: families.oldest_due_age.get_or_create_owned(&own),
-            last_success_ms: AtomicU64::new(0),
-            last_error: Mutex::default(),
-            name: destination,
-        }
-    }
-
-    /// Counts an attempt. `outcome`: `2xx`, `4xx`, ... for an answer, or the word of a
-    /// [`Failure`](crate::record::Failure).
-    pub fn attempt(&self, took: Duration, outcome: &'static str) {
-        self.attempt.observe(took.as_secs_f64());
-        self.attempts.get_or_create(&OfDelivery { destination: self.name.clone(), outcome }).inc();
-    }
-
-    /// Counts a delivery that came into this state; pending is no end, and is not counted.
-    pub fn settled(&self, state: StateName) {
-        match state {
-            StateName::Pending => return,
-            StateName::Delivered => &self.delivered,
-            StateName::Parked => &self.parked,
-            StateName::Cancelled => &self.cancelled,
-        }
-        .inc();
-    }
-
-    /// The application took a delivery at `at`.
-    pub fn succeeded_at(&self, at: Timestamp) {
-        self.last_success_ms.fetch_max(at.ms(), Ordering::Relaxed);
-    }
-
-    /// An attempt failed; `error` says how, in words for people.
-    pub fn failed(&self, error: String) {
-        *lock(&self.last_error) = Some(error);
-    }
-
-    /// When the application last took a delivery; `None` where it did not since the start.
-    pub fn last_success_at(&self) -> Option<Timestamp> {
-        some_time(&self.last_success_ms)
-    }
-
-    /// How the last failed attempt failed; `None` where none did since the start.
-    pub fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
-    }
-
-    /// How much waits, and how long the longest due delivery has been due (0 where none is).
-    pub fn set_backlog(&self, pending: u64, oldest_due_age_seconds: f64) {
-        self.pending.set(as_gauge(pending));
-        self.oldest_due_age.set(oldest_due_age_seconds);
-    }
-}
-
 /// Zero stands for "never": no event is of the epoch.
 fn some_time(ms: &AtomicU64) -> Option<Timestamp> {
     match ms.load(Ordering::Relaxed) {
@@ -466,6 +255,7 @@ fn some_time(ms: &AtomicU64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::StateName;
 
     fn name(text: &str) -> Name {
         Name::try_new(text).unwrap()
