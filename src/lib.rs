@@ -22,20 +22,17 @@
 
 pub mod time;
 
-#[cfg(any())]
 pub mod metrics;
 pub mod record;
 
 pub mod pace;
+pub mod route;
 pub mod signature;
 
 pub mod config;
 
 pub mod net;
-
 pub mod store;
 
-#[cfg(any())]
 pub mod delivery;
-#[cfg(any())]
 pub mod ingest;

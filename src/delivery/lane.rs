@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt;
 use super::lanes::Road;
-use crate::record::{Attempt, Failure, Outcome, StateName, Verdict};
+use crate::record::{Attempt, EventId, Failure, Outcome, StateName, Verdict};
 use crate::store::{Claimed, Fresh, Settlement};
 use crate::time::{Stopwatch, Timestamp};
 
@@ -38,18 +38,13 @@ impl Lane {
 
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
     pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) {
-        let mut open = true;
         while !stop.is_cancelled() {
             self.fill(&cut).await;
             let room = self.running.len() < self.road.destination.in_flight;
             let nap = self.nap();
             tokio::select! {
                 () = stop.cancelled() => {}
-                claimed = self.fresh.next(), if room && open => match claimed {
-                    Some(claimed) => self.start(claimed, &cut),
-                    None => open = false,
-                },
-                () = self.fresh.nudged() => {}
+                arrived = self.fresh.arrival(room) => arrived.into_iter().for_each(|claimed| self.start(claimed, &cut)),
                 Some(ended) = self.running.join_next() => self.ended(ended.ok().flatten()),
                 () = tokio::time::sleep(nap), if room && self.look_at.is_some() => {}
             }
@@ -128,7 +123,7 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Opti
         Outcome::Failed { failure: Failure::Interrupted, .. } => Verdict::RetryAt(now),
         _ => road.destination.retry.after(&outcome, &road.destination.park_on, delivery.budget, now, rand::random()),
     };
-    note(road, &event.id, number, &outcome, verdict, took, now);
+    note(road, event.id, number, &outcome, verdict, took, now);
     let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };
     if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now }).await {
         tracing::error!(delivery = %delivery.id, %error, "an attempt could not be recorded; it will be repeated");
@@ -142,7 +137,7 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Opti
 /// Metrics and the log line of an attempt.
 fn note(
     road: &Road,
-    event: &crate::record::EventId,
+    event: EventId,
     number: u32,
     outcome: &Outcome,
     verdict: Verdict,

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+
+use crate::time::Stopwatch;
 
 /// A body may be slow for so long before its rate counts.
 const GRACE: Duration = Duration::from_secs(10);
@@ -108,12 +109,12 @@ async fn gather(body: &mut Incoming, bounds: &Bounds) -> Result<Whole, Problem> 
     if said.lower() > bounds.bytes_max {
         return Err(Problem::TooLarge);
     }
-    let began = Instant::now();
+    let watch = Stopwatch::start();
     let mut share = Share::default();
     let mut pieces = Pieces::default();
     loop {
-        let deadline = began + GRACE + Duration::from_millis(pieces.len() as u64 * 1000 / bounds.bytes_per_second_min.max(1));
-        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
+        let due = GRACE + Duration::from_millis(pieces.len() as u64 * 1000 / bounds.bytes_per_second_min.max(1));
+        let frame = match tokio::time::timeout(due.saturating_sub(watch.elapsed()), body.frame()).await {
             Err(_) => return Err(Problem::TooSlow),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Problem::Broken),

@@ -1,0 +1,98 @@
+//! What is counted of one destination.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::{Families, OfDelivery, OfDestination, Seconds, as_gauge, lock, some_time};
+use crate::record::{Name, StateName};
+use crate::time::Timestamp;
+
+/// Seconds: from a local application to the usual time-out of an attempt.
+pub(super) const ATTEMPT_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0];
+
+/// The handles of one destination.
+#[derive(Debug)]
+pub struct DestinationMetrics {
+    name: Arc<str>,
+    delivered: Counter,
+    parked: Counter,
+    cancelled: Counter,
+    attempts: Family<OfDelivery, Counter>,
+    attempt: Histogram,
+    pending: Gauge,
+    oldest_due_age: Seconds,
+    last_success_ms: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl DestinationMetrics {
+    pub(super) fn new(name: &Name, families: &Families) -> Self {
+        let destination: Arc<str> = name.as_str().into();
+        let own = OfDestination { destination: destination.clone() };
+        let settled = |state: StateName| {
+            families.deliveries.get_or_create_owned(&OfDelivery { destination: destination.clone(), outcome: state.as_str() })
+        };
+        Self {
+            delivered: settled(StateName::Delivered),
+            parked: settled(StateName::Parked),
+            cancelled: settled(StateName::Cancelled),
+            attempts: families.attempts.clone(),
+            attempt: families.attempt.get_or_create_owned(&own),
+            pending: families.pending.get_or_create_owned(&own),
+            oldest_due_age: families.oldest_due_age.get_or_create_owned(&own),
+            last_success_ms: AtomicU64::new(0),
+            last_error: Mutex::default(),
+            name: destination,
+        }
+    }
+
+    /// Counts an attempt. `outcome`: `2xx`, `4xx`, ... for an answer, or the word of a
+    /// [`Failure`](crate::record::Failure).
+    pub fn attempt(&self, took: Duration, outcome: &'static str) {
+        self.attempt.observe(took.as_secs_f64());
+        self.attempts.get_or_create(&OfDelivery { destination: self.name.clone(), outcome }).inc();
+    }
+
+    /// Counts a delivery that came into this state; pending is no end, and is not counted.
+    pub fn settled(&self, state: StateName) {
+        match state {
+            StateName::Pending => return,
+            StateName::Delivered => &self.delivered,
+            StateName::Parked => &self.parked,
+            StateName::Cancelled => &self.cancelled,
+        }
+        .inc();
+    }
+
+    /// The application took a delivery at `at`.
+    pub fn succeeded_at(&self, at: Timestamp) {
+        self.last_success_ms.fetch_max(at.ms(), Ordering::Relaxed);
+    }
+
+    /// An attempt failed; `error` says how, in words for people.
+    pub fn failed(&self, error: String) {
+        *lock(&self.last_error) = Some(error);
+    }
+
+    /// When the application last took a delivery; `None` where it did not since the start.
+    pub fn last_success_at(&self) -> Option<Timestamp> {
+        some_time(&self.last_success_ms)
+    }
+
+    /// How the last failed attempt failed; `None` where none did since the start.
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+
+    /// How much waits, and how long the longest due delivery has been due (0 where none is).
+    pub fn set_backlog(&self, pending: u64, oldest_due_age_seconds: f64) {
+        self.pending.set(as_gauge(pending));
+        self.oldest_due_age.set(oldest_due_age_seconds);
+    }
+}
