@@ -159,7 +159,7 @@ pub struct Source {
 }
 
 /// The path of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourcePath {
     /// This path only.
     Exact(String),
