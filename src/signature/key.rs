@@ -45,6 +45,11 @@ impl Key {
         Ok(Self { secret: secret.clone(), ready })
     }
 
+    /// The secret that it was made of.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
     /// Whether it counts at `now`.
     pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
         self.secret.is_valid_at(now)

@@ -5,14 +5,15 @@ use std::fmt;
 
 use url::Url;
 
-use super::address::Base;
+use super::address::{Base, Form};
 use super::body::Body;
 use super::key::Key;
 use super::naming::Naming;
 use super::scheme::Way;
 use super::view::View;
-use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Verified};
+use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Signer, Verified};
 use crate::record::Received;
+use crate::time::Timestamp;
 
 /// Verifies the requests of one source.
 pub struct Verifier {
@@ -76,6 +77,26 @@ impl Verifier {
             }
             Err(reason) => Err(Box::new(Refused { received, reason })),
         }
+    }
+
+    /// The scheme; `None` where nothing is to be verified.
+    pub fn scheme(&self) -> Option<&Scheme> {
+        self.scheme.as_ref()
+    }
+
+    /// What signs as the provider does, with the first secret that counts at `now`; `None` where there is none.
+    pub fn signer(&self, now: Timestamp) -> Option<Signer> {
+        let key = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now))?;
+        // The secret was decoded for this scheme already.
+        Signer::try_new(self.scheme.clone()?, key.secret()).ok()
+    }
+
+    /// The address that the provider calls for a request to `authority` and `target`.
+    pub fn address(&self, authority: &str, target: &str) -> String {
+        let of_host = Base::of_host(authority);
+        let mut address = Vec::new();
+        self.base.as_ref().unwrap_or(&of_host).feed(Form::Whole, target, &mut |piece| address.extend_from_slice(piece));
+        String::from_utf8_lossy(&address).into_owned()
     }
 
     /// For a request whose address is known as text; see `captured`.
