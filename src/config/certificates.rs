@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::secret::warn_if_open;
 use super::settings::CertificateFiles;
-use super::table::Value;
+use super::value::Value;
 
 /// A bundle of all roots of the web has a quarter of this; a device file cannot fill the memory.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
@@ -71,6 +71,6 @@ fn open(value: &Value<'_>) -> Option<(File, Vec<u8>, PathBuf)> {
     };
     match read() {
         Ok((file, pem)) => Some((file, pem, path)),
-        Err(error) => value.error(&format!("cannot be read from {}: {}", path.display(), error.kind())),
+        Err(error) => value.unreadable(&path, &error),
     }
 }

@@ -9,7 +9,8 @@ use url::Url;
 
 use super::file::Named;
 use super::settings::Destination;
-use super::table::{Section, Value};
+use super::table::Section;
+use super::value::Value;
 use super::{certificates, secret, web};
 use crate::pace::retry::Rule;
 
@@ -32,8 +33,8 @@ const PARK_ON_DEFAULT: [StatusCode; 5] = [
 ];
 /// One wait between two attempts.
 const WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 86_400);
-/// A first bound of zero would double to zero: no pause at all.
-const BASE: RangeInclusive<Duration> = Duration::from_millis(10)..=*WAIT.end();
+/// A bound of zero would be no pause at all.
+const BOUND: RangeInclusive<Duration> = Duration::from_millis(10)..=*WAIT.end();
 const KEEP_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
 /// More entries than anybody writes by hand.
 const SCHEDULE_MAX: usize = 100;
@@ -89,14 +90,14 @@ const fn default_rule() -> Rule {
 fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {
     let mut section = value.inner()?;
     let park_on = section.or("park_on", PARK_ON_DEFAULT.into(), |value| statuses(&value));
-    let cap = section.take("cap").and_then(|value| value.duration(WAIT));
+    let cap = section.take("cap").map_or(Some(Rule::CAP), |value| value.duration(BOUND));
     let (base, keep_for) = (section.take("base"), section.take("for"));
     let rule = match section.take("schedule") {
         Some(schedule) => {
             for other in [base, keep_for].into_iter().flatten() {
                 other.error::<()>("does not go together with a schedule, which says every wait itself");
             }
-            schedule_of(&schedule).map(|waits| Rule::Schedule { waits, cap: cap.unwrap_or(Rule::CAP) })
+            schedule_of(&schedule).zip(cap).map(|(waits, cap)| Rule::Schedule { waits, cap })
         }
         None => backoff(base.as_ref(), cap, keep_for.as_ref()),
     };
@@ -105,16 +106,13 @@ fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {
 }
 
 fn backoff(base: Option<&Value<'_>>, cap: Option<Duration>, keep_for: Option<&Value<'_>>) -> Option<Rule> {
-    let cap_or_default = cap.unwrap_or(Rule::CAP);
-    let keep_for = keep_for.map_or(Some(Rule::KEEP_FOR), |value| value.duration(KEEP_FOR))?;
-    let Some(value) = base else {
-        return Some(Rule::Backoff { base: Rule::BASE.min(cap_or_default), cap: cap_or_default, keep_for });
-    };
-    let base = value.duration(BASE)?;
-    if base > cap_or_default {
-        return value.error("is more than retry.cap");
+    let keep_for = keep_for.map_or(Some(Rule::KEEP_FOR), |value| value.duration(KEEP_FOR));
+    let base_or_default = base.map_or(Some(Rule::BASE), |value| value.duration(BOUND));
+    let (keep_for, cap) = (keep_for?, cap?);
+    match (base, base_or_default?) {
+        (Some(value), written) if written > cap => value.error("is more than retry.cap"),
+        (_, base) => Some(Rule::Backoff { base: base.min(cap), cap, keep_for }),
     }
-    Some(Rule::Backoff { base, cap: cap_or_default, keep_for })
 }
 
 fn schedule_of(value: &Value<'_>) -> Option<Vec<Duration>> {
@@ -141,13 +139,14 @@ fn ca(section: &mut Section<'_>, url: Option<&Url>) -> Option<std::path::PathBuf
 
 /// The fields that are set on each attempt. `authorization`: the one that the URL asks for.
 fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
+    let of_url = authorization.is_some();
     let mut headers: Vec<_> = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
     let Some(table) = section.take("headers").and_then(|value| value.inner()) else { return headers };
     for (key, value) in table.entries() {
         let Some(name) = header_name(&table, key) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
-            let message = "is there twice (a user in the URL is an Authorization, too)";
-            value.error::<()>(message);
+            let of_url = name == AUTHORIZATION && of_url;
+            value.error::<()>(if of_url { "is what the user in the URL is sent as" } else { "is there twice" });
         }
         headers.extend(header_value(&value).map(|content| (name, content)));
     }

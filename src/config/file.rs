@@ -2,7 +2,9 @@
 
 use toml::de::DeTable;
 
-use super::table::{Reading, Section};
+use super::reading::Reading;
+use super::table::Section;
+use super::value::Value;
 use crate::record::Name;
 
 /// The sections of a relay.toml. Those that are not there are empty.
@@ -45,7 +47,7 @@ impl<'a> File<'a> {
 
 /// The tables of a section whose keys are names.
 fn named<'a>(section: Section<'a>) -> Vec<Named<'a>> {
-    let read = |(key, value): (&str, super::table::Value<'a>)| {
+    let read = |(key, value): (&str, Value<'a>)| {
         let table = value.as_section(&format!("{}.{key}", section.name()));
         match Name::try_new(key) {
             Ok(name) => table.map(|section| Named { name, section }),

@@ -8,6 +8,7 @@ mod destination;
 mod file;
 mod problem;
 mod prove;
+mod reading;
 mod relay;
 mod route;
 mod secret;
@@ -15,6 +16,7 @@ pub mod settings;
 mod source;
 mod table;
 mod units;
+mod value;
 mod web;
 
 use std::ffi::OsString;
@@ -24,8 +26,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use problem::{Problem, Problems, Severity};
+use reading::Reading;
 use settings::Settings;
-use table::Reading;
 
 /// A relay.toml that can be used.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ fn unreadable(file_name: &str, error: &io::Error) -> Problems {
 
 fn not_text(bytes: &[u8], valid_up_to: usize, file_name: &str) -> Problems {
     let before = String::from_utf8_lossy(&bytes[..valid_up_to]);
-    let (line, column) = table::position(&before, before.len());
+    let (line, column) = reading::position(&before, before.len());
     let (severity, message) = (Severity::Error, "not TOML: these bytes are not UTF-8".to_owned());
     Problems::new(vec![Problem { severity, message, help: None, file: file_name.into(), line, column }])
 }

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::file::{File, Named};
+use super::problem::Severity;
+use super::reading::Reading;
 use super::route::Routes;
 use super::settings::{Limits, Settings, Source};
 use super::source::Address;
-use super::table::Reading;
 use super::{destination, relay, source};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
 pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
+    if file.sources.is_empty() {
+        reading.report(Severity::Warning, 0, "sources: there is none, so nothing can be received".to_owned(), None);
+    }
     let folder = reading.folder.to_path_buf();
     let listen = relay::listen(file.listen);
     let https = listen.as_ref().map(|listen| listen.https);

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::settings::{Admin, Limits, Listen, Log, LogFormat, Role, Store, Tls, Token};
-use super::table::{Section, Value};
+use super::table::Section;
+use super::value::Value;
 use super::{certificates, secret};
 use crate::record::Name;
 
@@ -32,21 +33,21 @@ pub(super) fn listen(mut section: Section<'_>) -> Option<Listen> {
 }
 
 /// `https`: the address that the certificates are for.
-pub(super) fn tls(mut section: Section<'_>, reading_folder: PathBuf, https: Option<SocketAddr>) -> Option<Tls> {
+pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, https: Option<SocketAddr>) -> Option<Tls> {
     let certificates = section.take("certificates");
     let self_signed = section.take("self_signed");
-    let is_self_signed = self_signed.as_ref().and_then(Value::boolean) == Some(true);
-    let tls = match (&certificates, &self_signed) {
-        (Some(_), Some(value)) if is_self_signed => value.error("is true beside certificates: one of them must go"),
+    let tls = match (&certificates, self_signed.as_ref().map(|value| (value, value.boolean()))) {
+        (Some(_), Some((value, Some(true)))) => value.error("is true beside certificates: one of them must go"),
         (Some(list), _) => pairs(list).map(Tls::Certificates),
-        (None, Some(value)) if is_self_signed => {
+        (None, Some((value, Some(true)))) => {
             if https.is_some_and(|https| !is_loopback(https)) {
                 let help = "nobody trusts such a certificate: give certificates = [...]".to_owned();
                 value.error_help::<()>("is for loopback addresses only", Some(help));
             }
-            Some(Tls::SelfSigned { folder: reading_folder.join(SELF_SIGNED_FOLDER) })
+            Some(Tls::SelfSigned { folder: folder.join(SELF_SIGNED_FOLDER) })
         }
-        (None, _) => {
+        (None, Some((_, None))) => None,
+        (None, None | Some((_, Some(false)))) => {
             const WRITE: &str = "write certificates = [{ cert = \"FILE\", key = \"FILE\" }], or self_signed = true to try it out";
             section.error("there is no certificate", Some(WRITE.to_owned()));
             None

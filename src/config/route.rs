@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::file::Named;
 use super::problem::did_you_mean;
-use super::table::{Section, Value};
+use super::table::Section;
+use super::value::Value;
 use crate::record::Name;
 
 /// Where each source's events go, without repetition, in the order of the file.

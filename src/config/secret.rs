@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::table::{Section, Value};
+use super::table::Section;
+use super::value::Value;
 use crate::signature::Secret;
 use crate::time::Timestamp;
 
@@ -77,7 +78,7 @@ fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
         Ok(file)
     });
     match read {
-        Err(error) => value.error(&format!("cannot be read from {}: {}", path.display(), error.kind())),
+        Err(error) => value.unreadable(&path, &error),
         Ok(_) if text.len() as u64 > SECRET_BYTES_MAX => value.error("is a file of more than 64 KiB"),
         Ok(file) => {
             warn_if_open(&file, value);

@@ -12,7 +12,8 @@ use toml::de::ValueDeserializer;
 use super::file::Named;
 use super::problem::did_you_mean;
 use super::settings::{Limits, Source, SourcePath};
-use super::table::{Section, Value};
+use super::table::Section;
+use super::value::Value;
 use super::{relay, secret, web};
 use crate::record::Name;
 use crate::signature::preset::{self, Preset};
@@ -60,9 +61,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         gunzip: section.or("verify_decoded", false, |value| value.choice(&[("gzip", true)])),
         ..Options::default()
     };
-    let scheme = provider.as_ref().and_then(|(provider, written)| scheme(&mut section, provider, written));
+    let scheme = scheme(&mut section, provider.as_ref());
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
-    let verifier = provider.as_ref().and_then(|(provider, _)| verifier(&mut section, provider, scheme, options));
+    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options);
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
@@ -108,18 +109,17 @@ fn provider<'a>(section: &mut Section<'a>) -> Option<(Provider, &'a str)> {
 }
 
 /// The provider's scheme, or the one that is written in relay.toml.
-fn scheme(section: &mut Section<'_>, provider: &Provider, name: &str) -> Option<Scheme> {
-    match provider {
-        Provider::Custom => section.require("verify", "write how the sender signs, or name a provider").and_then(|v| written(&v)),
-        Provider::Preset(_) | Provider::None => {
-            if let Some(value) = section.take("verify") {
-                value.error::<()>(&format!("is for provider = \"custom\", not {name:?}"));
-            }
-            match provider {
-                Provider::Preset(preset) => Some(preset.scheme.clone()),
-                _ => None,
-            }
+fn scheme(section: &mut Section<'_>, provider: Option<&(Provider, &str)>) -> Option<Scheme> {
+    let verify = section.take("verify");
+    let (provider, name) = provider?;
+    match (provider, verify) {
+        (Provider::Custom, Some(value)) => written(&value),
+        (Provider::Custom, None) => section.require("verify", "write how the sender signs, or name a provider").and(None),
+        (Provider::Preset(_) | Provider::None, Some(value)) => {
+            value.error(&format!("is for provider = \"custom\", not {name:?}"))
         }
+        (Provider::Preset(preset), None) => Some(preset.scheme.clone()),
+        (Provider::None, None) => None,
     }
 }
 
@@ -131,23 +131,26 @@ fn written(value: &Value<'_>) -> Option<Scheme> {
     }
 }
 
-fn verifier(section: &mut Section<'_>, provider: &Provider, scheme: Option<Scheme>, options: Options) -> Option<Verifier> {
-    let secrets = section.take("secrets");
-    if let Provider::None = provider {
-        if let Some(value) = secrets {
-            value.error::<()>("would not be used with provider = \"none\"");
-        }
-        return Some(Verifier::trusting(options));
+fn verifier(
+    section: &mut Section<'_>,
+    provider: Option<&Provider>,
+    scheme: Option<Scheme>,
+    options: Options,
+) -> Option<Verifier> {
+    if let Some(Provider::None) = provider {
+        return match section.take("secrets") {
+            Some(value) => value.error("would not be used with provider = \"none\""),
+            None => Some(Verifier::trusting(options)),
+        };
     }
-    let Some(value) = secrets else {
-        section.error("secrets is missing", Some("write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]".into()));
-        return None;
-    };
+    let value = section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?;
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");
     }
-    let secrets: Option<Vec<Secret>> = items.iter().map(secret::read).collect::<Vec<_>>().into_iter().collect();
+    // Each is read, so that the problems of all of them are found.
+    let secrets: Vec<Option<Secret>> = items.iter().map(secret::read).collect();
+    let secrets: Option<Vec<Secret>> = secrets.into_iter().collect();
     match Verifier::try_new(scheme?, secrets?, options) {
         Ok(verifier) => Some(verifier),
         Err((i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),

@@ -16,9 +16,9 @@ pub(super) const SIZE: &str = "a size such as \"1000B\", \"64KiB\" or \"10MiB\""
 
 /// A duration; `None` where it is not one.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    let units = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|unit| !unit.is_empty());
-    let known = units.fold(Some(0), |count, unit| count.filter(|_| DURATION_UNITS.contains(&unit)).map(|n| n + 1));
-    known.filter(|&units| units > 0).and_then(|_| humantime::parse_duration(text).ok())
+    let mut units = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|unit| !unit.is_empty()).peekable();
+    let known = units.peek().is_some() && units.all(|unit| DURATION_UNITS.contains(&unit));
+    known.then(|| humantime::parse_duration(text).ok()).flatten()
 }
 
 /// A size in bytes; `None` where it is not one.
@@ -31,14 +31,15 @@ pub(super) fn size(text: &str) -> Option<u64> {
 pub(super) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-    let fits = units.into_iter().find(|(_, length)| ms > 0 && ms % length == 0);
-    fits.map_or_else(|| format!("{ms}ms"), |(unit, length)| format!("{}{unit}", ms / length))
+    let fits = units.into_iter().find(|(_, length)| ms > 0 && ms.is_multiple_of(*length));
+    let ms_unit = if ms == 0 { "s" } else { "ms" };
+    fits.map_or_else(|| format!("{ms}{ms_unit}"), |(unit, length)| format!("{}{unit}", ms / length))
 }
 
 /// A size as relay.toml would write it.
 pub(super) fn show_size(bytes: u64) -> String {
     let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let fits = units.into_iter().find(|(_, bits)| bytes > 0 && bytes % (1 << bits) == 0);
+    let fits = units.into_iter().find(|(_, bits)| bytes > 0 && bytes.is_multiple_of(1 << bits));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, bits)| format!("{}{unit}", bytes >> bits))
 }
 

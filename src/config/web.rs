@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::table::Value;
+use super::value::Value;
 
 /// The host that a source answers to: lower case, without port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
