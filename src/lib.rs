@@ -36,3 +36,7 @@ pub mod store;
 
 pub mod delivery;
 pub mod ingest;
+
+pub mod admin;
+
+pub mod cli;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::config::{self, Problem};
 
 /// Prints one line a problem, then how many sources and destinations there are. Fails where one of the problems is an error.
-pub fn run(config: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     print(config, &mut std::io::stdout().lock())
 }
 

@@ -10,12 +10,9 @@ use crate::signature::{Scheme, Selector};
 
 /// Lists the providers that the relay knows, or shows one.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Only this one, in detail.
     name: Option<String>,
-    /// As JSON.
-    #[arg(long, conflicts_with = "explain")]
-    json: bool,
     /// Its scheme as tables that can be copied into relay.toml and changed there.
     #[arg(long, requires = "name")]
     explain: bool,
@@ -39,9 +36,9 @@ struct Item<'a> {
 }
 
 /// Prints what was asked for; fails where the name is not known.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     let Some(name) = &args.name else {
-        let list = if args.json { json(&preset::all().iter().map(Item::new).collect::<Vec<_>>())? } else { table() };
+        let list = if as_json { json(&preset::all().iter().map(Item::new).collect::<Vec<_>>())? } else { table() };
         println!("{list}");
         return Ok(ExitCode::SUCCESS);
     };
@@ -50,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("error: no provider is named {name:?}{near}");
         return Ok(ExitCode::from(4));
     };
-    let text = match (args.json, args.explain) {
+    let text = match (as_json, args.explain) {
         (true, _) => json(&Item::new(preset))?,
         (_, true) => explain(preset)?,
         _ => details(preset),

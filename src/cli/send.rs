@@ -131,8 +131,15 @@ fn request(
         let signer = source.verifier.signer(now).ok_or_else(|| anyhow!("no secret of {} is valid now", source.name))?;
         let url = source.verifier.address(&authority, target);
         let plain: Headers = headers.iter().cloned().collect();
-        let unsigned =
-            Unsigned { method: method.as_str(), url: &url, headers: &plain, body: &body, now, event_id: Some(id), kind: Some(kind) };
+        let unsigned = Unsigned {
+            method: method.as_str(),
+            url: &url,
+            headers: &plain,
+            body: &body,
+            now,
+            event_id: Some(id),
+            kind: Some(kind),
+        };
         headers.extend(signer.sign(&unsigned)?);
     }
     let mut request = Request::new(Full::from(body));

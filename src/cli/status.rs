@@ -18,7 +18,12 @@ pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let ready = if status["ready"] == Value::Bool(true) { "ready" } else { "NOT READY" };
     println!("hookhold {}, {ready}, since {}", cell(&status["version"]), cell(&status["started_at"]));
     println!("{} events, {} bytes stored", cell(&store["events"]), cell(&store["bytes"]));
-    println!("deliveries: {} pending, {} parked, {} delivered", cell(&counts["pending"]), cell(&counts["parked"]), cell(&counts["delivered"]));
+    println!(
+        "deliveries: {} pending, {} parked, {} delivered",
+        cell(&counts["pending"]),
+        cell(&counts["parked"]),
+        cell(&counts["delivered"])
+    );
     println!();
     let row = |s: &Value| [&s["name"], &s["path"], &s["provider"], &s["accepted"], &s["rejected"], &s["last_event_at"]].map(cell);
     table::print(["source", "path", "provider", "accepted", "rejected", "last event"], items(&sources).iter().map(row));

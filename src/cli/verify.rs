@@ -13,12 +13,9 @@ use crate::time::{Clock, Timestamp};
 
 /// Judges captured requests against their provider's rules: accepted, or exactly why not.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// A JSON file with one captured request or a list of them; `-` for standard input.
     file: PathBuf,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 /// One line of `--json`.
@@ -30,7 +27,7 @@ struct Line<'a> {
 }
 
 /// Prints a line for each request; succeeds where all are accepted.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     let requests = read(args)?;
     let now = Clock::system().now();
     let mut out = std::io::stdout().lock();
@@ -38,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for request in requests {
         let (name, outcome) = judge(request, now);
         all_accepted &= outcome.judgement == Judgement::Accept;
-        if args.json {
+        if json {
             serde_json::to_writer(&mut out, &Line { name: &name, outcome })?;
             writeln!(out)?;
         } else {

@@ -135,15 +135,7 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Opti
 }
 
 /// Metrics and the log line of an attempt.
-fn note(
-    road: &Road,
-    event: EventId,
-    number: u32,
-    outcome: &Outcome,
-    verdict: Verdict,
-    took: Duration,
-    now: Timestamp,
-) {
+fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Verdict, took: Duration, now: Timestamp) {
     let (word, detail) = match outcome {
         Outcome::Answered(answer) => (class(answer.status), format!("answered {}", answer.status)),
         Outcome::Failed { failure, detail } => (failure.as_str(), detail.clone()),

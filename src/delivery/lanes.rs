@@ -51,12 +51,7 @@ pub struct BadDestination {
 
 impl Lanes {
     /// Starts a lane for each destination of `settings`.
-    pub fn start(
-        settings: &Settings,
-        store: &Arc<dyn Store>,
-        metrics: &Metrics,
-        clock: Clock,
-    ) -> Result<Self, BadDestination> {
+    pub fn start(settings: &Settings, store: &Arc<dyn Store>, metrics: &Metrics, clock: Clock) -> Result<Self, BadDestination> {
         let mut lanes = Self { tasks: JoinSet::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
         let prefixes = Arc::new(prefixes(settings));
         for destination in &settings.destinations {

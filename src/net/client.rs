@@ -128,7 +128,8 @@ impl Server {
     }
 
     async fn dial(&self) -> Result<TcpStream, Error> {
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(Error::Dns)?.collect();
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(Error::Dns)?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         if addresses.is_empty() {
             return Err(Error::Dns(last));

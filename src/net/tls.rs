@@ -116,9 +116,8 @@ fn certified_key(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
-        .and_then(|found| found.collect::<Result<_, _>>())
-        .map_err(|e| bad_file(file, e))?;
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(file).and_then(|found| found.collect::<Result<_, _>>()).map_err(|e| bad_file(file, e))?;
     if chain.is_empty() { Err(bad_file(file, "no certificate is in it")) } else { Ok(chain) }
 }
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use super::handoff::{Handoffs, Room};
 use super::{
-    Appended, Backlog, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh, Intake, Listed,
-    Page, Settlement, Store, Tracked,
+    Appended, Backlog, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh, Intake,
+    Listed, Page, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
@@ -122,8 +122,11 @@ impl Inner {
         if let Some((event, _)) = self.events.get_mut(&event) {
             event.duplicates = event.duplicates.saturating_add(1);
         }
-        let parked: Vec<Delivery> =
-            self.of_event(event).filter(|d| d.state.name() == StateName::Parked).filter_map(|d| d.clone().retried(now).ok()).collect();
+        let parked: Vec<Delivery> = self
+            .of_event(event)
+            .filter(|d| d.state.name() == StateName::Parked)
+            .filter_map(|d| d.clone().retried(now).ok())
+            .collect();
         let destinations = parked.iter().map(|d| d.destination.clone()).collect();
         self.deliveries.extend(parked.into_iter().map(|d| (d.id, d)));
         destinations

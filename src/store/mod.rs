@@ -17,11 +17,11 @@ mod sled;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::sled::{OpenError, Sled};
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
-pub use self::sled::{OpenError, Sled};
 pub use memory::Memory;
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 

@@ -1,7 +1,7 @@
 //! Tests of the whole relay: over real sockets and TLS, on real stores, and of the shape of the code.
 
-//mod kill;
-//mod line;
+mod kill;
+mod line;
 mod store_story;
-//mod tidy;
-//mod world;
+mod tidy;
+mod world;

@@ -29,5 +29,10 @@ fn panic_line(info: &PanicHookInfo<'_>) {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-    tracing::error!(place, thread, reason = text.unwrap_or("unknown"), "a part of the relay failed unexpectedly; please report it");
+    tracing::error!(
+        place,
+        thread,
+        reason = text.unwrap_or("unknown"),
+        "a part of the relay failed unexpectedly; please report it"
+    );
 }

@@ -78,7 +78,8 @@ fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
 
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Store>> {
     let (path, metrics) = (settings.store.path.clone(), metrics.clone());
-    let observer = Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
+    let observer =
+        Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
     let store = tokio::task::spawn_blocking(move || Sled::open(&path, observer)).await??;
     Ok(Arc::new(store))
 }
@@ -121,7 +122,7 @@ struct Counted(Arc<Metrics>);
 
 impl Observer for Counted {
     fn connections(&self, change: i64) {
-        self.0.connections(change);
+        self.0.connections().inc_by(change);
     }
 
     fn handshake(&self, ok: bool) {

@@ -39,7 +39,14 @@ pub(super) fn claim_due(shared: &Shared, destination: &Name, now: Timestamp, lim
     Ok(due)
 }
 
-fn claim_in(shared: &Shared, block: BlockId, destination: &Name, now: Timestamp, limit: usize, due: &mut Due) -> Result<(), Error> {
+fn claim_in(
+    shared: &Shared,
+    block: BlockId,
+    destination: &Name,
+    now: Timestamp,
+    limit: usize,
+    due: &mut Due,
+) -> Result<(), Error> {
     let mut claims = Vec::new();
     let states = shared.states(block)?;
     for delivery in pending(&states, destination).filter(|d| !shared.claims.has(d.id)) {

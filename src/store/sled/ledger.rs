@@ -12,8 +12,8 @@ use bytes::Bytes;
 use sled::Batch;
 use tokio::sync::oneshot;
 
-use super::bodies::{Bodies, CHUNK_BYTES};
 use super::block::{self, DeliveryRecord, EventRecord, INLINE_ATTEMPT_BYTES_MAX, States};
+use super::bodies::{Bodies, CHUNK_BYTES};
 use super::keys::{self, BlockId, Key};
 use super::shared::Shared;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};

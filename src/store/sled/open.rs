@@ -98,10 +98,13 @@ fn check_format(path: &Path) -> Result<bool, OpenError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let is_empty = fs::read_dir(path).map_err(in_folder)?.next().is_none();
-            let foreign = "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
+            let foreign =
+                "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
             if is_empty { Ok(true) } else { Err(refuse(foreign.to_owned())) }
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(refuse(format!("the file `{FORMAT_FILE}` names no version"))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(refuse(format!("the file `{FORMAT_FILE}` names no version")))
+        }
         Err(error) => Err(in_folder(error)),
     }
 }
