@@ -14,7 +14,6 @@ use hookhold::net::pool::Pool;
 use hookhold::net::tls;
 use http::Request;
 use http_body_util::Full;
-use rand::Rng;
 use tempfile::TempDir;
 
 use crate::world::{Upstream, eventually, github_signature};
@@ -89,7 +88,7 @@ async fn what_was_acknowledged_survives_kill_9() {
             })
             .collect();
         // The moment of the kill is what varies.
-        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(20..400))).await;
+        tokio::time::sleep(Duration::from_millis(rand::random_range(20..400))).await;
         drop(relay);
         for sender in senders {
             sender.await.unwrap();

@@ -173,10 +173,10 @@ fn imports_that_point_up_or_sideways_are_found() {
 #[test]
 fn imports_that_point_down_are_not_found() {
     let inside = "use super::Error;\nuse crate::store::handoff;\n#[cfg(test)]\nmod tests {\n    use super::super::Error;\n    use super::*;\n}\n";
-    assert_eq!(broken(layers, "src/store/commit.rs", inside), []);
-    assert_eq!(broken(layers, "src/metrics.rs", "use crate::record::Name;\n"), []);
-    assert_eq!(broken(layers, "src/store/intake.rs", "use crate::signature::Verified; // crate::cli\n"), []);
-    assert_eq!(broken(layers, "src/cli/serve.rs", "use crate::{admin, ingest, time};\n"), []);
+    assert_eq!(broken(layers, "src/store/commit.rs", inside), [0usize; 0]);
+    assert_eq!(broken(layers, "src/metrics.rs", "use crate::record::Name;\n"), [0usize; 0]);
+    assert_eq!(broken(layers, "src/store/intake.rs", "use crate::signature::Verified; // crate::cli\n"), [0usize; 0]);
+    assert_eq!(broken(layers, "src/cli/serve.rs", "use crate::{admin, ingest, time};\n"), [0usize; 0]);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn files_are_short() {
 #[test]
 fn a_long_file_is_found() {
     assert_eq!(broken(file_length, "src/a.rs", &"\n".repeat(501)), [1]);
-    assert_eq!(broken(file_length, "src/a.rs", &"\n".repeat(500)), []);
+    assert_eq!(broken(file_length, "src/a.rs", &"\n".repeat(500)), [0usize; 0]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_long_function_is_found() {
     let function =
         |inner: usize| format!("\nasync fn f<T>(a: [u8; 3])\nwhere\n    T: Copy,\n{{\n{}}}\n", "    // {\n".repeat(inner));
     assert_eq!(broken(function_length, "src/a.rs", &function(66)), [2]);
-    assert_eq!(broken(function_length, "src/a.rs", &function(65)), []);
+    assert_eq!(broken(function_length, "src/a.rs", &function(65)), [0usize; 0]);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_missing_header_is_found() {
     assert_eq!(broken(header, "src/a.rs", "use std::fmt;\n//! Too late.\n"), [1]);
     assert_eq!(broken(header, "src/a.rs", "//!\n"), [1]);
     assert_eq!(broken(header, "src/a.rs", ""), [1]);
-    assert_eq!(broken(header, "src/a.rs", "//! Tells what this is.\n"), []);
+    assert_eq!(broken(header, "src/a.rs", "//! Tells what this is.\n"), [0usize; 0]);
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn an_unwrap_without_a_reason_is_found() {
     assert_eq!(broken(no_unwrap, "src/a.rs", text), [2, 4]);
     assert_eq!(broken(no_unwrap, "src/a.rs", "/// It cannot fail.\na.unwrap();\n"), [2]);
     assert_eq!(broken(no_unwrap, "src/a.rs", "let s = \"// cannot\"; a.unwrap();\n"), [1]);
-    assert_eq!(broken(no_unwrap, "src/a.rs", "// It cannot fail: 16 bytes.\na.unwrap();\n"), []);
-    assert_eq!(broken(no_unwrap, "src/a.rs", "a.unwrap(); // cannot fail: 16 bytes\n"), []);
-    assert_eq!(broken(no_unwrap, "src/a.rs", "#[cfg(test)]\nmod tests {\n    fn f() { a.unwrap() }\n}\n"), []);
+    assert_eq!(broken(no_unwrap, "src/a.rs", "// It cannot fail: 16 bytes.\na.unwrap();\n"), [0usize; 0]);
+    assert_eq!(broken(no_unwrap, "src/a.rs", "a.unwrap(); // cannot fail: 16 bytes\n"), [0usize; 0]);
+    assert_eq!(broken(no_unwrap, "src/a.rs", "#[cfg(test)]\nmod tests {\n    fn f() { a.unwrap() }\n}\n"), [0usize; 0]);
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn only_time_reads_clocks() {
 fn a_clock_that_is_read_elsewhere_is_found() {
     let text = "let a = SystemTime::now();\nlet b = std::time::Instant::now();\nlet c = chrono::Utc::now();\n// Instant::now\n";
     assert_eq!(broken(clock, "src/pace/retry.rs", text), [1, 2, 3]);
-    assert_eq!(broken(clock, "src/time.rs", text), []);
+    assert_eq!(broken(clock, "src/time.rs", text), [0usize; 0]);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn only_the_command_line_prints() {
 fn printing_elsewhere_is_found() {
     let text = "println!(\"a\");\neprintln!(\"b\");\nprint!(\"c\");\nlet s = \"println!\";\n";
     assert_eq!(broken(printing, "src/store/mod.rs", text), [1, 2, 3]);
-    assert_eq!(broken(printing, "src/cli/send.rs", text), []);
+    assert_eq!(broken(printing, "src/cli/send.rs", text), [0usize; 0]);
 }
 
 #[test]
@@ -302,5 +302,5 @@ fn a_test_that_sleeps_is_found() {
     let text = "std::thread::sleep(A);\ntokio::time::sleep(A).await;\nsleep(A).await;\n// The kernel gives no signal for it.\nsleep(A);\n";
     assert_eq!(broken(sleeping_tests, "tests/it/a.rs", text), [1, 2, 3]);
     assert_eq!(broken(sleeping_tests, "src/a.rs", "#[cfg(test)]\nmod tests {\n    fn f() { sleep(A) }\n}\n"), [3]);
-    assert_eq!(broken(sleeping_tests, "src/a.rs", "fn f() { sleep(A) }\n"), []);
+    assert_eq!(broken(sleeping_tests, "src/a.rs", "fn f() { sleep(A) }\n"), [0usize; 0]);
 }
