@@ -143,7 +143,11 @@ fn verifier(
             None => Some(Verifier::trusting(options)),
         };
     }
-    let value = section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?;
+    let value = match provider {
+        Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
+        // Whether it needs any is not known.
+        None => section.take("secrets")?,
+    };
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");
