@@ -34,6 +34,7 @@ struct Item<'a> {
     r#type: Option<String>,
     dedupe_ms: Option<u64>,
     covers_body: bool,
+    signs_address: bool,
     verify: &'a Scheme,
 }
 
@@ -71,6 +72,7 @@ impl<'a> Item<'a> {
             r#type: p.kind.as_ref().map(Selector::to_string),
             dedupe_ms: p.dedupe.and_then(|d| u64::try_from(d.as_millis()).ok()),
             covers_body: p.scheme.covers_body(),
+            signs_address: p.scheme.signs_address(),
             verify: &p.scheme,
         }
     }
@@ -123,4 +125,28 @@ fn nearest(name: &str) -> Option<&'static str> {
     let best = names.map(|n| (strsim::jaro_winkler(n, name), n.as_str())).max_by(|a, b| a.0.total_cmp(&b.0))?;
     // Below this, names look nothing alike.
     (best.0 > 0.8).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_explained_can_be_copied_into_relay_toml() {
+        for p in preset::all() {
+            let text = explain(p).unwrap();
+            let file: toml::Table = toml::from_str(&text).unwrap();
+            let source = &file["sources"][&p.name];
+            assert_eq!(source["provider"].as_str(), Some("custom"));
+            let scheme: Scheme = source["verify"].clone().try_into().unwrap();
+            assert_eq!(toml::to_string(&scheme).unwrap(), toml::to_string(&p.scheme).unwrap());
+            assert_eq!(scheme.event_id(), p.event_id());
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_gets_a_near_one() {
+        assert_eq!(nearest("githib"), Some("github"));
+        assert_eq!(nearest("zzz"), None);
+    }
 }

@@ -72,7 +72,9 @@ fn read(args: &Args) -> anyhow::Result<Vec<Value>> {
     };
     let text = text.with_context(|| format!("cannot read {}", args.file.display()))?;
     let value = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", args.file.display()))?;
-    Ok(if let Value::Array(list) = value { list } else { vec![value] })
+    let requests = if let Value::Array(list) = value { list } else { vec![value] };
+    anyhow::ensure!(!requests.is_empty(), "{} holds no request", args.file.display());
+    Ok(requests)
 }
 
 fn sentence(name: &str, outcome: &Outcome) -> String {
@@ -83,5 +85,26 @@ fn sentence(name: &str, outcome: &Outcome) -> String {
             Some(reason) => format!("{name}: rejected ({word}): {reason}"),
             None => format!("{name}: rejected: {word}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_in_the_file_gets_an_answer() {
+        let said = |json: &str| {
+            let (name, outcome) = judge(serde_json::from_str(json).unwrap(), Timestamp::from_ms(0));
+            sentence(&name, &outcome)
+        };
+        assert_eq!(said(r#"{"id":"a","name":"","provider":"none"}"#), "a: accepted");
+        assert!(
+            said(r#"{"name":"b","provider":"github","secrets":["k"]}"#)
+                .starts_with("b: rejected (missing_header): the signature is")
+        );
+        for nonsense in ["1", "null", "[]", r#"{"headers":[["a"]]}"#, r#"{"secrets":null}"#] {
+            assert!(said(nonsense).starts_with("request: rejected: "), "{nonsense}");
+        }
     }
 }

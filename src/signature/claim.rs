@@ -22,6 +22,8 @@ pub(super) struct Source {
     pub(super) keys: Vec<String>,
     /// Items have no keys; this one is the timestamp.
     pub(super) positional: Option<usize>,
+    /// Only secrets of this slot (and those without one) count here.
+    pub(super) slot: Option<String>,
 }
 
 /// What a signature is once its text is read.
@@ -35,13 +37,19 @@ pub(super) enum Form {
     Basic,
 }
 
+/// A signature, decoded, and the slot of the secrets that count for it.
+pub(super) struct Claim<'a> {
+    pub(super) bytes: Vec<u8>,
+    pub(super) slot: Option<&'a str>,
+}
+
 /// The signatures that share one timestamp.
 #[derive(Default)]
 pub(super) struct Group<'a> {
     /// The `key=value` items that are no signatures, in order.
     pub(super) fields: Vec<(&'a str, &'a str)>,
-    /// The signatures, decoded.
-    pub(super) claims: Vec<Vec<u8>>,
+    /// The signatures.
+    pub(super) claims: Vec<Claim<'a>>,
     /// Why something that was there did not become a signature.
     fault: Option<Reason>,
 }
@@ -66,14 +74,14 @@ impl Source {
     }
 
     /// Adds what stands in one text to `groups`.
-    pub(super) fn read<'a>(&self, text: &'a str, groups: &mut Vec<Group<'a>>) {
+    pub(super) fn read<'a>(&'a self, text: &'a str, groups: &mut Vec<Group<'a>>) {
         match &self.groups {
             Some(separator) => groups.extend(text.split(separator.as_str()).map(|group| self.read_group(group))),
             None => groups.push(self.read_group(text)),
         }
     }
 
-    fn read_group<'a>(&self, text: &'a str) -> Group<'a> {
+    fn read_group<'a>(&'a self, text: &'a str) -> Group<'a> {
         let mut group = Group::default();
         match &self.list {
             Some(separator) => {
@@ -86,7 +94,7 @@ impl Source {
         group
     }
 
-    fn read_item<'a>(&self, index: usize, item: &'a str, group: &mut Group<'a>) {
+    fn read_item<'a>(&'a self, index: usize, item: &'a str, group: &mut Group<'a>) {
         let value = match (&self.kv, self.positional) {
             (Some(separator), _) => match item.split_once(separator.as_str()) {
                 Some((key, value)) if self.keys.iter().any(|known| known == key) => value,
@@ -103,7 +111,7 @@ impl Source {
         match value.strip_prefix(self.prefix.as_str()).or_else(|| self.prefix_in_any_case(value)) {
             Some("") => {}
             Some(claimed) => match self.form.read(claimed) {
-                Some(claim) => group.claims.push(claim),
+                Some(bytes) => group.claims.push(Claim { bytes, slot: self.slot.as_deref() }),
                 None => group.blame(Reason::BadEncoding),
             },
             None if value.is_empty() => {}

@@ -33,11 +33,11 @@ pub(super) fn fields(text: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-/// The value of the field of that name; `None` where it is missing, or there twice: two readers could then see two values.
-pub(super) fn only<'a>(text: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
+/// The value of the field of that name. Two are refused: two readers could then see two values.
+pub(super) fn only<'a>(text: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]>>, Reason> {
     let mut values = fields(text).filter(|(n, _)| **n == *name.as_bytes()).map(|(_, value)| value);
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
+    let value = values.next();
+    if values.next().is_some() { Err(Reason::BadEncoding) } else { Ok(value) }
 }
 
 /// Gives each name and value, without separators, names in the order of their bytes.
@@ -118,9 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn a_field_sent_twice_is_none() {
-        assert_eq!(only(b"a=1&b=%7e", "b").as_deref(), Some(&b"~"[..]));
-        assert_eq!(only(b"a=1&a=1", "a"), None);
-        assert_eq!(only(b"a=1&%61=2", "a"), None);
+    fn a_field_sent_twice_is_refused() {
+        assert_eq!(only(b"a=1&b=%7e", "b").unwrap().as_deref(), Some(&b"~"[..]));
+        assert_eq!(only(b"a=1", "b"), Ok(None));
+        assert_eq!(only(b"a=1&a=1", "a"), Err(Reason::BadEncoding));
+        assert_eq!(only(b"a=1&%61=2", "a"), Err(Reason::BadEncoding));
     }
 }

@@ -21,6 +21,10 @@ pub(super) enum Scalar {
 #[error("a JSON pointer is empty or starts with '/'")]
 pub(super) struct BadPointer;
 
+/// No JSON; or the value is there twice, or is not a single thing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
 /// Pointers made ready for walks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pointers {
@@ -35,11 +39,11 @@ struct Node {
     children: Vec<(String, Node)>,
 }
 
-/// What was found so far for one pointer.
-#[derive(Clone)]
-enum Found {
+/// What was found so far for one pointer: the JSON text of its value.
+#[derive(Clone, Copy)]
+enum Found<'de> {
     Nothing,
-    Once(Option<Scalar>),
+    Once(&'de str),
     Twice,
 }
 
@@ -64,27 +68,43 @@ impl Pointers {
         self.count == 0
     }
 
-    /// What each pointer leads to; nothing at all where `body` is not one whole JSON text.
+    /// What each pointer leads to, by its number; an empty list where `body` is not one whole JSON text.
     pub(super) fn read(&self, body: &[u8]) -> Vec<Option<Scalar>> {
-        if self.count == 0 {
-            return Vec::new();
-        }
+        let value = |found| if let Found::Once(text) = found { scalar(text) } else { None };
+        self.find(body).map(|found| found.into_iter().map(value).collect()).unwrap_or_default()
+    }
+
+    fn find<'de>(&self, body: &'de [u8]) -> serde_json::Result<Vec<Found<'de>>> {
         let mut found = vec![Found::Nothing; self.count];
         let mut json = serde_json::Deserializer::from_slice(body);
-        let walk = Walk { node: &self.root, found: &mut found };
-        if walk.deserialize(&mut json).and_then(|()| json.end()).is_err() {
-            return vec![None; self.count];
-        }
-        let value = |f| if let Found::Once(value) = f { value } else { None };
-        found.into_iter().map(value).collect()
+        Walk { node: &self.root, found: &mut found }.deserialize(&mut json).and_then(|()| json.end())?;
+        Ok(found)
     }
 }
 
-/// What one pointer leads to.
-pub(super) fn read_one(body: &[u8], pointer: &str) -> Option<Scalar> {
+/// What one pointer leads to; `None` where nothing or `null` is there.
+pub(super) fn read_one(body: &[u8], pointer: &str) -> Result<Option<Scalar>, Unreadable> {
+    match read_text(body, pointer)? {
+        None | Some("null") => Ok(None),
+        Some(text) => scalar(text).map(Some).ok_or(Unreadable),
+    }
+}
+
+/// The JSON text of each element of the array that `pointer` leads to; `item` leads on from there.
+pub(super) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Result<Vec<&'de str>, Unreadable> {
+    let list = read_text(body, pointer)?.ok_or(Unreadable)?;
+    let list: Vec<&RawValue> = serde_json::from_str(list).map_err(|_| Unreadable)?;
+    list.into_iter().map(|element| read_text(element.get().as_bytes(), item)?.ok_or(Unreadable)).collect()
+}
+
+fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
     let mut pointers = Pointers::default();
-    pointers.add(pointer).ok()?;
-    pointers.read(body).pop().flatten()
+    pointers.add(pointer).map_err(|_| Unreadable)?;
+    match pointers.find(body).map_err(|_| Unreadable)?.pop() {
+        Some(Found::Once(text)) => Ok(Some(text)),
+        Some(Found::Nothing) => Ok(None),
+        Some(Found::Twice) | None => Err(Unreadable),
+    }
 }
 
 /// The reference tokens of a pointer, unescaped.
@@ -97,29 +117,29 @@ pub(super) fn tokens(pointer: &str) -> Result<Vec<String>, BadPointer> {
 }
 
 impl Node {
-    fn mark_twice(&self, found: &mut [Found]) {
+    fn mark_twice(&self, found: &mut [Found<'_>]) {
         self.ends.iter().for_each(|&i| found[i] = Found::Twice);
         self.children.iter().for_each(|(_, child)| child.mark_twice(found));
     }
 }
 
 /// Walks one value along a node.
-struct Walk<'n, 'f> {
+struct Walk<'n, 'f, 'de> {
     node: &'n Node,
-    found: &'f mut [Found],
+    found: &'f mut [Found<'de>],
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Walk<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
         if self.node.ends.is_empty() {
             return d.deserialize_any(self);
         }
-        let raw: &RawValue = serde::Deserialize::deserialize(d)?;
+        let raw: &'de RawValue = serde::Deserialize::deserialize(d)?;
         for &i in &self.node.ends {
             if !matches!(self.found[i], Found::Twice) {
-                self.found[i] = Found::Once(scalar(raw.get()));
+                self.found[i] = Found::Once(raw.get());
             }
         }
         if self.node.children.is_empty() {
@@ -130,7 +150,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_, '_> {
+impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -249,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_not_json_has_no_values() {
         for body in ["", "a=1", r#"{"id":"x"} x"#, r#"{"id":"x""#, r#"{"id":"x","y":}"#, "{\"id\":\"\u{1}\"}"] {
-            assert_eq!(read(body, &["/id"]), [None], "{body}");
+            assert_eq!(read(body, &["/id"]), [], "{body}");
         }
         assert_eq!(tokens("id"), Err(BadPointer));
     }
@@ -258,6 +278,24 @@ mod tests {
     fn a_value_that_stands_there_twice_is_none() {
         for body in [r#"{"a":{"id":"1"},"a":{}}"#, r#"{"a":{"id":"1","id":"1"}}"#, r#"{"a":{},"\u0061":{"id":"1"}}"#] {
             assert_eq!(read(body, &["/a/id"]), [None], "{body}");
+        }
+    }
+
+    #[test]
+    fn elements_of_an_array() {
+        let body = br#"{"a":[{"i":1}, {"i": {"x":2}}]}"#;
+        assert_eq!(elements(body, "/a", "/i"), Ok(vec!["1", r#"{"x":2}"#]));
+        assert_eq!(elements(body, "/a", "/nope"), Err(Unreadable));
+        assert_eq!(elements(body, "", ""), Err(Unreadable));
+    }
+
+    #[test]
+    fn nothing_is_not_the_same_as_unreadable() {
+        let one = |body: &str| read_one(body.as_bytes(), "/a");
+        assert_eq!(one(r#"{"a":null}"#), Ok(None));
+        assert_eq!(one("{}"), Ok(None));
+        for body in ["", r#"{"a":1,"a":1}"#, r#"{"a":[]}"#] {
+            assert_eq!(one(body), Err(Unreadable), "{body}");
         }
     }
 

@@ -5,9 +5,11 @@
 use std::borrow::Cow;
 
 use super::Reason;
+use super::body::Body;
 use super::claim::Group;
 use super::hash::Tag;
 use super::key::Key;
+use super::pointer;
 use super::scheme::Way;
 use super::template::{Beside, only_field};
 use super::view::View;
@@ -20,6 +22,19 @@ const GROUPS_MAX: usize = 4;
 impl Way {
     /// Whether one of `keys` signed the request in this way, at a time that counts.
     pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+        let Some((list, item)) = &self.for_each else {
+            return self.prove_whole(keys, view, at);
+        };
+        let body = view.body.whole()?;
+        let elements = pointer::elements(&body, list, item).map_err(|_| Reason::BadEncoding)?;
+        if elements.is_empty() {
+            return Err(Reason::MissingPart);
+        }
+        let mut views = elements.iter().map(|text| View { body: Body::new(text.as_bytes(), false), ..*view });
+        views.try_for_each(|element| self.prove_whole(keys, &element, at))
+    }
+
+    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
         self.meets_requirements(view)?;
         let texts = self.texts(view)?;
         let groups = self.groups(&texts)?;
@@ -49,11 +64,12 @@ impl Way {
             _ => None,
         };
         let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, secret: b"" };
-        let mut refusal = Reason::Mismatch;
-        let proved = keys
-            .iter()
-            .filter(|key| key.is_valid_at(at))
-            .any(|key| key.proves(self, view, beside, &group.claims).map_err(|reason| refusal = reason).is_ok());
+        let mut refusal = Reason::MissingHeader;
+        let proved = keys.iter().filter(|key| key.is_valid_at(at)).any(|key| {
+            let proof = key.proves(self, view, beside, &group.claims);
+            // That a key has no signature of its slot tells less than that one did not match.
+            proof.map_err(|reason| refusal = if reason == Reason::MissingHeader { refusal } else { reason }).is_ok()
+        });
         if !proved {
             return Err(refusal);
         }
@@ -79,7 +95,7 @@ impl Way {
         if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
-    fn groups<'a>(&self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
+    fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
         let mut groups = Vec::new();
         for (source, texts) in self.sources.iter().zip(texts) {
             texts.iter().for_each(|text| source.read(text, &mut groups));

@@ -31,6 +31,8 @@ pub(super) struct Way {
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
     pub(super) require: Vec<Requirement>,
+    /// The array whose elements are proved one by one, and the way on from an element.
+    pub(super) for_each: Option<(String, String)>,
     pub(super) event_id: Option<Selector>,
     pub(super) event_type: Option<Selector>,
     /// The payload depends on the items beside a signature, so that each group of signatures has its own.
@@ -79,6 +81,11 @@ impl Scheme {
     /// Where the event's type is; of several ways, in the first that has one.
     pub fn event_type(&self) -> Option<&Selector> {
         self.ways.iter().find_map(|way| way.event_type.as_ref())
+    }
+
+    /// Whether the address that the provider calls is signed, so that a relay behind another name needs `public_url`.
+    pub fn signs_address(&self) -> bool {
+        self.ways.iter().flat_map(|way| &way.payloads).any(Template::holds_address)
     }
 
     /// Whether the body is proved, or only that the sender knows the secret.
@@ -139,6 +146,7 @@ impl Way {
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
+            for_each: written.for_each()?,
             event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
             event_type: written.event_type.clone().or_else(|| outer.event_type.clone()),
             stamp,
@@ -156,6 +164,15 @@ impl Written {
             Kind::Token | Kind::Basic => Ok(Check::Shown),
             Kind::Any => Err(BadScheme::Value("kind", "any".into())),
         }
+    }
+
+    fn for_each(&self) -> Result<Option<(String, String)>, BadScheme> {
+        let Some(list) = &self.for_each else {
+            return if self.item.is_some() { Err(BadScheme::Missing("for_each")) } else { Ok(None) };
+        };
+        let item = self.item.as_deref().unwrap_or_default();
+        let list = prove_name(Place::Json, list, "for_each")?;
+        Ok(Some((list, prove_name(Place::Json, item, "item")?)))
     }
 
     fn payloads(&self, check: Check) -> Result<Vec<Template>, BadScheme> {
@@ -227,6 +244,7 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
         kv: written.kv.clone(),
         keys,
         positional,
+        slot: written.slot.clone(),
     })
 }
 

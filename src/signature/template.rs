@@ -48,6 +48,8 @@ enum Part {
     Header(String),
     Field(String),
     Value(Place, String),
+    /// A JSON pointer to what may be missing; then it is empty text.
+    Optional(String),
     Method,
     Address(Form),
     Path,
@@ -113,6 +115,11 @@ impl Template {
         self.0.iter().any(|piece| piece.part == Part::Stamp)
     }
 
+    /// Whether the address is in it.
+    pub(super) fn holds_address(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece.part, Part::Address(_)))
+    }
+
     /// Whether items of the signature's own header are in it.
     pub(super) fn holds_fields(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece.part, Part::Field(_)))
@@ -174,6 +181,9 @@ impl Part {
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
+            Some(("json", pointer)) if pointer.starts_with('/') && pointer.ends_with('?') => {
+                Self::Optional(pointer.trim_end_matches('?').to_owned())
+            }
             Some(("json", pointer)) if pointer.starts_with('/') => Self::Value(Place::Json, pointer.to_owned()),
             _ => return None,
         })
@@ -200,6 +210,7 @@ impl Part {
             }
             Self::Field(name) => sink(only_field(beside.fields, name)?.ok_or(Reason::MissingPart)?.as_bytes()),
             Self::Value(place, name) => sink(&view.value(*place, name)?.ok_or(Reason::MissingPart)?),
+            Self::Optional(pointer) => sink(&view.value(Place::Json, pointer)?.unwrap_or_default()),
             Self::Method => sink(view.method.as_bytes()),
             Self::Address(form) => view.feed_address(*form, sink),
             Self::Path => sink(address::path_of(view.target).as_bytes()),

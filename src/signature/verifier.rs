@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(reason(&token("query", "token", ""), &[]), None);
         let json = token("json", "/token", "");
         assert!(judge(&json, &[], r#"{"token":"t1"}"#).is_ok());
-        assert_eq!(judge(&json, &[], r#"{"token":"t1","token":"t1"}"#).unwrap_err(), Reason::MissingHeader);
+        assert_eq!(judge(&json, &[], r#"{"token":"t1","token":"t1"}"#).unwrap_err(), Reason::BadEncoding);
         let basic = custom("kind = 'basic'\nsignature = [{ in = 'header', name = 'Authorization', prefix = 'Basic ' }]");
         let basic = verifier(basic, &["user:pass:word"]);
         assert_eq!(reason(&basic, &[("authorization", "Basic dXNlcjpwYXNzOndvcmQ=")]), None);
@@ -350,6 +350,44 @@ mod tests {
         assert_eq!(judge(r#"{"at":1}"#, b"k"), Some(Reason::TimestampTooOld));
         assert_eq!(judge(r#"{"at":1}"#, b"other"), Some(Reason::Mismatch));
         assert_eq!(judge("{}", b"k"), Some(Reason::MissingTimestamp));
+    }
+
+    #[test]
+    fn each_element_must_be_proved() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            for_each = "/items"
+            item = "/it"
+            signature = [{ in = "json", name = "/sig", encoding = "hex" }]
+            payload = "{json:/a}:{json:/b?}""#,
+        );
+        let verifier = verifier(scheme, &["k"]);
+        let item = |text: &str, more: &str| format!(r#"{{"it":{{"a":"x","sig":"{}"{more}}}}}"#, tag(b"k", text).0);
+        let judge = |items: &[String]| judge(&verifier, &[], &format!(r#"{{"items":[{}]}}"#, items.join(","))).err();
+        assert_eq!(judge(&[item("x:", ""), item("x:y", r#","b":"y""#)]), None);
+        assert_eq!(judge(&[item("x:", ""), item("x:", r#","b":"y""#)]), Some(Reason::Mismatch));
+        assert_eq!(judge(&[item("x:", r#","b":"y","b":"y""#)]), Some(Reason::BadEncoding));
+        assert_eq!(judge(&[]), Some(Reason::MissingPart));
+    }
+
+    #[test]
+    fn a_slot_has_its_own_secret() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [
+                { in = "header", name = "X-One", encoding = "hex", slot = "one" },
+                { in = "header", name = "X-Two", encoding = "hex", slot = "two" },
+            ]
+            payload = "{body}""#,
+        );
+        let secrets = vec![secret("1").in_slot("one".into()), secret("2").in_slot("two".into())];
+        let verifier = Verifier::try_new(scheme, secrets, Options::default()).unwrap();
+        let (one, two) = (tag(b"1", BODY).0, tag(b"2", BODY).0);
+        assert_eq!(reason(&verifier, &[("x-one", &two), ("x-two", &two)]), None);
+        assert_eq!(reason(&verifier, &[("x-one", &two), ("x-two", &one)]), Some(Reason::Mismatch));
+        assert_eq!(reason(&verifier, &[("x-one", &two)]), Some(Reason::Mismatch));
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl<'a> View<'a> {
     pub(super) fn value(&self, place: Place, name: &'a str) -> Result<Option<Cow<'a, [u8]>>, Reason> {
         Ok(match place {
             Place::Header => self.header(name)?.map(Cow::Borrowed),
-            Place::Query => form::only(address::query_of(self.target).as_bytes(), name),
-            Place::Form => form::only(&self.body.whole()?, name).map(|value| Cow::Owned(value.into_owned())),
-            Place::Json => match pointer::read_one(&self.body.whole()?, name) {
+            Place::Query => form::only(address::query_of(self.target).as_bytes(), name)?,
+            Place::Form => form::only(&self.body.whole()?, name)?.map(|value| Cow::Owned(value.into_owned())),
+            Place::Json => match pointer::read_one(&self.body.whole()?, name).map_err(|_| Reason::BadEncoding)? {
                 Some(Scalar::Text(text)) => Some(Cow::Owned(text.into_bytes())),
                 Some(Scalar::Bool(truth)) => Some(Cow::Borrowed(if truth { b"true" } else { b"false" })),
                 None => None,

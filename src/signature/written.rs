@@ -31,6 +31,12 @@ pub(super) struct Written {
     pub(super) body_hash: Option<WrittenBodyHash>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) require: Vec<Requirement>,
+    /// A JSON pointer to an array; each element is proved by itself, and all must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) for_each: Option<String>,
+    /// A JSON pointer from an element to what is proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) item: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) any: Vec<Written>,
 }
@@ -108,6 +114,9 @@ pub(super) struct WrittenSource {
     /// Items have no keys: the timestamp's name is its number (from 0), all others are signatures.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) positional: bool,
+    /// Only secrets of this slot (and those without one) count here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) slot: Option<String>,
 }
 
 /// One text or several.

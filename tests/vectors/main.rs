@@ -1,6 +1,8 @@
 //! Golden requests of real schemes: each must be judged as it says. `made_by` and `confirmed` of a request say where it is from and
 //! which libraries agree.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 use std::collections::BTreeMap;
 
 use hookhold::signature::{Captured, Judgement, preset, verify_captured};
