@@ -20,7 +20,8 @@ mod value;
 mod web;
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -28,6 +29,9 @@ use toml::de::DeTable;
 pub use problem::{Problem, Problems, Severity};
 use reading::Reading;
 use settings::Settings;
+
+/// Room for thousands of sources; a device file cannot fill the memory.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A relay.toml that can be used.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub struct Loaded {
 /// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
     let file_name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&file_name, &error))?;
+    let bytes = read(path).map_err(|error| unreadable(&file_name, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match std::str::from_utf8(&bytes) {
         Ok(text) => parse(text, folder, &file_name, &|name| std::env::var_os(name)),
@@ -72,6 +76,12 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
         }
         _ => Err(Problems::new(problems)),
     }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 fn unreadable(file_name: &str, error: &io::Error) -> Problems {

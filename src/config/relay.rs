@@ -78,9 +78,9 @@ pub(super) fn admin(mut section: Section<'_>, https: Option<SocketAddr>) -> Admi
             let help = "write tokens = [{ name = \"ops\", role = \"operator\", secret = { file = \"PATH\" } }]".to_owned();
             value.error_help::<()>("is not a loopback address: it needs a token", Some(help));
         }
-        if listen.port() != 0 && https == Some(listen) {
-            value.error::<()>("is the address of [listen] https, too");
-        }
+    }
+    if https.is_some_and(|https| clash(https, listen)) {
+        section.error(&format!("its address {listen} is that of listen.https, too"), None);
     }
     section.finish(&[]);
     Admin { listen, tls, tokens }
@@ -170,6 +170,12 @@ fn address(value: &Value<'_>) -> Option<SocketAddr> {
         _ => "write an IP address and a port, such as \"127.0.0.1:8443\" or \"[::]:443\"".to_owned(),
     };
     text.parse().map_or_else(|_| value.error_help("is not an address to listen on", Some(help)), Some)
+}
+
+/// Whether two listeners cannot both have what they want. Port 0 is any free one.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_ip
 }
 
 fn is_loopback(address: SocketAddr) -> bool {

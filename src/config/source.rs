@@ -8,6 +8,7 @@ use http::Method;
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::de::ValueDeserializer;
+use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
@@ -56,12 +57,12 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let allow = section.or("allow", Vec::new(), |value| networks(&value));
     section.or("on_bad_signature", (), |value| on_bad_signature(&value));
+    let scheme = scheme(&mut section, provider.as_ref());
     let mut options = Options {
-        public_url: section.take("public_url").and_then(|value| web::base(&value)),
+        public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref())),
         gunzip: section.or("verify_decoded", false, |value| value.choice(&[("gzip", true)])),
         ..Options::default()
     };
-    let scheme = scheme(&mut section, provider.as_ref());
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options);
     let label = provider.as_ref().map(|(_, written)| *written);
@@ -125,10 +126,23 @@ fn scheme(section: &mut Section<'_>, provider: Option<&(Provider, &str)>) -> Opt
 
 fn written(value: &Value<'_>) -> Option<Scheme> {
     value.is_table().then_some(()).or_else(|| value.error("must be a table"))?;
-    match Scheme::deserialize(ValueDeserializer::from(value.node().clone())) {
-        Ok(scheme) => Some(scheme),
-        Err(error) => value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {}", error.message())),
+    let error = match Scheme::deserialize(ValueDeserializer::from(value.node().clone())) {
+        Ok(scheme) => return Some(scheme),
+        Err(error) => error,
+    };
+    // serde says "unknown field `hsah`, expected one of `hash`, `kind`, ...": the nearest word says more than all of them.
+    let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+    let known = expected.split('`').skip(1).step_by(2);
+    let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
+    let message = if help.is_some() { wrong } else { error.message() };
+    value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
+}
+
+fn public_url(value: &Value<'_>, scheme: Option<&Scheme>) -> Option<Url> {
+    if scheme.is_some_and(|scheme| !scheme.signs_address()) {
+        value.warn("has no effect: this provider does not sign the URL", None);
     }
+    web::base(value)
 }
 
 fn verifier(
@@ -143,7 +157,11 @@ fn verifier(
             None => Some(Verifier::trusting(options)),
         };
     }
-    let value = section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?;
+    let value = match provider {
+        Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
+        // Whether it needs any is not known.
+        None => section.take("secrets")?,
+    };
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");

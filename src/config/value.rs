@@ -57,9 +57,9 @@ impl<'a> Value<'a> {
     }
 
     /// As [`Self::error`], at a place within the value where that is known.
-    pub(super) fn error_at<T>(&self, at: Option<usize>, message: &str) -> Option<T> {
+    pub(super) fn error_at<T>(&self, at: Option<usize>, message: &str, help: Option<String>) -> Option<T> {
         let message = format!("{} {message}", self.label);
-        self.reading.report(Severity::Error, at.unwrap_or(self.at()), in_section(&self.section, &message), None);
+        self.reading.report(Severity::Error, at.unwrap_or(self.at()), in_section(&self.section, &message), help);
         None
     }
 

@@ -13,8 +13,9 @@ use super::value::Value;
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     match Host::parse(text) {
-        Ok(host) => Some(host.to_string()),
-        Err(_) => value.error("must be a host name without scheme and port, such as \"hooks.example.com\""),
+        // Nothing is matched but whole names.
+        Ok(host) if !text.contains('*') => Some(host.to_string()),
+        _ => value.error("must be a host name without scheme and port, such as \"hooks.example.com\""),
     }
 }
 
