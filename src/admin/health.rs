@@ -33,12 +33,7 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
         refresh(&context, &destination.name).await;
     }
     let counts = context.store.counts();
-    context.metrics.set_store(
-        context.store.bytes().await.unwrap_or_default(),
-        counts.events,
-        context.store.health().is_ok(),
-        counts.damaged,
-    );
+    context.metrics.set_store(context.store.bytes().await.unwrap_or_default(), counts.events, context.store.health().is_ok(), counts.damaged);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }
 
