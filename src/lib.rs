@@ -31,3 +31,5 @@ pub mod signature;
 pub mod config;
 
 pub mod store;
+
+pub mod admin;

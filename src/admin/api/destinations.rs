@@ -1,0 +1,74 @@
+//! `destinations`: how each application stands.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::admin::Context;
+use crate::admin::parameters::{Id, NoParameters, Parameters};
+use crate::admin::problem::Problem;
+use crate::admin::view::{List, masked};
+use crate::config::settings::Destination;
+use crate::record::Name;
+use crate::time::Timestamp;
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new().route("/destinations", get(list)).route("/destinations/{name}", get(show))
+}
+
+/// A destination. `pending` does not include what is in flight. Last success and last error are those since the start.
+#[derive(Serialize)]
+struct DestinationView {
+    name: Name,
+    url: String,
+    paused: bool,
+    breaker: &'static str,
+    in_flight: u64,
+    pending: u64,
+    parked: u64,
+    oldest_due_at: Option<Timestamp>,
+    last_success_at: Option<Timestamp>,
+    last_error: Option<String>,
+}
+
+async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DestinationView>>, Problem> {
+    let page = parameters.named_page()?;
+    parameters.finish()?;
+    let (shown, next) = page.of(&context.settings.destinations, |d| &d.name);
+    let mut items = Vec::with_capacity(shown.len());
+    for destination in shown {
+        items.push(view(&context, destination).await?);
+    }
+    Ok(Json(List { items, next }))
+}
+
+async fn show(
+    State(context): State<Arc<Context>>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<DestinationView>, Problem> {
+    let found = context.settings.destinations.iter().find(|d| d.name.as_str() == name);
+    let destination = found.ok_or_else(|| Problem::not_found(format!("no destination is named {name:?}")))?;
+    view(&context, destination).await.map(Json)
+}
+
+async fn view(context: &Context, destination: &Destination) -> Result<DestinationView, Problem> {
+    let backlog = context.store.backlog(&destination.name).await?;
+    let metrics = context.metrics.destination(&destination.name);
+    Ok(DestinationView {
+        name: destination.name.clone(),
+        url: masked(&destination.url),
+        // Lanes can neither be paused nor have a breaker yet.
+        paused: false,
+        breaker: "closed",
+        in_flight: backlog.in_flight,
+        pending: backlog.pending.saturating_sub(backlog.in_flight),
+        parked: backlog.parked,
+        oldest_due_at: backlog.oldest_due_at,
+        last_success_at: metrics.last_success_at(),
+        last_error: metrics.last_error(),
+    })
+}

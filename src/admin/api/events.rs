@@ -1,0 +1,164 @@
+//! `events`: lists, one event, its body, and its replay.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::deliveries;
+use crate::admin::Context;
+use crate::admin::auth::Caller;
+use crate::admin::parameters::{Id, NoParameters, Parameters};
+use crate::admin::problem::Problem;
+use crate::admin::view::{EventView, List};
+use crate::record::{DeliveryId, Event, EventId, Name};
+use crate::store::{EventFilter, EventState};
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new()
+        .route("/events", get(list))
+        .route("/events/{id}", get(show))
+        .route("/events/{id}/body", get(body))
+        .route("/events/{id}/replay", post(replay))
+}
+
+async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<EventView>>, Problem> {
+    let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
+    parameters.finish()?;
+    let listed = context.store.events(&filter, page).await?;
+    let mut items = Vec::with_capacity(listed.items.len());
+    for event in listed.items {
+        let deliveries = context.store.deliveries_of(event.id).await?;
+        items.push(EventView::new(event, deliveries));
+    }
+    Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
+}
+
+fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {
+    if parameters.text("q")?.is_some() {
+        return Err(Problem::field("q", "search is not supported by this version"));
+    }
+    Ok(EventFilter {
+        source: parameters.name("source")?,
+        kind: parameters.text("type")?,
+        state: parameters.take("state", "pending, parked, delivered, cancelled or unrouted", state)?,
+        destination: parameters.name("destination")?,
+        since: parameters.time("since")?,
+        until: parameters.time("until")?,
+        provider_event_id: parameters.text("provider_event_id")?,
+    })
+}
+
+fn state(word: &str) -> Option<EventState> {
+    use EventState::{Cancelled, Delivered, Parked, Pending, Unrouted};
+    [Pending, Parked, Delivered, Cancelled, Unrouted].into_iter().find(|state| state.as_str() == word)
+}
+
+async fn show(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<Json<EventView>, Problem> {
+    let event = existing(&context, id).await?;
+    let deliveries = context.store.deliveries_of(id).await?;
+    let mut shown = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries.iter().cloned() {
+        shown.push(deliveries::whole(&context, delivery).await?);
+    }
+    let headers = event.headers.clone();
+    Ok(Json(EventView::new(event, deliveries).with_headers(&headers).with_deliveries(shown)))
+}
+
+/// The raw bytes. They came from outside: whatever they are, a browser saves them and interprets nothing.
+async fn body(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<impl IntoResponse, Problem> {
+    let body = context.store.body(id).await?.ok_or_else(|| unknown(id))?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
+    ];
+    Ok((headers, body))
+}
+
+/// What a replay may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayRequest {
+    destinations: Option<Vec<String>>,
+}
+
+/// What a replay made, or hurried.
+#[derive(Serialize)]
+struct Replayed {
+    deliveries: Vec<DeliveryId>,
+}
+
+async fn replay(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<EventId>,
+    _: NoParameters,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Replayed>), Problem> {
+    let request = replay_request(body)?;
+    let event = existing(&context, id).await?;
+    let destinations = match request.destinations {
+        Some(names) => named(&context, &names)?,
+        None => usual(&context, &event).await?,
+    };
+    let made = context.store.replay(id, &destinations, context.clock.now()).await;
+    caller.logs("replay", &id, &made);
+    Ok((StatusCode::ACCEPTED, Json(Replayed { deliveries: made? })))
+}
+
+/// No body is as good as `{}`.
+fn replay_request(body: Result<Bytes, BytesRejection>) -> Result<ReplayRequest, Problem> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::large_body(),
+        _ => Problem::bad_body("the body could not be read"),
+    })?;
+    if body.trim_ascii().is_empty() {
+        return Ok(ReplayRequest::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| Problem::bad_body(format!("the body is not a replay: {error}")))
+}
+
+/// The destinations that the caller names, each once.
+fn named(context: &Context, names: &[String]) -> Result<Vec<Name>, Problem> {
+    if names.is_empty() {
+        return Err(Problem::field("destinations", "name a destination, or leave `destinations` out"));
+    }
+    let known = |name: &String| {
+        let found = context.settings.destinations.iter().find(|d| d.name.as_str() == name);
+        found.map(|d| d.name.clone()).ok_or_else(|| Problem::field("destinations", format!("{name:?} is no destination")))
+    };
+    let mut found = names.iter().map(known).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = HashSet::new();
+    found.retain(|name| seen.insert(name.clone()));
+    Ok(found)
+}
+
+/// Where the event's source sends its events now, or where the event went when that source is gone.
+async fn usual(context: &Context, event: &Event) -> Result<Vec<Name>, Problem> {
+    let source = context.settings.sources.iter().find(|s| s.name == event.source);
+    if let Some(source) = source.filter(|s| !s.destinations.is_empty()) {
+        return Ok(source.destinations.to_vec());
+    }
+    let earlier = context.store.deliveries_of(event.id).await?;
+    let earlier: HashSet<Name> = earlier.into_iter().map(|d| d.delivery.destination).collect();
+    let left: Vec<Name> = context.settings.destinations.iter().map(|d| d.name.clone()).filter(|n| earlier.contains(n)).collect();
+    if left.is_empty() {
+        return Err(Problem::field("destinations", "this event has no destination any more: name one"));
+    }
+    Ok(left)
+}
+
+async fn existing(context: &Context, id: EventId) -> Result<Event, Problem> {
+    context.store.event(id).await?.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: EventId) -> Problem {
+    Problem::not_found(format!("no event has the id {id}"))
+}

@@ -1,0 +1,65 @@
+//! `status`: the relay as a whole.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::admin::Context;
+use crate::admin::parameters::NoParameters;
+use crate::time::Timestamp;
+
+/// The format of what the store keeps on disk.
+const STORE_FORMAT: u32 = 1;
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new().route("/status", get(show))
+}
+
+#[derive(Serialize)]
+struct StatusView {
+    version: &'static str,
+    started_at: Timestamp,
+    ready: bool,
+    store: StoreView,
+    counts: CountsView,
+}
+
+#[derive(Serialize)]
+struct StoreView {
+    bytes: u64,
+    events: u64,
+    format: u32,
+}
+
+/// Deliveries by state; `pending` does not include what is in flight.
+#[derive(Serialize)]
+struct CountsView {
+    pending: u64,
+    in_flight: u64,
+    parked: u64,
+    delivered: u64,
+    cancelled: u64,
+    quarantined: u64,
+}
+
+async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<StatusView> {
+    let counts = context.store.counts();
+    Json(StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: context.started_at,
+        ready: context.store.health().is_ok(),
+        store: StoreView { bytes: counts.bytes, events: counts.events, format: STORE_FORMAT },
+        counts: CountsView {
+            pending: counts.pending.saturating_sub(counts.in_flight),
+            in_flight: counts.in_flight,
+            parked: counts.parked,
+            delivered: counts.delivered,
+            cancelled: counts.cancelled,
+            // Nothing is kept aside yet.
+            quarantined: 0,
+        },
+    })
+}

@@ -1,0 +1,47 @@
+//! Health for load balancers and supervisors, and metrics. Plain text; nothing about events.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::Context;
+use crate::metrics;
+use crate::record::Name;
+
+pub(super) fn routes() -> Router<Arc<Context>> {
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).route("/metrics", get(exposition))
+}
+
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// 200 while the relay can accept durably, else 503 and why not.
+async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    match context.store.health() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    for destination in &context.settings.destinations {
+        refresh(&context, &destination.name).await;
+    }
+    let counts = context.store.counts();
+    // Damaged records are counted where they are met; 0 leaves that count as it is.
+    context.metrics.set_store(counts.bytes, counts.events, context.store.health().is_ok(), 0);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
+}
+
+/// Brings the backlog's gauges up to date. A store that cannot tell leaves them as they were: the other metrics matter most then.
+async fn refresh(context: &Context, destination: &Name) {
+    if let Ok(backlog) = context.store.backlog(destination).await {
+        let age = backlog.oldest_due_at.map(|due| context.clock.now().since(due)).unwrap_or_default();
+        context.metrics.destination(destination).set_backlog(backlog.pending, age.as_secs_f64());
+    }
+}

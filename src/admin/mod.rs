@@ -1,0 +1,95 @@
+//! The admin listener: the API under `/api/v1`, health and metrics.
+//!
+//! ```text
+//! request -> secured (headers of every answer) -> auth::admit (who, and may they) -> api::* or health -> view (JSON)
+//! ```
+//!
+//! Handlers read parameters, ask the store, and shape the answer; rules about states live in `record` and in the store.
+//! Errors are problem documents (RFC 9457). Never here: a write past the store's trait, or a secret in an answer or a log line.
+
+mod api;
+mod auth;
+mod health;
+mod parameters;
+mod problem;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::Response;
+
+use crate::config::settings::Settings;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::time::{Clock, Timestamp};
+use problem::Problem;
+
+/// What a change may say in its body: a list of names at most.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Set on every answer: what the relay shows came from outside, so a browser must not interpret, frame or keep it.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// What the admin listener works on.
+pub struct Context {
+    /// The events and deliveries.
+    pub store: Arc<dyn Store>,
+    /// What the relay was told.
+    pub settings: Arc<Settings>,
+    /// What the relay counted.
+    pub metrics: Arc<Metrics>,
+    /// The present.
+    pub clock: Clock,
+    /// When the relay started.
+    pub started_at: Timestamp,
+}
+
+/// Everything that the admin listener answers.
+pub fn router(context: Arc<Context>) -> Router {
+    show_what_is_known(&context);
+    Router::new()
+        .nest("/api/v1", api::routes())
+        .merge(health::routes())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(context.clone(), auth::admit))
+        .layer(map_response(secured))
+        .with_state(context)
+}
+
+/// Metrics of what is configured are there, at zero, before the first request.
+fn show_what_is_known(context: &Context) {
+    context.metrics.set_started_at(context.started_at);
+    context.settings.sources.iter().for_each(|s| drop(context.metrics.source(&s.name)));
+    context.settings.destinations.iter().for_each(|d| drop(context.metrics.destination(&d.name)));
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("nothing is at {}", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::method_not_allowed(format!("{} does not take {method}", uri.path()))
+}
+
+async fn secured(mut answer: Response) -> Response {
+    set_security_headers(answer.headers_mut());
+    answer
+}
+
+fn set_security_headers(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}

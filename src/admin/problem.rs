@@ -1,0 +1,102 @@
+//! Errors as problem documents (RFC 9457). A detail is for people; it never holds a secret.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store;
+
+/// Seconds after which an overloaded store is worth another try.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    field: Option<String>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    /// RFC 9457: `about:blank` says that the status tells the kind.
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), field: None, header: None }
+    }
+
+    /// 400: a parameter, or a field of the body, is at fault.
+    pub(super) fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, detail) }
+    }
+
+    /// 400: the body cannot be read.
+    pub(super) fn bad_body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 413: the body is too large.
+    pub(super) fn large_body() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    }
+
+    /// 401: no token, or none that counts.
+    pub(super) fn unauthorized(detail: &str, challenge: &'static str) -> Self {
+        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        Self { header, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// 403: known, and not allowed.
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405. The router adds `Allow`.
+    pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        let status = match error {
+            store::Error::NotFound(_) => StatusCode::NOT_FOUND,
+            store::Error::Conflict(_) => StatusCode::CONFLICT,
+            store::Error::Overloaded | store::Error::Failed(_) | store::Error::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            store::Error::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let header = matches!(error, store::Error::Overloaded).then_some((header::RETRY_AFTER, RETRY_AFTER));
+        Self { header, ..Self::new(status, error.to_string()) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+        };
+        // Text and a number: writing them as JSON cannot fail.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut answer = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        answer.headers_mut().extend(self.header);
+        answer
+    }
+}

@@ -1,0 +1,220 @@
+//! The JSON shapes of the API. Fields may be added; none is removed or renamed. Nothing here decides anything.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use serde::Serialize;
+use std::sync::Arc;
+use url::Url;
+
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Headers, Name, Outcome, State};
+use crate::store::{EventState, Tracked};
+use crate::time::Timestamp;
+
+/// One page of a list.
+#[derive(Serialize)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    /// The `cursor` of the next page.
+    pub(super) next: Option<String>,
+}
+
+/// An event; `headers` and its deliveries' `attempts` only where one event is shown.
+#[derive(Serialize)]
+pub(super) struct EventView {
+    id: EventId,
+    source: Name,
+    provider: Arc<str>,
+    r#type: Option<String>,
+    provider_event_id: Option<String>,
+    received_at: Timestamp,
+    method: String,
+    target: String,
+    peer: std::net::IpAddr,
+    body_bytes: u64,
+    content_type: Option<String>,
+    duplicates: u32,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Vec<(String, FieldValue)>>,
+    deliveries: Vec<DeliveryView>,
+}
+
+/// A header field's value: text, or base64 where it is not UTF-8.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum FieldValue {
+    Text(String),
+    Bytes { base64: String },
+}
+
+/// A delivery; `attempts` only where it is shown by itself or in its event.
+#[derive(Serialize)]
+pub(super) struct DeliveryView {
+    id: DeliveryId,
+    event_id: EventId,
+    source: Name,
+    destination: Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    state: &'static str,
+    attempts_made: u32,
+    /// `None` while an attempt is under way, too.
+    next_attempt_at: Option<Timestamp>,
+    created_at: Timestamp,
+    settled_at: Option<Timestamp>,
+    reason: Option<&'static str>,
+    replay_id: Option<String>,
+    order_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptView>>,
+}
+
+/// One attempt: an answer's `status`, or the `error` in its place and a `detail` for people.
+#[derive(Default, Serialize)]
+struct AttemptView {
+    number: u32,
+    started_at: Timestamp,
+    duration_ms: u64,
+    status: Option<u16>,
+    error: Option<&'static str>,
+    detail: Option<String>,
+    response_headers: Vec<(String, String)>,
+    response_body: Option<String>,
+    response_truncated: bool,
+}
+
+impl EventView {
+    /// As in lists.
+    pub(super) fn new(event: Event, deliveries: Vec<Tracked>) -> Self {
+        let state = EventState::of(deliveries.iter().map(|d| d.delivery.state.name())).as_str();
+        let content_type = event.headers.first("content-type");
+        Self {
+            id: event.id,
+            source: event.source,
+            provider: event.provider,
+            r#type: event.kind,
+            provider_event_id: event.provider_event_id,
+            received_at: event.received_at,
+            method: event.method,
+            target: event.target,
+            peer: event.peer,
+            body_bytes: event.body_bytes,
+            content_type: content_type.map(|value| String::from_utf8_lossy(value).into_owned()),
+            duplicates: event.duplicates,
+            state,
+            headers: None,
+            deliveries: deliveries.into_iter().map(DeliveryView::new).collect(),
+        }
+    }
+
+    /// With the event's header fields.
+    pub(super) fn with_headers(mut self, headers: &Headers) -> Self {
+        self.headers = Some(headers.iter().map(|(name, value)| (name.to_string(), FieldValue::new(value))).collect());
+        self
+    }
+
+    /// With these deliveries in place of those that it was made of.
+    pub(super) fn with_deliveries(self, deliveries: Vec<DeliveryView>) -> Self {
+        Self { deliveries, ..self }
+    }
+}
+
+impl FieldValue {
+    fn new(value: &HeaderValue) -> Self {
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes { base64: STANDARD.encode(value.as_bytes()) },
+        }
+    }
+}
+
+impl DeliveryView {
+    /// As in lists.
+    pub(super) fn new(Tracked { delivery, in_flight }: Tracked) -> Self {
+        Self {
+            state: if in_flight { "in_flight" } else { delivery.state.name().as_str() },
+            next_attempt_at: delivery.due().filter(|_| !in_flight),
+            settled_at: delivery.settled_at(),
+            reason: reason(&delivery),
+            id: delivery.id,
+            event_id: delivery.id.event,
+            source: delivery.source,
+            destination: delivery.destination,
+            url: None,
+            attempts_made: delivery.attempts_made,
+            created_at: delivery.created_at,
+            replay_id: delivery.replay_id,
+            order_key: delivery.order_key,
+            attempts: None,
+        }
+    }
+
+    /// With its attempts, oldest first.
+    pub(super) fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
+        self.attempts = Some(attempts.into_iter().map(AttemptView::new).collect());
+        self
+    }
+
+    /// With where its destination is now, where there is such a destination.
+    pub(super) fn with_url(mut self, url: Option<&Url>) -> Self {
+        self.url = url.map(masked);
+        self
+    }
+}
+
+fn reason(delivery: &Delivery) -> Option<&'static str> {
+    match delivery.state {
+        State::Parked { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    }
+}
+
+impl AttemptView {
+    fn new(attempt: Attempt) -> Self {
+        let Attempt { number, started_at, duration_ms, outcome } = attempt;
+        let view = Self { number, started_at, duration_ms, ..Self::default() };
+        match outcome {
+            Outcome::Failed { failure, detail } => Self { error: Some(failure.as_str()), detail: Some(detail), ..view },
+            Outcome::Answered(answer) => Self {
+                status: Some(answer.status),
+                response_headers: answer.headers,
+                response_body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
+                response_truncated: answer.truncated,
+                ..view
+            },
+        }
+    }
+}
+
+/// A destination's URL for people: user, password and query can be secrets, so none of them shows.
+pub(super) fn masked(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Only a URL that cannot have a user fails here, and then there is none.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    if shown.query().is_some() {
+        shown.set_query(Some("***"));
+    }
+    shown.set_fragment(None);
+    shown.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_shows_no_secret() {
+        let shown = |text: &str| masked(&Url::parse(text).unwrap());
+        assert_eq!(shown("http://app.internal:8080/hook"), "http://app.internal:8080/hook");
+        assert_eq!(shown("https://u:p@app.internal/hook?token=abc#x"), "https://app.internal/hook?***");
+    }
+
+    #[test]
+    fn a_value_that_is_not_text_shows_as_base64() {
+        let shown = |bytes: &[u8]| serde_json::to_string(&FieldValue::new(&HeaderValue::from_bytes(bytes).unwrap())).unwrap();
+        assert_eq!(shown("grün".as_bytes()), "\"grün\"");
+        assert_eq!(shown(b"\xff\xfe"), r#"{"base64":"//4="}"#);
+    }
+}
