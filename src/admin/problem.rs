@@ -1,13 +1,15 @@
 //! Errors as problem documents (RFC 9457). A detail is for people; it never holds a secret.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use std::fmt;
+
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::store;
 
 /// Seconds after which an overloaded store is worth another try.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+const RETRY_AFTER: &str = "1";
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     field: Option<String>,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(&'static str, &'static str)>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +53,7 @@ impl Problem {
 
     /// 401: no token, or none that counts.
     pub(super) fn unauthorized(detail: &str, challenge: &'static str) -> Self {
-        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        let header = Some(("www-authenticate", challenge));
         Self { header, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
@@ -71,6 +73,12 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         let status = match error {
@@ -79,7 +87,7 @@ impl From<store::Error> for Problem {
             store::Error::Overloaded | store::Error::Failed(_) | store::Error::Closed => StatusCode::SERVICE_UNAVAILABLE,
             store::Error::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let header = matches!(error, store::Error::Overloaded).then_some((header::RETRY_AFTER, RETRY_AFTER));
+        let header = matches!(error, store::Error::Overloaded).then_some(("retry-after", RETRY_AFTER));
         Self { header, ..Self::new(status, error.to_string()) }
     }
 }
@@ -96,7 +104,9 @@ impl IntoResponse for Problem {
         // Text and a number: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut answer = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        answer.headers_mut().extend(self.header);
+        if let Some((name, value)) = self.header {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         answer
     }
 }

@@ -103,14 +103,19 @@ async fn replay(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Replayed>), Problem> {
     let request = replay_request(body)?;
-    let event = existing(&context, id).await?;
+    let replayed = replayed(&context, id, request).await;
+    caller.logs("replay", &id, &replayed);
+    Ok((StatusCode::ACCEPTED, Json(replayed?)))
+}
+
+async fn replayed(context: &Context, id: EventId, request: ReplayRequest) -> Result<Replayed, Problem> {
+    let event = existing(context, id).await?;
     let destinations = match request.destinations {
-        Some(names) => named(&context, &names)?,
-        None => usual(&context, &event).await?,
+        Some(names) => named(context, &names)?,
+        None => usual(context, &event).await?,
     };
-    let made = context.store.replay(id, &destinations, context.clock.now()).await;
-    caller.logs("replay", &id, &made);
-    Ok((StatusCode::ACCEPTED, Json(Replayed { deliveries: made? })))
+    let deliveries = context.store.replay(id, &destinations, context.clock.now()).await?;
+    Ok(Replayed { deliveries })
 }
 
 /// No body is as good as `{}`.

@@ -1,0 +1,236 @@
+//! An admin router over a store in memory, and calls to it without a socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use hookhold::admin::{Context, router};
+use hookhold::config::settings::{
+    Admin, Destination, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings, Tls, Token,
+};
+use hookhold::metrics::Metrics;
+use hookhold::pace::retry::Rule;
+use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
+use hookhold::signature::{Options, Secret, Verifier};
+use hookhold::store::{Appended, Claimed, Intake, Memory, Settlement, Store};
+use hookhold::time::{Clock, Timestamp};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
+pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
+
+/// A relay as its admin listener sees it: source `stripe` goes to `billing` and `audit`.
+pub(super) struct World {
+    pub(super) store: Arc<Memory>,
+    pub(super) metrics: Arc<Metrics>,
+    router: Router,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl World {
+    /// Open to everybody who reaches it.
+    pub(super) fn open() -> Self {
+        Self::new(Vec::new())
+    }
+
+    /// With the tokens `operator-token` and `viewer-token`.
+    pub(super) fn guarded() -> Self {
+        let token = |who: &str, role, until| {
+            let secret = Secret::try_new(format!("{who}-token").into_bytes(), until).unwrap();
+            Token { name: name(who), role, secret }
+        };
+        Self::new(vec![
+            token("operator", Role::Operator, None),
+            token("viewer", Role::Viewer, None),
+            token("former", Role::Operator, Some(START)),
+        ])
+    }
+
+    fn new(tokens: Vec<Token>) -> Self {
+        let (store, metrics) = (Arc::new(Memory::new()), Metrics::new());
+        let context = Context {
+            store: store.clone(),
+            settings: Arc::new(settings(tokens)),
+            metrics: metrics.clone(),
+            clock: Clock::following_tokio(START),
+            started_at: START,
+        };
+        Self { store, metrics, router: router(Arc::new(context)) }
+    }
+
+    /// Calls it as a program on the same machine does.
+    pub(super) async fn call(&self, method: Method, path: &str, fields: &[(&'static str, &str)], body: &str) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        if !fields.iter().any(|(name, _)| *name == "host") {
+            request = request.header(header::HOST, "127.0.0.1:9443");
+        }
+        request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = self.router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+        read(answer).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Reply {
+        self.call(Method::GET, path, &[], "").await
+    }
+
+    pub(super) async fn post(&self, path: &str, body: &str) -> Reply {
+        self.call(Method::POST, path, &[], body).await
+    }
+
+    /// The JSON of a call that must succeed.
+    pub(super) async fn json(&self, path: &str) -> Value {
+        let reply = self.get(path).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {reply:?}");
+        reply.json()
+    }
+
+    /// The ids on a list's page.
+    pub(super) async fn ids(&self, path: &str) -> Vec<String> {
+        let items = self.json(path).await["items"].take();
+        items.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Stores an event of `source`, received `ms` after the start.
+    pub(super) async fn stored(&self, source: &str, destinations: &[&str], ms: u64) -> EventId {
+        let mut headers = Headers::default();
+        headers.push(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
+        headers.push(HeaderName::from_static("x-odd"), HeaderValue::from_bytes(b"\xff\xfe").unwrap());
+        headers.push(HeaderName::from_static("x-twice"), HeaderValue::from_static("1"));
+        headers.push(HeaderName::from_static("x-twice"), HeaderValue::from_static("2"));
+        let received = Received {
+            method: "POST".to_owned(),
+            target: "/in/stripe?x=1".to_owned(),
+            authority: "hooks.example".to_owned(),
+            headers,
+            body: Bytes::from_static(BODY),
+            peer: [203, 0, 113, 7].into(),
+            at: START.after(Duration::from_millis(ms)),
+        };
+        let verified = Verifier::trusting(Options::default()).verify(received).unwrap();
+        let destinations = destinations.iter().map(|d| name(d)).collect();
+        let intake = Intake::new(verified, name(source), "stripe".into(), destinations, None);
+        match self.store.append(intake).await.unwrap() {
+            Appended::Stored(id) => id,
+            Appended::Duplicate(id) => panic!("a duplicate of {id}"),
+        }
+    }
+
+    /// Claims what is due first for `destination`, an hour after the start.
+    pub(super) async fn claimed(&self, destination: &str) -> Claimed {
+        let mut due = self.store.claim_due(&name(destination), START.after(Duration::from_secs(3600)), 1).await.unwrap();
+        due.claimed.pop().unwrap()
+    }
+
+    /// Attempts what is due first for `destination`: the application answers with `status`, or not at all.
+    pub(super) async fn attempted(&self, destination: &str, status: Option<u16>, verdict: Verdict) -> DeliveryId {
+        let claimed = self.claimed(destination).await;
+        let outcome = match status {
+            None => Outcome::Failed { failure: Failure::Connect, detail: "nobody listens".to_owned() },
+            Some(status) => Outcome::Answered(Answer {
+                status,
+                headers: vec![("retry-after".to_owned(), "5".to_owned())],
+                body: Bytes::from_static(b"busy"),
+                truncated: false,
+            }),
+        };
+        let attempt = Attempt { number: claimed.delivery.attempts_made + 1, started_at: START, duration_ms: 12, outcome };
+        self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now: START }).await.unwrap();
+        claimed.claim.delivery
+    }
+}
+
+impl Reply {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem document of `status`, and gives its `field`.
+    #[track_caller]
+    pub(super) fn problem(&self, status: u16) -> Option<String> {
+        assert_eq!((self.status.as_u16(), self.header("content-type")), (status, "application/problem+json"), "{self:?}");
+        let document = self.json();
+        assert_eq!((document["type"].as_str(), document["status"].as_u64()), (Some("about:blank"), Some(status.into())));
+        assert_eq!(document["title"].as_str(), self.status.canonical_reason());
+        assert!(!document["detail"].as_str().unwrap().is_empty());
+        document["field"].as_str().map(str::to_owned)
+    }
+}
+
+async fn read(answer: Response<Body>) -> Reply {
+    let (head, body) = answer.into_parts();
+    Reply { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::try_new(text).unwrap()
+}
+
+fn settings(tokens: Vec<Token>) -> Settings {
+    Settings {
+        listen: Listen { https: ([127, 0, 0, 1], 0).into() },
+        tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
+        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls: false, tokens },
+        store: StoreSettings { path: PathBuf::from("data") },
+        limits: Limits {
+            body_bytes: 1 << 20,
+            body_bytes_in_flight: 1 << 20,
+            connections: 10,
+            body_bytes_per_second: 1000,
+            pending: None,
+        },
+        log: Log { level: tracing::Level::INFO, format: LogFormat::Text },
+        sources: vec![source("stripe", SourcePath::Below("/in/stripe".to_owned()), &["billing", "audit"])],
+        destinations: vec![
+            destination("billing", "http://billing.internal:8080/hooks?token=hush"),
+            destination("audit", "http://audit/"),
+        ],
+    }
+}
+
+fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
+    Arc::new(Source {
+        name: name(text),
+        host: None,
+        path,
+        provider: "stripe".into(),
+        verifier: Verifier::trusting(Options::default()),
+        dedupe: None,
+        body_bytes: 1 << 20,
+        methods: vec![Method::POST],
+        allow: Vec::new(),
+        destinations: destinations.iter().map(|d| name(d)).collect(),
+    })
+}
+
+fn destination(text: &str, url: &str) -> Arc<Destination> {
+    Arc::new(Destination {
+        name: name(text),
+        url: url.parse().unwrap(),
+        timeout: Duration::from_secs(30),
+        in_flight: 16,
+        retry: Rule::Schedule { waits: Vec::new(), cap: Rule::CAP },
+        park_on: Vec::new(),
+        headers: Vec::new(),
+        ca: None,
+        connection_age: Duration::from_secs(60),
+        append_path: false,
+        title_case_headers: false,
+    })
+}
