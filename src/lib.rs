@@ -26,10 +26,17 @@ pub mod metrics;
 pub mod record;
 
 pub mod pace;
+pub mod route;
 pub mod signature;
 
 pub mod config;
 
+pub mod net;
 pub mod store;
 
+pub mod delivery;
+pub mod ingest;
+
 pub mod admin;
+
+pub mod cli;

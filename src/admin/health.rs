@@ -33,8 +33,9 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
         refresh(&context, &destination.name).await;
     }
     let counts = context.store.counts();
-    // Damaged records are counted where they are met; 0 leaves that count as it is.
-    context.metrics.set_store(counts.bytes, counts.events, context.store.health().is_ok(), 0);
+    // A store that cannot tell its size is reported by `store_ready`.
+    let bytes = context.store.bytes().await.unwrap_or_default();
+    context.metrics.set_store(bytes, counts.events, context.store.health().is_ok(), counts.damaged);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }
 

@@ -1,2 +1,103 @@
-//! relay.toml: as written, then as proven.
+//! relay.toml: as written (`file`), then as proven ([`Settings`]). Every problem is found in one reading, with line and column.
+//!
+//! Reads no clock and opens no socket; the files that it reads are relay.toml and the secrets and certificates that it names.
+//! Messages never hold a secret's value.
+
+mod certificates;
+mod destination;
+mod file;
+mod problem;
+mod prove;
+mod reading;
+mod relay;
+mod route;
+mod secret;
 pub mod settings;
+mod source;
+mod table;
+mod units;
+mod value;
+mod web;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use problem::{Problem, Problems, Severity};
+use reading::Reading;
+use settings::Settings;
+
+/// Room for thousands of sources; a device file cannot fill the memory.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A relay.toml that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub settings: Settings,
+    /// What somebody should look at all the same, in the order of their lines.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    let file_name = path.display().to_string();
+    let bytes = read(path).map_err(|error| unreadable(&file_name, &error))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(text, folder, &file_name, &|name| std::env::var_os(name)),
+        Err(error) => Err(not_text(&bytes, error.valid_up_to(), &file_name)),
+    }
+}
+
+/// Reads the text of a relay.toml that stands in `folder`. `env` gives the value of an environment variable.
+///
+/// Beside its arguments it reads only the files of secrets and certificates that the text names.
+pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, Problems> {
+    // Some editors put a mark before the text; it is not part of the first line.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let reading = Reading::new(text, folder, file_name, env);
+    let settings = match DeTable::parse(text) {
+        Ok(table) => prove::prove(file::File::read(&reading, table.get_ref()), &reading),
+        Err(error) => {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            reading.report(Severity::Error, at, format!("not TOML: {}", error.message()), None);
+            None
+        }
+    };
+    let mut problems = reading.into_problems();
+    match settings {
+        Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
+            problem::sort(&mut problems);
+            Ok(Loaded { settings, warnings: problems })
+        }
+        _ => Err(Problems::new(problems)),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+fn unreadable(file_name: &str, error: &io::Error) -> Problems {
+    let (message, help) = match error.kind() {
+        io::ErrorKind::NotFound => {
+            let help = "write one (the relay.toml of the source code is an example), or name another file with --config";
+            ("there is no such file".to_owned(), Some(help.to_owned()))
+        }
+        kind => (format!("cannot be read: {kind}"), None),
+    };
+    Problems::new(vec![Problem { severity: Severity::Error, message, help, file: file_name.into(), line: 0, column: 0 }])
+}
+
+fn not_text(bytes: &[u8], valid_up_to: usize, file_name: &str) -> Problems {
+    let before = String::from_utf8_lossy(&bytes[..valid_up_to]);
+    let (line, column) = reading::position(&before, before.len());
+    let (severity, message) = (Severity::Error, "not TOML: these bytes are not UTF-8".to_owned());
+    Problems::new(vec![Problem { severity, message, help: None, file: file_name.into(), line, column }])
+}

@@ -28,9 +28,9 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
-    /// The sources, by name.
+    /// The sources, in the order of the file.
     pub sources: Vec<Arc<Source>>,
-    /// The destinations, by name.
+    /// The destinations, in the order of the file.
     pub destinations: Vec<Arc<Destination>>,
 }
 
@@ -159,7 +159,7 @@ pub struct Source {
 }
 
 /// The path of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SourcePath {
     /// This path only.
     Exact(String),

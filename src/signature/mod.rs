@@ -5,16 +5,36 @@
 //! compares in constant time.
 
 pub mod preset;
+
+mod address;
+mod body;
+mod captured;
+mod claim;
+mod encoding;
+mod form;
+mod hash;
+mod key;
+mod naming;
+mod pointer;
+mod proof;
 mod refusal;
 mod scheme;
 mod secret;
 mod selector;
+mod sign;
+mod stamp;
+mod template;
 mod verified;
 mod verifier;
+mod view;
+mod written;
 
+pub use captured::{Captured, CapturedSecret, Config, Judgement, Outcome, verify_captured};
 pub use refusal::{Reason, Refused};
-pub use scheme::Scheme;
+pub use scheme::{BadScheme, Scheme};
 pub use secret::{BadSecret, Secret};
-pub use selector::Selector;
+pub use selector::{BadSelector, EVENT_ID_BYTES_MAX, Selector};
+pub use sign::{Signer, Unsignable, Unsigned};
+pub use template::BadTemplate;
 pub use verified::Verified;
 pub use verifier::{Options, Verifier};

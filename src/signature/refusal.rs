@@ -1,5 +1,7 @@
 //! Why a request was not believed. For logs, metrics, the quarantine and `verify`; never for the sender.
 
+use std::fmt;
+
 use crate::record::Received;
 
 /// A request that was refused, given back so that it can be kept aside, and why.
@@ -37,6 +39,25 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::MissingHeader,
+        Self::BadEncoding,
+        Self::UnknownVersion,
+        Self::MissingTimestamp,
+        Self::BadTimestamp,
+        Self::TimestampTooOld,
+        Self::TimestampInFuture,
+        Self::MissingPart,
+        Self::NoSecret,
+        Self::Mismatch,
+    ];
+
+    /// The reason of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word for it in logs, metrics and `verify`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,5 +72,23 @@ impl Reason {
             Self::NoSecret => "no_secret",
             Self::Mismatch => "mismatch",
         }
+    }
+}
+
+impl fmt::Display for Reason {
+    /// A sentence for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingHeader => "the signature is missing or empty",
+            Self::BadEncoding => "the signature, or a part that it covers, cannot be read or is there twice",
+            Self::UnknownVersion => "no signature is of a version that this provider's scheme knows",
+            Self::MissingTimestamp => "the timestamp is missing",
+            Self::BadTimestamp => "the timestamp is not one",
+            Self::TimestampTooOld => "the timestamp is older than the scheme allows",
+            Self::TimestampInFuture => "the timestamp is further ahead than the scheme allows",
+            Self::MissingPart => "a part of the request that the signature covers is missing",
+            Self::NoSecret => "no secret is valid at this time",
+            Self::Mismatch => "no secret makes this signature from these bytes: wrong secret, or the request was changed",
+        })
     }
 }

@@ -1,8 +1,340 @@
-//! How a provider signs, names and dates its webhooks: data.
+//! How a provider signs, names and dates its webhooks: data, proved when it is read. A [`Scheme`] that exists can be used.
 
-use serde::Deserialize;
+use std::sync::Arc;
 
-/// A provider's way to sign, as a preset or relay.toml writes it.
+use http::HeaderName;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::claim::{Form, Source};
+use super::encoding::Encoding;
+use super::hash::Hash;
+use super::template::{BadTemplate, Template};
+use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
+use super::{Selector, pointer};
+
+/// A provider's way to sign, as a preset or `[sources.NAME.verify]` in relay.toml writes it. Cheap to clone.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scheme {}
+#[serde(try_from = "Written")]
+pub struct Scheme {
+    written: Arc<Written>,
+    ways: Arc<[Way]>,
+}
+
+/// One way to sign. A scheme has several where its provider does.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) check: Check,
+    pub(super) secret: WrittenSecret,
+    pub(super) sources: Vec<Source>,
+    pub(super) stamp: Option<WrittenStamp>,
+    /// What is signed; any of them may match. Empty for tokens.
+    pub(super) payloads: Vec<Template>,
+    pub(super) body_hash: Option<WrittenBodyHash>,
+    pub(super) require: Vec<Requirement>,
+    /// The array whose elements are proved one by one, and the way on from an element.
+    pub(super) for_each: Option<(String, String)>,
+    pub(super) event_id: Option<Selector>,
+    pub(super) event_type: Option<Selector>,
+    /// The payload depends on the items beside a signature, so that each group of signatures has its own.
+    pub(super) by_group: bool,
+    /// The timestamp stands in the body and is not needed for the payload: it is looked for after the proof.
+    pub(super) stamp_after_proof: bool,
+}
+
+/// How a way proves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    Hmac(Hash),
+    Digest(Hash),
+    /// The request shows the secret itself: its content is not proved.
+    Shown,
+}
+
+/// A scheme that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadScheme {
+    /// A key that this kind needs is missing.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A key that this kind does not use is there.
+    #[error("`{0}` does not belong here")]
+    Unused(&'static str),
+    /// A value is not possible.
+    #[error("`{0}` cannot be {1:?}")]
+    Value(&'static str, String),
+    /// A payload template is wrong.
+    #[error("in the payload {1:?}: {0}")]
+    Payload(BadTemplate, String),
+}
+
+impl Scheme {
+    /// The ways to sign; at least one.
+    pub(super) fn ways(&self) -> &[Way] {
+        &self.ways
+    }
+
+    /// Where the event's id is; of several ways, in the first that has one.
+    pub fn event_id(&self) -> Option<&Selector> {
+        self.ways.iter().find_map(|way| way.event_id.as_ref())
+    }
+
+    /// Where the event's type is; of several ways, in the first that has one.
+    pub fn event_type(&self) -> Option<&Selector> {
+        self.ways.iter().find_map(|way| way.event_type.as_ref())
+    }
+
+    /// Whether the address that the provider calls is signed, so that a relay behind another name needs `public_url`.
+    pub fn signs_address(&self) -> bool {
+        self.ways.iter().flat_map(|way| &way.payloads).any(Template::holds_address)
+    }
+
+    /// Whether the body is proved, or only that the sender knows the secret.
+    pub fn covers_body(&self) -> bool {
+        self.ways
+            .iter()
+            .all(|way| way.body_hash.is_some() || (!way.payloads.is_empty() && way.payloads.iter().all(Template::covers_body)))
+    }
+}
+
+impl Serialize for Scheme {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.written.serialize(s)
+    }
+}
+
+impl TryFrom<Written> for Scheme {
+    type Error = BadScheme;
+
+    fn try_from(written: Written) -> Result<Self, BadScheme> {
+        let ways = if written.kind == Kind::Any { ways_of_any(&written)? } else { vec![Way::try_new(&written, &written)?] };
+        Ok(Self { written: Arc::new(written), ways: ways.into() })
+    }
+}
+
+fn ways_of_any(written: &Written) -> Result<Vec<Way>, BadScheme> {
+    let bare = Written { event_id: None, event_type: None, any: Vec::new(), ..written.clone() };
+    if bare != (Written { kind: Kind::Any, ..Written::default() }) {
+        return Err(BadScheme::Unused("any other key than any, event_id and type"));
+    }
+    if written.any.is_empty() {
+        return Err(BadScheme::Missing("any"));
+    }
+    written.any.iter().map(|way| Way::try_new(way, written)).collect()
+}
+
+impl Way {
+    /// From what is written for it; `outer` says where id and type are unless it does itself.
+    fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
+        if !written.any.is_empty() {
+            return Err(BadScheme::Unused("any"));
+        }
+        let check = written.check()?;
+        let payloads = written.payloads(check)?;
+        let stamp = written.timestamp.clone().map(prove_stamp).transpose()?;
+        let sources = written.sources(check, stamp.as_ref())?;
+        let holds_stamp = payloads.iter().any(Template::holds_stamp);
+        let stamp_in = |places: &[Place]| stamp.as_ref().is_some_and(|s| places.contains(&s.place));
+        if holds_stamp && stamp.is_none() {
+            return Err(BadScheme::Missing("timestamp"));
+        }
+        Ok(Self {
+            check,
+            secret: written.secret.clone().unwrap_or_default(),
+            by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
+            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form]),
+            sources,
+            payloads,
+            body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
+            require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
+            for_each: written.for_each()?,
+            event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
+            event_type: written.event_type.clone().or_else(|| outer.event_type.clone()),
+            stamp,
+        })
+    }
+}
+
+impl Written {
+    fn check(&self) -> Result<Check, BadScheme> {
+        let hash = self.hash.ok_or(BadScheme::Missing("hash"));
+        match self.kind {
+            Kind::Hmac => Ok(Check::Hmac(hash?)),
+            Kind::Digest => Ok(Check::Digest(hash?)),
+            Kind::Token | Kind::Basic if self.hash.is_some() => Err(BadScheme::Unused("hash")),
+            Kind::Token | Kind::Basic => Ok(Check::Shown),
+            Kind::Any => Err(BadScheme::Value("kind", "any".into())),
+        }
+    }
+
+    fn for_each(&self) -> Result<Option<(String, String)>, BadScheme> {
+        let Some(list) = &self.for_each else {
+            return if self.item.is_some() { Err(BadScheme::Missing("for_each")) } else { Ok(None) };
+        };
+        let item = self.item.as_deref().unwrap_or_default();
+        let list = prove_name(Place::Json, list, "for_each")?;
+        Ok(Some((list, prove_name(Place::Json, item, "item")?)))
+    }
+
+    fn payloads(&self, check: Check) -> Result<Vec<Template>, BadScheme> {
+        let texts: Vec<&String> = self.payload.iter().chain(&self.payload_alternatives).collect();
+        match check {
+            Check::Shown if !texts.is_empty() => return Err(BadScheme::Unused("payload")),
+            Check::Shown => return Ok(Vec::new()),
+            _ if self.payload.is_none() => return Err(BadScheme::Missing("payload")),
+            _ => {}
+        }
+        texts.into_iter().map(|text| prove_payload(text, check)).collect()
+    }
+
+    fn sources(&self, check: Check, stamp: Option<&WrittenStamp>) -> Result<Vec<Source>, BadScheme> {
+        if self.signature.is_empty() {
+            return Err(BadScheme::Missing("signature"));
+        }
+        let form = |encoding: Option<Encoding>| match (check, self.kind) {
+            (Check::Hmac(hash) | Check::Digest(hash), _) => {
+                encoding.map(|e| Form::Tag(e, hash.bytes())).ok_or(BadScheme::Missing("signature.encoding"))
+            }
+            (Check::Shown, Kind::Basic) => Ok(Form::Basic),
+            (Check::Shown, _) => Ok(Form::Token(encoding.unwrap_or_default())),
+        };
+        self.signature.iter().map(|source| prove_source(source, form(source.encoding)?, stamp)).collect()
+    }
+}
+
+fn prove_payload(text: &str, check: Check) -> Result<Template, BadScheme> {
+    let template = Template::parse(text).map_err(|error| BadScheme::Payload(error, text.to_owned()))?;
+    // Without the secret a plain hash proves nothing; with it in a keyed hash something was misunderstood.
+    let fits = template.holds_secret() == matches!(check, Check::Digest(_));
+    if fits && template.covers_something() { Ok(template) } else { Err(BadScheme::Value("payload", text.to_owned())) }
+}
+
+fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp>) -> Result<Source, BadScheme> {
+    let numbered = written.place == Place::Header && written.name.ends_with('*');
+    let name = prove_name(written.place, written.name.trim_end_matches('*'), "signature.name")?;
+    let keys = written.key.clone().map(super::written::OneOrMany::into_vec).unwrap_or_default();
+    match (&written.kv, keys.is_empty()) {
+        (Some(_), true) => return Err(BadScheme::Missing("signature.key")),
+        (None, false) => return Err(BadScheme::Missing("signature.kv")),
+        _ => {}
+    }
+    let in_field = stamp.filter(|s| s.place == Place::Field);
+    let positional = match in_field {
+        Some(stamp) if written.positional && written.list.is_some() => Some(number(&stamp.name)?),
+        None if written.positional => return Err(BadScheme::Missing("timestamp")),
+        Some(_) if written.list.is_none() => return Err(BadScheme::Missing("signature.list")),
+        Some(_) if written.kv.is_none() => return Err(BadScheme::Missing("signature.kv")),
+        _ => None,
+    };
+    for separator in [&written.groups, &written.list, &written.kv].into_iter().flatten() {
+        if separator.is_empty() {
+            return Err(BadScheme::Value("signature", String::new()));
+        }
+    }
+    if written.place == Place::Field {
+        return Err(BadScheme::Value("signature.in", "field".into()));
+    }
+    Ok(Source {
+        place: written.place,
+        name,
+        numbered,
+        form,
+        prefix: written.prefix.clone().unwrap_or_default(),
+        groups: written.groups.clone(),
+        list: written.list.clone(),
+        kv: written.kv.clone(),
+        keys,
+        positional,
+        slot: written.slot.clone(),
+    })
+}
+
+fn number(text: &str) -> Result<usize, BadScheme> {
+    text.parse().map_err(|_| BadScheme::Value("timestamp.name", text.to_owned()))
+}
+
+/// The name as it is looked for: lower case for headers, a real pointer for JSON.
+fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, BadScheme> {
+    let good = match place {
+        Place::Header => HeaderName::try_from(name).ok().map(|n| n.as_str().to_owned()),
+        Place::Json => pointer::tokens(name).ok().map(|_| name.to_owned()),
+        Place::Query | Place::Form | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
+    };
+    good.ok_or_else(|| BadScheme::Value(key, name.to_owned()))
+}
+
+fn prove_stamp(mut stamp: WrittenStamp) -> Result<WrittenStamp, BadScheme> {
+    stamp.name = prove_name(stamp.place, &stamp.name, "timestamp.name")?;
+    if !stamp.fallback.is_empty() && stamp.place != Place::Header {
+        return Err(BadScheme::Unused("timestamp.fallback"));
+    }
+    for name in &mut stamp.fallback {
+        *name = prove_name(Place::Header, name, "timestamp.fallback")?;
+    }
+    Ok(stamp)
+}
+
+fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, BadScheme> {
+    if matches!(body_hash.place, Place::Field | Place::Form | Place::Json) {
+        return Err(BadScheme::Value("body_hash.in", "the body itself".into()));
+    }
+    body_hash.name = prove_name(body_hash.place, &body_hash.name, "body_hash.name")?;
+    Ok(body_hash)
+}
+
+fn prove_requirement(requirement: &Requirement) -> Result<Requirement, BadScheme> {
+    let header = prove_name(Place::Header, &requirement.header, "require.header")?;
+    Ok(Requirement { header, equals: requirement.equals.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"kind = "hmac"
+        hash = "sha256"
+        signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+        timestamp = { in = "header", name = "X-At", format = "unix", max_age = 300 }
+        payload = "{ts}.{body}""#;
+
+    fn error(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        toml::from_str::<Scheme>(&GOOD.replace(from, to)).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn it_survives_text() {
+        let scheme: Scheme = toml::from_str(GOOD).unwrap();
+        assert!(scheme.covers_body());
+        let text = toml::to_string(&scheme).unwrap();
+        assert_eq!(toml::from_str::<Scheme>(&text).unwrap().written, scheme.written);
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_load() {
+        for (from, to, message) in [
+            ("kind = \"hmac\"", "kind = \"hmac\"\nbogus = 1", "unknown field `bogus`"),
+            ("encoding = \"hex\"", "encoding = \"hex\", bogus = 1", "unknown field `bogus`"),
+            ("hash = \"sha256\"", "", "`hash` is missing"),
+            ("hash = \"sha256\"", "hash = \"sha3\"", "unknown variant `sha3`"),
+            ("payload = \"{ts}.{body}\"", "", "`payload` is missing"),
+            ("{ts}.{body}", "{ts}.{bdy}", "{bdy} is not known"),
+            ("{ts}.{body}", "{ts}.{body", "a brace is not closed"),
+            ("{ts}.{body}", "{ts}", "`payload` cannot be"),
+            ("{ts}.{body}", "{secret}{body}", "`payload` cannot be"),
+            ("kind = \"hmac\"", "kind = \"digest\"", "`payload` cannot be"),
+            ("kind = \"hmac\"", "kind = \"token\"", "`hash` does not belong here"),
+            ("kind = \"hmac\"", "kind = \"any\"", "does not belong here"),
+            (", encoding = \"hex\"", "", "`signature.encoding` is missing"),
+            ("X-Sig", "X Sig", "`signature.name` cannot be"),
+            ("encoding = \"hex\"", "encoding = \"hex\", kv = \"=\"", "`signature.key` is missing"),
+            ("encoding = \"hex\"", "encoding = \"hex\", key = \"v1\"", "`signature.kv` is missing"),
+            ("encoding = \"hex\"", "encoding = \"hex\", list = \"\"", "`signature` cannot be"),
+            ("in = \"header\", name = \"X-At\"", "in = \"field\", name = \"t\"", "`signature.list` is missing"),
+            ("timestamp =", "#", "`timestamp` is missing"),
+            ("X-At", "X At", "`timestamp.name` cannot be"),
+        ] {
+            let got = error(from, to);
+            assert!(got.contains(message), "{to}: {got}");
+        }
+    }
+}

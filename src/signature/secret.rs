@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 pub struct Secret {
     text: Zeroizing<Vec<u8>>,
     until: Option<Timestamp>,
+    slot: Option<String>,
 }
 
 /// A secret that cannot be one.
@@ -33,7 +34,17 @@ impl Secret {
                 text.pop();
             }
         }
-        if text.is_empty() { Err(BadSecret::Empty) } else { Ok(Self { text: Zeroizing::new(text), until }) }
+        if text.is_empty() { Err(BadSecret::Empty) } else { Ok(Self { text: Zeroizing::new(text), until, slot: None }) }
+    }
+
+    /// The same for one slot only, where a provider has several headers with a key each (Box: `primary` and `secondary`).
+    pub fn in_slot(self, slot: String) -> Self {
+        Self { slot: Some(slot), ..self }
+    }
+
+    /// The slot that it is for; `None`: every one.
+    pub fn slot(&self) -> Option<&str> {
+        self.slot.as_deref()
     }
 
     /// Whether it counts at `now`.

@@ -1,4 +1,16 @@
-//! Where a value stands in a request: a header, or a JSON pointer into the body.
+//! Where a value stands in a request: a header, or a JSON pointer into the body. Written `header:NAME` or `json:/POINTER`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::HeaderName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::pointer::{self, Scalar};
+use crate::record::Headers;
+
+/// Bytes of an event's id or type: longer ones would make a store's keys large, and no provider has them.
+pub const EVENT_ID_BYTES_MAX: usize = 1024;
 
 /// Where a value stands in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,4 +19,101 @@ pub enum Selector {
     Header(String),
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(String),
+}
+
+/// Text that is no [`Selector`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write \"header:NAME\" or \"json:/POINTER\"")]
+pub struct BadSelector;
+
+impl Selector {
+    /// A header of that name, in any case.
+    pub fn header(name: &str) -> Result<Self, BadSelector> {
+        HeaderName::try_from(name).map(|n| Self::Header(n.as_str().to_owned())).map_err(|_| BadSelector)
+    }
+
+    /// A JSON pointer.
+    pub fn pointer(pointer: &str) -> Result<Self, BadSelector> {
+        pointer::tokens(pointer).map(|_| Self::Pointer(pointer.to_owned())).map_err(|_| BadSelector)
+    }
+}
+
+/// The one header of that name as a value that can be an id.
+pub(super) fn from_header(headers: &Headers, name: &str) -> Option<String> {
+    let mut lines = headers.all(name);
+    let line = lines.next()?;
+    lines.next().is_none().then_some(())?;
+    std::str::from_utf8(line).ok().and_then(usable)
+}
+
+/// What a pointer led to as a value that can be an id.
+pub(super) fn from_scalar(found: &Scalar) -> Option<String> {
+    match found {
+        Scalar::Text(text) => usable(text),
+        // As an id it would make all events two.
+        Scalar::Bool(_) => None,
+    }
+}
+
+fn usable(text: &str) -> Option<String> {
+    (1..=EVENT_ID_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+impl FromStr for Selector {
+    type Err = BadSelector;
+
+    fn from_str(text: &str) -> Result<Self, BadSelector> {
+        match text.split_once(':') {
+            Some(("header", name)) => Self::header(name),
+            Some(("json", pointer)) => Self::pointer(pointer),
+            _ => Err(BadSelector),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Pointer(pointer) => write!(f, "json:{pointer}"),
+        }
+    }
+}
+
+impl Serialize for Selector {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form() {
+        assert_eq!("header:X-Id".parse(), Ok(Selector::Header("x-id".into())));
+        assert_eq!("json:/a/0".parse(), Ok(Selector::Pointer("/a/0".into())));
+        for bad in ["", "x-id", "header:", "header:a b", "json:a", "form:x"] {
+            assert_eq!(bad.parse::<Selector>(), Err(BadSelector), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_single_short_and_not_empty() {
+        let headers = |fields: &[(&str, &str)]| -> Headers {
+            fields.iter().map(|(n, v)| (HeaderName::try_from(*n).unwrap(), v.parse().unwrap())).collect()
+        };
+        assert_eq!(from_header(&headers(&[("x-id", "1")]), "x-id").as_deref(), Some("1"));
+        assert_eq!(from_header(&headers(&[("x-id", "1"), ("x-id", "1")]), "x-id"), None);
+        assert_eq!(from_header(&headers(&[("x-id", "")]), "x-id"), None);
+        assert_eq!(from_scalar(&Scalar::Text("x".repeat(1025))), None);
+        assert_eq!(from_scalar(&Scalar::Bool(true)), None);
+    }
 }

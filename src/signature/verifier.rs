@@ -1,16 +1,35 @@
-//! A scheme with the secrets of one source.
+//! A scheme with the secrets of one source. It reads raw bytes; the body is not parsed before the proof, unless the scheme itself
+//! signs or reads a part of it.
+
+use std::fmt;
 
 use url::Url;
 
-use super::{BadSecret, Refused, Scheme, Secret, Selector, Verified};
+use super::address::{Base, Form};
+use super::body::Body;
+use super::key::Key;
+use super::naming::Naming;
+use super::scheme::Way;
+use super::view::View;
+use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Signer, Verified};
 use crate::record::Received;
+use crate::time::Timestamp;
 
 /// Verifies the requests of one source.
-#[derive(Debug)]
 pub struct Verifier {
+    /// `None`: nothing is to be verified.
     scheme: Option<Scheme>,
-    secrets: Vec<Secret>,
-    options: Options,
+    /// For each way of the scheme, its keys and names; one without keys where nothing is to be verified.
+    ready: Vec<Ready>,
+    base: Option<Base>,
+    gunzip: bool,
+}
+
+/// What one way needs, made once.
+#[derive(Debug, Default)]
+struct Ready {
+    keys: Vec<Key>,
+    naming: Naming,
 }
 
 /// What a source adds to its provider's scheme.
@@ -30,17 +49,371 @@ pub struct Options {
 impl Verifier {
     /// For `scheme`. Fails where a secret is not what the scheme needs; the number tells which one (from 0).
     pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, (usize, BadSecret)> {
-        Ok(Self { scheme: Some(scheme), secrets, options })
+        let keys = |way: &Way| {
+            let key = |(i, secret)| Key::try_new(way, secret).map_err(|error| (i, error));
+            secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()
+        };
+        let ready = |way: &Way| {
+            let naming = options.naming(way.event_id.as_ref(), way.event_type.as_ref());
+            Ok(Ready { keys: keys(way)?, naming })
+        };
+        let ready = scheme.ways().iter().map(ready).collect::<Result<_, _>>()?;
+        Ok(Self { ready, scheme: Some(scheme), base: options.base(), gunzip: options.gunzip })
     }
 
     /// For a source that says that nothing is to be verified (`provider = "none"`).
     pub fn trusting(options: Options) -> Self {
-        Self { scheme: None, secrets: Vec::new(), options }
+        let ready = vec![Ready { keys: Vec::new(), naming: options.naming(None, None) }];
+        Self { scheme: None, ready, base: options.base(), gunzip: options.gunzip }
     }
 
     /// Proves who sent `received`, judged at the time that its head had arrived.
     pub fn verify(&self, received: Received) -> Result<Verified, Box<Refused>> {
-        let _ = (&self.scheme, &self.secrets, &self.options);
-        Ok(Verified::new(received, None, None))
+        match self.prove(&received) {
+            Ok(ready) => {
+                let body = || Body::new(&received.body, self.gunzip).whole().ok();
+                let (id, kind) = ready.naming.read(&received.headers, body);
+                Ok(Verified::new(received, id, kind))
+            }
+            Err(reason) => Err(Box::new(Refused { received, reason })),
+        }
+    }
+
+    /// The scheme; `None` where nothing is to be verified.
+    pub fn scheme(&self) -> Option<&Scheme> {
+        self.scheme.as_ref()
+    }
+
+    /// What signs as the provider does, with the first secret that counts at `now`; `None` where there is none.
+    pub fn signer(&self, now: Timestamp) -> Option<Signer> {
+        let key = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now))?;
+        // The secret was decoded for this scheme already.
+        Signer::try_new(self.scheme.clone()?, key.secret()).ok()
+    }
+
+    /// The address that the provider calls for a request to `authority` and `target`.
+    pub fn address(&self, authority: &str, target: &str) -> String {
+        let of_host = Base::of_host(authority);
+        let mut address = Vec::new();
+        self.base.as_ref().unwrap_or(&of_host).feed(Form::Whole, target, &mut |piece| address.extend_from_slice(piece));
+        String::from_utf8_lossy(&address).into_owned()
+    }
+
+    /// For a request whose address is known as text; see `captured`.
+    pub(super) fn with_base(mut self, base: Base) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// The way that proves the request.
+    fn prove(&self, received: &Received) -> Result<&Ready, Reason> {
+        let view = View::new(received, self.base.as_ref(), self.gunzip);
+        let Some(scheme) = &self.scheme else {
+            return self.ready.first().ok_or(Reason::NoSecret);
+        };
+        let mut refusal = Reason::MissingHeader;
+        for (way, ready) in scheme.ways().iter().zip(&self.ready) {
+            match way.prove(&ready.keys, &view, received.at) {
+                Ok(()) => return Ok(ready),
+                // What one way refuses for good tells more than that another one was not tried.
+                Err(reason) if refusal == Reason::MissingHeader => refusal = reason,
+                Err(_) => {}
+            }
+        }
+        Err(refusal)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("scheme", &self.scheme).field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    fn base(&self) -> Option<Base> {
+        self.public_url.as_ref().map(Base::from_url)
+    }
+
+    /// Selectors hold pointers that were proved, so a bad one is no place at all.
+    fn naming(&self, id: Option<&Selector>, kind: Option<&Selector>) -> Naming {
+        Naming::try_new(self.event_id.as_ref().or(id), self.kind.as_ref().or(kind)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+    use crate::signature::preset;
+    use crate::time::Timestamp;
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const NOW: u64 = 1_790_000_000;
+    const BODY: &str = r#"{"id":"evt_1","type":"ping"}"#;
+    const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn scheme(name: &str) -> Scheme {
+        preset::find(name).unwrap().scheme.clone()
+    }
+
+    fn custom(text: &str) -> Scheme {
+        toml::from_str(text).unwrap()
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::try_new(text.into(), None).unwrap()
+    }
+
+    fn verifier(scheme: Scheme, secrets: &[&str]) -> Verifier {
+        Verifier::try_new(scheme, secrets.iter().map(|text| secret(text)).collect(), Options::default()).unwrap()
+    }
+
+    fn request(headers: &[(&str, &str)], body: &str) -> Received {
+        let field = |(name, value): &(&str, &str)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        Received {
+            method: "POST".into(),
+            target: "/in/x?token=t1".into(),
+            authority: "hooks.example".into(),
+            headers: headers.iter().map(field).collect::<Headers>(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(NOW * 1000),
+        }
+    }
+
+    fn judge(verifier: &Verifier, headers: &[(&str, &str)], body: &str) -> Result<Verified, Reason> {
+        verifier.verify(request(headers, body)).map_err(|refused| refused.reason)
+    }
+
+    fn reason(verifier: &Verifier, headers: &[(&str, &str)]) -> Option<Reason> {
+        judge(verifier, headers, BODY).err()
+    }
+
+    /// The tag of `text`, in hexadecimal and in base64.
+    fn tag(key: &[u8], text: &str) -> (String, String) {
+        let mut keyed = crate::signature::hash::Keyed::try_new(crate::signature::hash::Hash::Sha256, key).unwrap();
+        keyed.update(text.as_bytes());
+        let tag = keyed.finish();
+        let text = |encoding: crate::signature::encoding::Encoding| encoding.encode(tag.as_bytes()).unwrap();
+        (text(crate::signature::encoding::Encoding::Hex), text(crate::signature::encoding::Encoding::Base64))
+    }
+
+    fn stripe_header(form: &str) -> String {
+        let good = tag(b"k", &format!("{NOW}.{BODY}")).0;
+        form.replace("GOOD", &good).replace("BAD", &"0".repeat(64)).replace("NOW", &NOW.to_string())
+    }
+
+    #[test]
+    fn a_list_holds_any_order_and_unknown_versions() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let reason = |form: &str| reason(&verifier, &[("stripe-signature", &stripe_header(form))]);
+        assert_eq!(reason("t=NOW,v0=BAD,v1=BAD,v9=zz,v1=GOOD"), None);
+        assert_eq!(reason("v1=GOOD, t=NOW"), None);
+        assert_eq!(reason("t=NOW,v1=zz,v1=GOOD"), None);
+        assert_eq!(reason("t=NOW,v0=GOOD"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW,V1=GOOD"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW"), Some(Reason::UnknownVersion));
+        assert_eq!(reason("t=NOW,v1="), Some(Reason::UnknownVersion));
+        assert_eq!(reason("v1="), Some(Reason::MissingHeader));
+        assert_eq!(reason(""), Some(Reason::MissingHeader));
+        assert_eq!(reason("t=NOW,v1=zz"), Some(Reason::BadEncoding));
+        assert_eq!(reason("v1=GOOD"), Some(Reason::MissingTimestamp));
+        assert_eq!(reason("t=NOW,t=NOW,v1=GOOD"), Some(Reason::BadEncoding));
+        assert_eq!(reason("t=NOW ,v1=GOOD"), Some(Reason::BadTimestamp));
+        assert_eq!(reason("t=0NOW,v1=GOOD"), Some(Reason::Mismatch));
+    }
+
+    #[test]
+    fn two_lines_of_a_list_are_two_lists() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let reason = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|form| stripe_header(form)).collect();
+            let headers: Vec<_> = lines.iter().map(|line| ("stripe-signature", line.as_str())).collect();
+            super::tests::reason(&verifier, &headers)
+        };
+        assert_eq!(reason(&["t=NOW,v1=BAD", "t=NOW,v1=GOOD"]), None);
+        // The timestamp of one line says nothing of another one.
+        assert_eq!(reason(&["t=NOW", "v1=GOOD"]), Some(Reason::MissingTimestamp));
+        assert_eq!(reason(&["t=NOW,v1=GOOD"; 5]), Some(Reason::BadEncoding));
+    }
+
+    #[test]
+    fn standard_webhooks_lists() {
+        let verifier = verifier(scheme("standard-webhooks"), &[STANDARD]);
+        let key = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &STANDARD[6..]).unwrap();
+        let good = tag(&key, &format!("m.1.{NOW}.{BODY}")).1;
+        let with = |id: &str, lines: &[&str]| {
+            let lines: Vec<_> =
+                lines.iter().map(|line| line.replace("GOOD", &tag(&key, &format!("m1.{NOW}.{BODY}")).1)).collect();
+            let now = NOW.to_string();
+            let mut headers = vec![("webhook-id", id), ("webhook-timestamp", now.as_str())];
+            headers.extend(lines.iter().map(|line| ("webhook-signature", line.as_str())));
+            reason(&verifier, &headers)
+        };
+        assert_eq!(with("m1", &["v2,x v1a,GOOD v1,GOOD"]), None);
+        assert_eq!(with("m1", &["v1,AAAA", "v1,GOOD"]), None);
+        assert_eq!(with("m1", &["v1", "GOOD"]), Some(Reason::UnknownVersion));
+        assert_eq!(with("m1", &["v1a,GOOD v2,GOOD"]), Some(Reason::UnknownVersion));
+        assert_eq!(with("m2", &["v1,GOOD"]), Some(Reason::Mismatch));
+        assert_eq!(with("", &["v1,GOOD"]), Some(Reason::MissingPart));
+        // The separator within a part would let one signature hold for two texts.
+        assert_eq!(with("m.1", &[&format!("v1,{good}")]), Some(Reason::BadEncoding));
+    }
+
+    #[test]
+    fn a_single_header_that_is_there_twice_is_refused() {
+        let verifier = verifier(scheme("github"), &["k"]);
+        let good = format!("sha256={}", tag(b"k", BODY).0);
+        let name = "x-hub-signature-256";
+        assert_eq!(reason(&verifier, &[(name, &good)]), None);
+        assert_eq!(reason(&verifier, &[(name, &good.to_uppercase().replace("SHA", "sha"))]), None);
+        assert_eq!(reason(&verifier, &[(name, &good), (name, &good)]), Some(Reason::BadEncoding));
+        assert_eq!(reason(&verifier, &[(name, &good[7..])]), Some(Reason::UnknownVersion));
+        assert_eq!(reason(&verifier, &[(name, &good[..70])]), Some(Reason::BadEncoding));
+        assert_eq!(reason(&verifier, &[(name, "sha256=")]), Some(Reason::MissingHeader));
+        assert_eq!(reason(&verifier, &[]), Some(Reason::MissingHeader));
+    }
+
+    #[test]
+    fn a_secret_counts_until_its_end() {
+        let until = Some(Timestamp::from_ms(NOW * 1000));
+        let old = Secret::try_new(b"old".to_vec(), until).unwrap();
+        let both = Verifier::try_new(scheme("github"), vec![old.clone(), secret("new")], Options::default()).unwrap();
+        let header = |key: &[u8]| format!("sha256={}", tag(key, BODY).0);
+        let at = |verifier: &Verifier, key: &[u8], at: u64| {
+            let mut received = request(&[("x-hub-signature-256", &header(key))], BODY);
+            received.at = Timestamp::from_ms(at);
+            verifier.verify(received).map(|_| ()).map_err(|refused| refused.reason)
+        };
+        assert_eq!(at(&both, b"new", NOW * 1000), Ok(()));
+        assert_eq!(at(&both, b"old", NOW * 1000 - 1), Ok(()));
+        assert_eq!(at(&both, b"old", NOW * 1000), Err(Reason::Mismatch));
+        let only_old = Verifier::try_new(scheme("github"), vec![old], Options::default()).unwrap();
+        assert_eq!(at(&only_old, b"old", NOW * 1000), Err(Reason::NoSecret));
+        assert_eq!(at(&verifier(scheme("github"), &[]), b"", 0), Err(Reason::NoSecret));
+    }
+
+    #[test]
+    fn a_bad_secret_is_named() {
+        let bad = |secrets: &[&str]| {
+            let secrets = secrets.iter().map(|text| secret(text)).collect();
+            Verifier::try_new(scheme("standard-webhooks"), secrets, Options::default()).unwrap_err()
+        };
+        assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
+        assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
+    }
+
+    #[test]
+    fn id_and_type_are_read_after_the_proof() {
+        let verifier = verifier(scheme("stripe"), &["k"]);
+        let verified = judge(&verifier, &[("stripe-signature", &stripe_header("t=NOW,v1=GOOD"))], BODY).unwrap();
+        assert_eq!((verified.provider_event_id(), verified.kind()), (Some("evt_1"), Some("ping")));
+        let own = Options { event_id: Some(Selector::Header("x-id".into())), ..Options::default() };
+        let verified = judge(&Verifier::trusting(own), &[("x-id", "7")], BODY).unwrap();
+        assert_eq!((verified.provider_event_id(), verified.kind()), (Some("7"), None));
+    }
+
+    #[test]
+    fn the_configured_address_is_signed_and_no_header_changes_it() {
+        let url = |text: &str| Options { public_url: Some(Url::parse(text).unwrap()), ..Options::default() };
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+            payload = "{method} {url}""#,
+        );
+        let verifier = Verifier::try_new(scheme.clone(), vec![secret("k")], url("https://public.example/base/")).unwrap();
+        let signed = |address: &str| tag(b"k", &format!("POST {address}")).0;
+        let good = signed("https://public.example/base/in/x?token=t1");
+        assert_eq!(reason(&verifier, &[("x-sig", &good), ("x-forwarded-host", "evil.example")]), None);
+        assert_eq!(reason(&verifier, &[("x-sig", &signed("https://hooks.example/in/x?token=t1"))]), Some(Reason::Mismatch));
+        let unset = super::tests::verifier(scheme, &["k"]);
+        assert_eq!(reason(&unset, &[("x-sig", &signed("https://hooks.example/in/x?token=t1"))]), None);
+    }
+
+    #[test]
+    fn tokens_and_passwords() {
+        let token = |place: &str, name: &str, prefix: &str| {
+            let text = format!("kind = 'token'\nsignature = [{{ in = '{place}', name = '{name}', prefix = '{prefix}' }}]");
+            verifier(custom(&text), &["t1"])
+        };
+        assert_eq!(reason(&token("header", "Authorization", "Bearer "), &[("authorization", "bearer t1")]), None);
+        assert_eq!(
+            reason(&token("header", "Authorization", "Bearer "), &[("authorization", "t1")]),
+            Some(Reason::UnknownVersion)
+        );
+        assert_eq!(reason(&token("header", "X-T", ""), &[("x-t", "t12")]), Some(Reason::Mismatch));
+        assert_eq!(reason(&token("query", "token", ""), &[]), None);
+        let json = token("json", "/token", "");
+        assert!(judge(&json, &[], r#"{"token":"t1"}"#).is_ok());
+        assert_eq!(judge(&json, &[], r#"{"token":"t1","token":"t1"}"#).unwrap_err(), Reason::BadEncoding);
+        let basic = custom("kind = 'basic'\nsignature = [{ in = 'header', name = 'Authorization', prefix = 'Basic ' }]");
+        let basic = verifier(basic, &["user:pass:word"]);
+        assert_eq!(reason(&basic, &[("authorization", "Basic dXNlcjpwYXNzOndvcmQ=")]), None);
+        assert_eq!(reason(&basic, &[("authorization", "Basic dXNlcg==")]), Some(Reason::BadEncoding));
+    }
+
+    #[test]
+    fn a_timestamp_in_the_body_is_judged_after_the_proof() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+            timestamp = { in = "json", name = "/at", format = "unix", max_age = 60 }
+            payload = "{body}""#,
+        );
+        let verifier = verifier(scheme, &["k"]);
+        let judge = |body: &str, key: &[u8]| judge(&verifier, &[("x-sig", &tag(key, body).0)], body).err();
+        assert_eq!(judge(&format!(r#"{{"at":{NOW}}}"#), b"k"), None);
+        assert_eq!(judge(r#"{"at":1}"#, b"k"), Some(Reason::TimestampTooOld));
+        assert_eq!(judge(r#"{"at":1}"#, b"other"), Some(Reason::Mismatch));
+        assert_eq!(judge("{}", b"k"), Some(Reason::MissingTimestamp));
+    }
+
+    #[test]
+    fn each_element_must_be_proved() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            for_each = "/items"
+            item = "/it"
+            signature = [{ in = "json", name = "/sig", encoding = "hex" }]
+            payload = "{json:/a}:{json:/b?}""#,
+        );
+        let verifier = verifier(scheme, &["k"]);
+        let item = |text: &str, more: &str| format!(r#"{{"it":{{"a":"x","sig":"{}"{more}}}}}"#, tag(b"k", text).0);
+        let judge = |items: &[String]| judge(&verifier, &[], &format!(r#"{{"items":[{}]}}"#, items.join(","))).err();
+        assert_eq!(judge(&[item("x:", ""), item("x:y", r#","b":"y""#)]), None);
+        assert_eq!(judge(&[item("x:", ""), item("x:", r#","b":"y""#)]), Some(Reason::Mismatch));
+        assert_eq!(judge(&[item("x:", r#","b":"y","b":"y""#)]), Some(Reason::BadEncoding));
+        assert_eq!(judge(&[]), Some(Reason::MissingPart));
+    }
+
+    #[test]
+    fn a_slot_has_its_own_secret() {
+        let scheme = custom(
+            r#"kind = "hmac"
+            hash = "sha256"
+            signature = [
+                { in = "header", name = "X-One", encoding = "hex", slot = "one" },
+                { in = "header", name = "X-Two", encoding = "hex", slot = "two" },
+            ]
+            payload = "{body}""#,
+        );
+        let secrets = vec![secret("1").in_slot("one".into()), secret("2").in_slot("two".into())];
+        let verifier = Verifier::try_new(scheme, secrets, Options::default()).unwrap();
+        let (one, two) = (tag(b"1", BODY).0, tag(b"2", BODY).0);
+        assert_eq!(reason(&verifier, &[("x-one", &two), ("x-two", &two)]), None);
+        assert_eq!(reason(&verifier, &[("x-one", &two), ("x-two", &one)]), Some(Reason::Mismatch));
+        assert_eq!(reason(&verifier, &[("x-one", &two)]), Some(Reason::Mismatch));
+    }
+
+    #[test]
+    fn secrets_are_in_no_output() {
+        let verifier = verifier(scheme("github"), &["do-not-print"]);
+        assert!(!format!("{verifier:?}").contains("do-not-print"));
     }
 }

@@ -133,6 +133,14 @@ impl Fresh {
         self.fresh.try_recv().ok()?.claimed.take()
     }
 
+    /// Waits for a delivery that was just stored (where `take` wants one), or until the index may hold something new (`None`).
+    pub async fn arrival(&mut self, take: bool) -> Option<Claimed> {
+        tokio::select! {
+            Some(mut handed) = self.fresh.recv(), if take => handed.claimed.take(),
+            () = self.signal.wake.notified() => None,
+        }
+    }
+
     /// Waits until the index may hold something new for the lane.
     pub async fn nudged(&self) {
         self.signal.wake.notified().await;

@@ -354,8 +354,12 @@ impl Store for Memory {
             parked: of(StateName::Parked),
             delivered: of(StateName::Delivered),
             cancelled: of(StateName::Cancelled),
-            bytes: inner.events.values().map(|(event, _)| event.body_bytes).sum(),
+            damaged: 0,
         }
+    }
+
+    async fn bytes(&self) -> Result<u64, Error> {
+        Ok(lock(&self.inner).events.values().map(|(event, _)| event.body_bytes).sum())
     }
 
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error> {

@@ -6,15 +6,19 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+mod commit;
 mod error;
 pub mod handoff;
 mod intake;
 mod memory;
 mod query;
+mod sled;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::sled::{OpenError, Sled};
+pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
@@ -45,7 +49,8 @@ pub trait Store: Send + Sync + 'static {
     /// next unclaimed one is due. A claimed delivery is not given out again until it is settled or released.
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
 
-    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored.
+    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored. May return before the change
+    /// is seen; whatever is changed afterwards comes after it.
     async fn settle(&self, settlement: Settlement) -> Result<(), Error>;
 
     /// Gives a claim back without an attempt.
@@ -84,6 +89,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much there is.
     fn counts(&self) -> Counts;
+
+    /// The bytes that the store takes on disk (or in memory).
+    async fn bytes(&self) -> Result<u64, Error>;
 
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
@@ -172,8 +180,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Deliveries that were called off.
     pub cancelled: u64,
-    /// Bytes on disk (or in memory) that the store takes.
-    pub bytes: u64,
+    /// Records that were met and cannot be read.
+    pub damaged: u64,
 }
 
 /// How one destination stands.

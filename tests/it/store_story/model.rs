@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookhold::record::{DeliveryId, EventId, ParkReason, StateName, Verdict};
 use hookhold::store::{Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Store};
 
-use super::world::{World, at, attempt, body, intake, name};
+use super::world::{World, at, attempt, body, intake, name, release, settle};
 
 const STEPS: usize = 250;
 const SOURCES: [&str; 3] = ["s", "t", "u"];
@@ -158,13 +158,13 @@ impl Subject {
                     Verdict::Park(ParkReason::Expired),
                     Verdict::Park(ParkReason::Refused),
                 ][*verdict];
-                self.store().settle(attempt(&claimed, 500, verdict, moment)).await.unwrap();
+                settle(&*self.store(), attempt(&claimed, 500, verdict, moment)).await;
                 format!("{:?}", self.store().attempts(claimed.delivery.id).await.unwrap())
             }
             Step::Release { held } => {
                 if !self.held.is_empty() {
                     let claimed = self.held.remove(held % self.held.len());
-                    self.store().release(claimed.claim).await.unwrap();
+                    release(&*self.store(), claimed.claim).await;
                 }
                 String::new()
             }
@@ -208,14 +208,14 @@ impl Subject {
     async fn reopen(&mut self) -> String {
         self.lane = None;
         for claimed in self.held.drain(..) {
-            self.world.store.release(claimed.claim).await.unwrap();
+            release(&*self.world.store, claimed.claim).await;
         }
         self.world.reopen().await;
-        format!("{:?}", Counts { bytes: 0, ..self.store().counts() })
+        format!("{:?}", Counts { damaged: 0, ..self.store().counts() })
     }
 
     async fn look(&self, now: u64) -> String {
-        let mut seen = format!("{:?}\n", Counts { bytes: 0, ..self.store().counts() });
+        let mut seen = format!("{:?}\n", Counts { damaged: 0, ..self.store().counts() });
         for destination in DESTINATIONS {
             let Backlog { pending, in_flight, parked, oldest_due_at } = self.store().backlog(&name(destination)).await.unwrap();
             seen += &format!("{destination} {pending} {in_flight} {parked} {oldest_due_at:?}\n");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Headers, Name, Outcome, Received, Verdict};
 use hookhold::signature::{Options, Selector, Verifier};
-use hookhold::store::{Appended, Claimed, Dedupe, Intake, Memory, Settlement, Store};
+use hookhold::store::{Appended, Claim, Claimed, Dedupe, Error, Intake, Memory, Settlement, Sled, Store};
 use hookhold::time::Timestamp;
 use http::{HeaderName, HeaderValue};
 
@@ -41,7 +41,7 @@ impl World {
 fn open(kind: Kind, folder: &tempfile::TempDir) -> Arc<dyn Store> {
     match kind {
         Kind::Memory => Arc::new(Memory::new()),
-        Kind::Sled => Arc::new(Memory::new()),
+        Kind::Sled => Arc::new(Sled::open(folder.path(), Arc::new(|_| {})).unwrap()),
     }
 }
 
@@ -153,4 +153,23 @@ pub(crate) fn attempt(claimed: &Claimed, status: u16, verdict: Verdict, now: Tim
     let number = claimed.delivery.attempts_made + 1;
     let attempt = Attempt { number, started_at: now, duration_ms: 12, outcome: Outcome::Answered(answer) };
     Settlement { claim: claimed.claim, attempt, verdict, now }
+}
+
+/// Settles, and waits until that is seen.
+pub(crate) async fn settle(store: &dyn Store, settlement: Settlement) {
+    let delivery = settlement.claim.delivery;
+    store.settle(settlement).await.unwrap();
+    seen(store, delivery).await;
+}
+
+/// Gives a claim back, and waits until that is seen.
+pub(crate) async fn release(store: &dyn Store, claim: Claim) {
+    store.release(claim).await.unwrap();
+    seen(store, claim.delivery).await;
+}
+
+/// Changes come in order: one that is answered shows that all before it are seen. This one finds nothing to change.
+async fn seen(store: &dyn Store, near: DeliveryId) {
+    let nowhere = DeliveryId { ordinal: u16::MAX, ..near };
+    assert!(matches!(store.cancel(nowhere, at(0)).await, Err(Error::NotFound(_))));
 }

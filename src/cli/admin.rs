@@ -1,0 +1,143 @@
+//! Calls to the running relay's admin API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use url::Url;
+
+use super::Failure;
+use crate::config::{self, settings};
+use crate::net::client::{Answer, Server};
+use crate::net::pool::Pool;
+use crate::net::tls;
+
+/// One call may take so long.
+const CALL_TIME: Duration = Duration::from_secs(30);
+/// The longest answer that is read: larger than any body that the relay takes by default.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// Where a token comes from when the configuration names none: for a relay on another machine.
+const TOKEN_VARIABLE: &str = "HOOKHOLD_TOKEN";
+
+/// A client of the admin API.
+pub(super) struct Client {
+    pool: Pool,
+    address: String,
+    token: Option<HeaderValue>,
+    runtime: Runtime,
+}
+
+impl Client {
+    /// For the relay of this configuration, or the one at `address`.
+    pub(super) fn new(config: &Path, address: Option<&str>) -> anyhow::Result<Self> {
+        match address {
+            Some(address) => {
+                let url: Url = address.parse().with_context(|| format!("{address} is not a URL"))?;
+                Self::at(&url, tls::client_config(None)?, std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes))
+            }
+            None => {
+                let settings = config::load(config)?.settings;
+                Self::of(&settings)
+            }
+        }
+    }
+
+    /// For the relay with these settings.
+    pub(super) fn of(settings: &settings::Settings) -> anyhow::Result<Self> {
+        let admin = &settings.admin;
+        let trust = match (&settings.tls, admin.tls) {
+            (settings::Tls::SelfSigned { folder }, true) => tls::client_config_pinning(&folder.join(tls::SELF_SIGNED_FILES[0]))?,
+            (settings::Tls::Certificates(files), true) => match files.first() {
+                Some(files) => tls::client_config_pinning(&files.cert)?,
+                None => tls::client_config(None)?,
+            },
+            (_, false) => tls::client_config(None)?,
+        };
+        let scheme = if admin.tls { "https" } else { "http" };
+        let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
+        let token = std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes);
+        let configured = || admin.tokens.iter().max_by_key(|t| t.role).map(|t| t.secret.expose().to_vec());
+        Self::at(&url, trust, token.or_else(configured))
+    }
+
+    fn at(url: &Url, trust: std::sync::Arc<rustls::ClientConfig>, token: Option<Vec<u8>>) -> anyhow::Result<Self> {
+        let server = Server::of(url, trust, false)?;
+        let token = token.map(|t| HeaderValue::from_bytes(&[b"Bearer ", &t[..]].concat())).transpose();
+        Ok(Self {
+            pool: Pool::new(server, 1, CALL_TIME),
+            address: url.to_string(),
+            token: token.context("the admin token cannot be sent in a header")?,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        })
+    }
+
+    /// `GET` of a path below `/api/v1`.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&self.get_bytes(path)?)?)
+    }
+
+    /// `GET` of a path below `/api/v1`, as bytes.
+    pub(super) fn get_bytes(&self, path: &str) -> anyhow::Result<Bytes> {
+        self.call(Method::GET, path, Bytes::new())
+    }
+
+    /// `POST` of JSON to a path below `/api/v1`.
+    pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&self.call(Method::POST, path, body.to_string().into())?)?)
+    }
+
+    fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(HOST, self.pool.server().authority())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))?;
+        request.headers_mut().extend(self.token.clone().map(|token| (AUTHORIZATION, token)));
+        let exchange = async { tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await };
+        let unreachable = |why: String| Failure::Unreachable { address: self.address.clone(), why };
+        match self.runtime.block_on(exchange) {
+            Err(_) => Err(unreachable("no answer in time".to_owned()).into()),
+            Ok(Err(error)) => Err(unreachable(error.to_string()).into()),
+            Ok(Ok(answer)) if answer.status.is_success() => Ok(answer.body),
+            Ok(Ok(answer)) => Err(refused(&answer)),
+        }
+    }
+}
+
+/// An address that a listener on every interface can be called at.
+pub(super) fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    let mut address = listen;
+    if listen.ip().is_unspecified() {
+        let loopback = match listen {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+/// What a problem document says.
+fn refused(answer: &Answer) -> anyhow::Error {
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
+    let said = detail.map_or_else(|| format!("the relay answered {}", answer.status), str::to_owned);
+    match answer.status {
+        StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
+        StatusCode::UNAUTHORIZED => anyhow!("{said}\nSet {TOKEN_VARIABLE} to an admin token."),
+        _ => anyhow!(said),
+    }
+}
+
+/// A value in a path or query, percent-encoded.
+pub(super) fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}

@@ -1,0 +1,135 @@
+//! `hookhold events`: list and read what is stored.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::Value;
+
+use super::admin::{Client, encoded};
+use super::table::{self, cell, items};
+
+/// What to do with events; `list` where nothing is said.
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<What>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Newest first.
+    List(Filter),
+    /// One event with its headers, deliveries and attempts.
+    Show {
+        /// The event's id.
+        id: String,
+    },
+    /// The raw bytes of an event's body, to standard output.
+    Body {
+        /// The event's id.
+        id: String,
+    },
+}
+
+#[derive(ClapArgs, Default)]
+struct Filter {
+    /// Of this source.
+    #[arg(long)]
+    source: Option<String>,
+    /// Of this type.
+    #[arg(long = "type")]
+    kind: Option<String>,
+    /// pending, delivered, parked, cancelled or unrouted.
+    #[arg(long)]
+    state: Option<String>,
+    /// With a delivery to this destination.
+    #[arg(long)]
+    destination: Option<String>,
+    /// Received at this time (RFC 3339) or later.
+    #[arg(long)]
+    since: Option<String>,
+    /// Received before this time (RFC 3339).
+    #[arg(long)]
+    until: Option<String>,
+    /// With this id of the provider.
+    #[arg(long)]
+    provider_event_id: Option<String>,
+    /// So many at most (1-500).
+    #[arg(long, default_value_t = 20)]
+    limit: u16,
+}
+
+pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        None => list(&Filter { limit: 20, ..Filter::default() }, client, json),
+        Some(What::List(filter)) => list(filter, client, json),
+        Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
+        Some(What::Body { id }) => {
+            let body = client.get_bytes(&format!("/events/{}/body", encoded(id)))?;
+            std::io::stdout().write_all(&body)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
+    let given = [
+        ("source", &filter.source),
+        ("type", &filter.kind),
+        ("state", &filter.state),
+        ("destination", &filter.destination),
+        ("since", &filter.since),
+        ("until", &filter.until),
+        ("provider_event_id", &filter.provider_event_id),
+    ];
+    let mut path = format!("/events?limit={}", filter.limit);
+    for (name, value) in given {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", encoded(value)));
+        }
+    }
+    let found = client.get(&path)?;
+    if json {
+        println!("{found}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |e: &Value| [&e["id"], &e["received_at"], &e["source"], &e["type"], &e["state"], &e["body_bytes"]].map(cell);
+    table::print(["id", "received", "source", "type", "state", "bytes"], items(&found).iter().map(row));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(event: &Value, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{event}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for name in ["id", "source", "provider", "type", "provider_event_id", "received_at", "method", "target", "peer", "state"] {
+        println!("{name:<18} {}", cell(&event[name]));
+    }
+    println!("{:<18} {} bytes, sent again {} times", "body", cell(&event["body_bytes"]), cell(&event["duplicates"]));
+    for field in event["headers"].as_array().into_iter().flatten() {
+        println!("  {}: {}", cell(&field[0]), cell(&field[1]));
+    }
+    for delivery in event["deliveries"].as_array().into_iter().flatten() {
+        show_delivery(delivery);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One delivery and its attempts.
+pub(super) fn show_delivery(delivery: &Value) {
+    let next = match &delivery["next_attempt_at"] {
+        Value::Null => String::new(),
+        at => format!(", next attempt at {}", cell(at)),
+    };
+    println!("{} -> {}: {}{next}", cell(&delivery["id"]), cell(&delivery["destination"]), cell(&delivery["state"]));
+    for attempt in delivery["attempts"].as_array().into_iter().flatten() {
+        let came = match &attempt["status"] {
+            Value::Null => cell(&attempt["error"]),
+            status => cell(status),
+        };
+        let (number, at, took) = (cell(&attempt["number"]), cell(&attempt["started_at"]), cell(&attempt["duration_ms"]));
+        println!("  {number}. {at}  {came}  {took} ms  {}", cell(&attempt["response_body"]).escape_debug());
+    }
+}

@@ -1,0 +1,102 @@
+//! The command line: one file a command. `serve` is where the parts of the relay are put together.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 the relay is unreachable, 4 not found.
+
+mod admin;
+mod check;
+mod events;
+mod providers;
+mod replay;
+mod send;
+pub mod serve;
+mod status;
+mod table;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A webhook relay: proves who sent a webhook, makes it durable before it answers, and delivers it for as long as it takes.
+#[derive(Parser)]
+#[command(name = "hookhold", version, max_term_width = 100)]
+struct Arguments {
+    /// The configuration.
+    #[arg(long, short, global = true, default_value = "relay.toml")]
+    config: PathBuf,
+    /// The running relay's admin address, where it is not the one in the configuration.
+    #[arg(long, global = true, env = "HOOKHOLD_ADMIN", value_name = "URL")]
+    admin: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the relay (the default).
+    Serve,
+    /// Prove the configuration without starting.
+    Check,
+    /// Sign a sample as the provider would, send it, and show what became of it.
+    Send(send::Args),
+    /// List and read stored events.
+    Events(events::Args),
+    /// Deliver a stored event again.
+    Replay(replay::Args),
+    /// Give a delivery a new budget and try it now.
+    Retry(replay::RetryArgs),
+    /// Show how the running relay stands.
+    Status,
+    /// Check a captured request against its provider: accepted, or exactly why not.
+    Verify(verify::Args),
+    /// Show the providers that the relay knows.
+    Providers(providers::Args),
+}
+
+/// A failure that has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The relay cannot be reached.
+    #[error("the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`.")]
+    Unreachable { address: String, why: String },
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+/// Runs the command that the process's arguments name.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match command(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            match error.downcast_ref::<Failure>() {
+                Some(Failure::Unreachable { .. }) => ExitCode::from(3),
+                Some(Failure::NotFound(_)) => ExitCode::from(4),
+                None => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    crate::net::tls::install_provider();
+    let Arguments { config, admin, json, command } = arguments;
+    let client = || admin::Client::new(&config, admin.as_deref());
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&config),
+        Command::Check => check::run(&config),
+        Command::Send(args) => send::run(&args, &config, json),
+        Command::Events(args) => events::run(&args, &client()?, json),
+        Command::Replay(args) => replay::run(&args, &client()?, json),
+        Command::Retry(args) => replay::retry(&args, &client()?, json),
+        Command::Status => status::run(&client()?, json),
+        Command::Verify(args) => verify::run(&args, json),
+        Command::Providers(args) => providers::run(&args, json),
+    }
+}

@@ -1,0 +1,49 @@
+//! `hookhold replay` and `hookhold retry`: deliver again.
+
+use std::process::ExitCode;
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+
+use super::admin::{Client, encoded};
+use super::events::show_delivery;
+use super::table::cell;
+
+/// Which event goes where.
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    /// The event's id.
+    event: String,
+    /// To this destination instead of those of its source's routes; can be given several times.
+    #[arg(long, value_name = "DESTINATION")]
+    to: Vec<String>,
+}
+
+/// Which delivery is tried.
+#[derive(ClapArgs)]
+pub(super) struct RetryArgs {
+    /// The delivery's id, as `events show` prints it.
+    delivery: String,
+}
+
+pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let body = if args.to.is_empty() { json!({}) } else { json!({ "destinations": args.to }) };
+    let made = client.post(&format!("/events/{}/replay", encoded(&args.event)), &body)?;
+    if as_json {
+        println!("{made}");
+    } else {
+        let ids: Vec<String> = made["deliveries"].as_array().into_iter().flatten().map(cell).collect();
+        println!("{} on their way: {}", ids.len(), ids.join(", "));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn retry(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let delivery: Value = client.post(&format!("/deliveries/{}/retry", encoded(&args.delivery)), &json!({}))?;
+    if as_json {
+        println!("{delivery}");
+    } else {
+        show_delivery(&delivery);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,38 @@
+//! Where log lines go, and the hook that makes a panic one of them.
+
+use std::panic::PanicHookInfo;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::settings::{Log, LogFormat};
+
+/// Our own lines from the configured level on; of everybody else errors only, since h2 and hyper log header values.
+pub(super) fn install(log: &Log) {
+    let ours = LevelFilter::from_level(log.level);
+    let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("hookhold", ours);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry().with(filter);
+    match log.format {
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => {
+            let colours = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+            registry.with(lines.with_ansi(colours)).init();
+        }
+    }
+    std::panic::set_hook(Box::new(panic_line));
+}
+
+fn panic_line(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+    tracing::error!(
+        place,
+        thread,
+        reason = text.unwrap_or("unknown"),
+        "a part of the relay failed unexpectedly; please report it"
+    );
+}

@@ -1,0 +1,30 @@
+//! Tables for people.
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+/// Prints rows under their heads, without lines: easy to read, easy to cut.
+pub(super) fn print<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(heads.map(str::to_uppercase));
+    for row in rows {
+        table.add_row(row);
+    }
+    for line in table.lines() {
+        println!("{}", line.trim_end());
+    }
+}
+
+/// A JSON value in a cell: text as it is, `-` for nothing.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The items of a list answer.
+pub(super) fn items(list: &Value) -> &[Value] {
+    list["items"].as_array().map_or(&[], Vec::as_slice)
+}

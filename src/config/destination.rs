@@ -1,0 +1,176 @@
+//! `[destinations.NAME]`: an application and how to treat it.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use http::{StatusCode, header};
+use url::Url;
+
+use super::file::Named;
+use super::settings::Destination;
+use super::table::Section;
+use super::value::Value;
+use super::{certificates, secret, web};
+use crate::pace::retry::Rule;
+
+/// A longer attempt holds a place of its lane for nothing.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Attempts at once: an application that takes more has several addresses.
+const IN_FLIGHT: RangeInclusive<u64> = 1..=1024;
+const IN_FLIGHT_DEFAULT: usize = 16;
+/// Short enough that a service that moved is found.
+const CONNECTION_AGE_DEFAULT: Duration = Duration::from_secs(60);
+const CONNECTION_AGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86_400);
+/// Statuses that say that the same request will never be taken.
+const PARK_ON_DEFAULT: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::GONE,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
+/// One wait between two attempts.
+const WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 86_400);
+/// A bound of zero would be no pause at all.
+const BOUND: RangeInclusive<Duration> = Duration::from_millis(10)..=*WAIT.end();
+const KEEP_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+/// More entries than anybody writes by hand.
+const SCHEDULE_MAX: usize = 100;
+/// Fields of one connection (RFC 9110 §7.6.1), and those that the relay must set itself.
+const NOT_SETTABLE: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+/// Proves a destination.
+pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
+    let Named { name, mut section } = written;
+    let url = section.require("url", "write url = \"http://127.0.0.1:3000/webhooks\"");
+    let url = url.and_then(|value| web::application(&value));
+    let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
+    let in_flight =
+        section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
+    let (retry, park_on) = section.or("retry", (default_rule(), PARK_ON_DEFAULT.into()), |value| retry(&value));
+    let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
+    let append_path = section.or("append_path", false, |value| value.boolean());
+    let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
+    let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
+    let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
+    let headers = headers(&mut section, authorization);
+    section.finish(&["order_by", "per_second", "sign"]);
+    let (url, _) = url?;
+    Some(Destination {
+        name,
+        url,
+        timeout,
+        in_flight,
+        retry,
+        park_on,
+        headers,
+        ca,
+        connection_age,
+        append_path,
+        title_case_headers,
+    })
+}
+
+const fn default_rule() -> Rule {
+    Rule::Backoff { base: Rule::BASE, cap: Rule::CAP, keep_for: Rule::KEEP_FOR }
+}
+
+fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {
+    let mut section = value.inner()?;
+    let park_on = section.or("park_on", PARK_ON_DEFAULT.into(), |value| statuses(&value));
+    let cap = section.take("cap").map_or(Some(Rule::CAP), |value| value.duration(BOUND));
+    let (base, keep_for) = (section.take("base"), section.take("for"));
+    let rule = match section.take("schedule") {
+        Some(schedule) => {
+            for other in [base, keep_for].into_iter().flatten() {
+                other.error::<()>("does not go together with a schedule, which says every wait itself");
+            }
+            schedule_of(&schedule).zip(cap).map(|(waits, cap)| Rule::Schedule { waits, cap })
+        }
+        None => backoff(base.as_ref(), cap, keep_for.as_ref()),
+    };
+    section.finish(&[]);
+    Some((rule?, park_on))
+}
+
+fn backoff(base: Option<&Value<'_>>, cap: Option<Duration>, keep_for: Option<&Value<'_>>) -> Option<Rule> {
+    let keep_for = keep_for.map_or(Some(Rule::KEEP_FOR), |value| value.duration(KEEP_FOR));
+    let base_or_default = base.map_or(Some(Rule::BASE), |value| value.duration(BOUND));
+    let (keep_for, cap) = (keep_for?, cap?);
+    match (base, base_or_default?) {
+        (Some(value), written) if written > cap => value.error("is more than retry.cap"),
+        (_, base) => Some(Rule::Backoff { base: base.min(cap), cap, keep_for }),
+    }
+}
+
+fn schedule_of(value: &Value<'_>) -> Option<Vec<Duration>> {
+    let items = value.list()?;
+    if items.len() > SCHEDULE_MAX {
+        return value.error(&format!("has more than {SCHEDULE_MAX} entries"));
+    }
+    Some(items.iter().filter_map(|item| item.duration(WAIT)).collect())
+}
+
+fn statuses(value: &Value<'_>) -> Option<Vec<StatusCode>> {
+    // A 2xx delivers, whatever stands here.
+    let status = |item: &Value<'_>| item.integer(300..=599).and_then(|n| u16::try_from(n).ok()).map(StatusCode::from_u16);
+    Some(value.list()?.iter().filter_map(status).filter_map(Result::ok).collect())
+}
+
+fn ca(section: &mut Section<'_>, url: Option<&Url>) -> Option<std::path::PathBuf> {
+    let value = section.take("ca")?;
+    if url.is_some_and(|url| url.scheme() == "http") {
+        value.warn("has no effect: the URL is not https", None);
+    }
+    certificates::roots(&value)
+}
+
+/// The fields that are set on each attempt. `authorization`: the one that the URL asks for.
+fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
+    let of_url = authorization.is_some();
+    let mut headers: Vec<_> = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
+    let Some(table) = section.take("headers").and_then(|value| value.inner()) else { return headers };
+    for (key, value) in table.entries() {
+        let Some(name) = header_name(&table, key) else { continue };
+        if headers.iter().any(|(other, _)| *other == name) {
+            let of_url = name == AUTHORIZATION && of_url;
+            value.error::<()>(if of_url { "is what the user in the URL is sent as" } else { "is there twice" });
+        }
+        headers.extend(header_value(&value).map(|content| (name, content)));
+    }
+    headers
+}
+
+fn header_name(table: &Section<'_>, key: &str) -> Option<HeaderName> {
+    let Ok(name) = HeaderName::try_from(key) else {
+        return table.key_error(key, &format!("headers: {key:?} is not a header's name"));
+    };
+    let own = ["keep-alive", "proxy-connection"].contains(&name.as_str()) || name.as_str().starts_with("hookhold-");
+    if own || NOT_SETTABLE.contains(&name) {
+        return table.key_error(key, &format!("headers: {name} is set by the relay itself"));
+    }
+    Some(name)
+}
+
+fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
+    let content = match value.node().get_ref().as_str() {
+        Some(text) => HeaderValue::from_str(text),
+        None => HeaderValue::from_bytes(secret::read_lasting(value)?.expose()),
+    };
+    let Ok(mut content) = content else { return value.error("has characters that no header can hold") };
+    // A plain value may be a secret, too: it is masked as those are.
+    content.set_sensitive(true);
+    Some(content)
+}

@@ -1,0 +1,51 @@
+//! From relay.toml as written to the settings as proven: each section by itself, then what they say of each other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::file::{File, Named};
+use super::problem::Severity;
+use super::reading::Reading;
+use super::route::Routes;
+use super::settings::{Limits, Settings, Source};
+use super::source::Address;
+use super::{destination, relay, source};
+use crate::record::Name;
+
+/// `None` where a part cannot be made; the reason was then reported.
+pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
+    if file.sources.is_empty() {
+        reading.report(Severity::Warning, 0, "sources: there is none, so nothing can be received".to_owned(), None);
+    }
+    let folder = reading.folder.to_path_buf();
+    let listen = relay::listen(file.listen);
+    let https = listen.as_ref().map(|listen| listen.https);
+    let tls = relay::tls(file.tls, folder.clone(), https);
+    let admin = relay::admin(file.admin, https);
+    let store = relay::store(file.store, folder);
+    let limits = relay::limits(file.limits);
+    let log = relay::log(file.log);
+    let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
+    let sources = sources(file.sources, &routes, &limits);
+    let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
+    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, sources, destinations })
+}
+
+fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits) -> Vec<Arc<Source>> {
+    let mut taken: HashMap<Address, Name> = HashMap::new();
+    let mut sources = Vec::new();
+    for mut named in written {
+        let address = source::address(&mut named);
+        if let Some(address) = &address {
+            if let Some(other) = taken.get(address) {
+                named
+                    .section
+                    .key_error::<()>("path", &format!("path is that of source {:?}, too, on the same host", other.as_str()));
+            }
+            taken.entry(address.clone()).or_insert_with(|| named.name.clone());
+        }
+        let destinations = routes.of(&named.name);
+        sources.extend(source::prove(named, address, destinations, limits).map(Arc::new));
+    }
+    sources
+}

@@ -1,0 +1,62 @@
+//! One reading of a relay.toml: its text, what it may look at beside it, and the problems that were found so far.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::problem::{Problem, Severity};
+
+/// One reading of one relay.toml: what it may look at beside the text, and the problems so far.
+pub(super) struct Reading<'a> {
+    file: Arc<str>,
+    text: &'a str,
+    /// Where relative paths start.
+    pub(super) folder: &'a Path,
+    /// The environment.
+    pub(super) env: &'a dyn Fn(&str) -> Option<OsString>,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(text: &'a str, folder: &'a Path, file: &str, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self { file: file.into(), text, folder, env, problems: RefCell::default() }
+    }
+
+    /// A path of the file: relative ones start at its folder.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    /// Adds a problem at a place of the text.
+    pub(super) fn report(&self, severity: Severity, at: usize, message: String, help: Option<String>) {
+        let (line, column) = position(self.text, at);
+        let problem = Problem { severity, message, help, file: self.file.clone(), line, column };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// All problems.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// Line and column (in characters) of a byte, both from 1.
+pub(super) fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |i| i + 1);
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters() {
+        assert_eq!(position("", 0), (1, 1));
+        assert_eq!(position("é\nüx", 5), (2, 2));
+        assert_eq!(position("é", 1), (1, 2));
+        assert_eq!(position("ab", 99), (1, 3));
+    }
+}

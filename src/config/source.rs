@@ -1,0 +1,266 @@
+//! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
+use url::Url;
+
+use super::file::Named;
+use super::problem::did_you_mean;
+use super::settings::{Limits, Source, SourcePath};
+use super::table::Section;
+use super::value::Value;
+use super::{relay, secret, web};
+use crate::record::Name;
+use crate::signature::preset::{self, Preset};
+use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
+
+/// A path is compared with each request's; longer ones are a mistake.
+const PATH_BYTES_MAX: usize = 1024;
+/// Providers redeliver for days, people for weeks.
+const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
+/// Settings that this version does not have.
+const UNSUPPORTED: [&str; 4] = ["ack", "verify_token", "topic_arns", "per_second"];
+
+/// Who the sender is.
+enum Provider {
+    Preset(&'static Preset),
+    Custom,
+    None,
+}
+
+/// Where requests for a source come to. No two sources have the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Address {
+    host: Option<String>,
+    path: SourcePath,
+}
+
+/// The address of a source, which is read first so that all of them can be compared.
+pub(super) fn address(written: &mut Named<'_>) -> Option<Address> {
+    let Named { name, section } = written;
+    let path = section.require("path", &format!("write path = \"/in/{name}\"")).and_then(|value| path(&value));
+    let host = section.take("host").map(|value| web::host(&value));
+    Some(Address { host: host.map_or(Some(None), |host| host.map(Some))?, path: path? })
+}
+
+/// Proves the rest of a source. `destinations`: where the routes send its events.
+pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: Arc<[Name]>, limits: &Limits) -> Option<Source> {
+    let Named { name, mut section } = written;
+    let provider = provider(&mut section);
+    let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
+    let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
+    let allow = section.or("allow", Vec::new(), |value| networks(&value));
+    section.or("on_bad_signature", (), |value| on_bad_signature(&value));
+    let scheme = scheme(&mut section, provider.as_ref());
+    let mut options = Options {
+        public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref())),
+        gunzip: section.or("verify_decoded", false, |value| value.choice(&[("gzip", true)])),
+        ..Options::default()
+    };
+    let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
+    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options);
+    let label = provider.as_ref().map(|(_, written)| *written);
+    section.finish(&UNSUPPORTED);
+    let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
+    Some(Source { name, host, path, provider, verifier, dedupe, body_bytes, methods, allow, destinations })
+}
+
+fn path(value: &Value<'_>) -> Option<SourcePath> {
+    let text = value.text()?;
+    if !text.starts_with('/') {
+        return value.error_help("must start with \"/\"", Some(format!("did you mean \"/{text}\"?")));
+    }
+    let legal = |b: u8| b.is_ascii_graphic() && !b"?#*\"<>\\^`{|}".contains(&b);
+    let (path, below) = text.strip_suffix("/*").map_or((text, false), |path| (path, true));
+    if path.len() > PATH_BYTES_MAX || !path.bytes().all(legal) {
+        let help = "write it as it is sent: no query, other characters as %XX, \"*\" only as \"/*\" at the end";
+        return value.error_help("is not the path of a URL", Some(help.to_owned()));
+    }
+    Some(if below { SourcePath::Below(path.to_owned()) } else { SourcePath::Exact(path.to_owned()) })
+}
+
+/// The provider, and its name.
+fn provider<'a>(section: &mut Section<'a>) -> Option<(Provider, &'a str)> {
+    const WRITE: &str = "write provider = \"github\" or another name of `hookhold providers`, \"custom\" with a table \
+                         `verify`, or \"none\" to accept what nobody signed";
+    let value = section.require("provider", WRITE)?;
+    let name = value.text()?;
+    let provider = match name {
+        "custom" => Provider::Custom,
+        "none" => {
+            value.warn("is \"none\": whoever knows the address can send anything to this source", None);
+            Provider::None
+        }
+        _ => match preset::find(name) {
+            Some(preset) => Provider::Preset(preset),
+            None => {
+                let names = preset::all().iter().flat_map(|p| p.aliases.iter().chain([&p.name]).map(String::as_str));
+                let help = did_you_mean(name, names.chain(["custom", "none"])).unwrap_or_else(|| WRITE.to_owned());
+                return value.error_help(&format!("is not known: {name:?}"), Some(help));
+            }
+        },
+    };
+    Some((provider, name))
+}
+
+/// The provider's scheme, or the one that is written in relay.toml.
+fn scheme(section: &mut Section<'_>, provider: Option<&(Provider, &str)>) -> Option<Scheme> {
+    let verify = section.take("verify");
+    let (provider, name) = provider?;
+    match (provider, verify) {
+        (Provider::Custom, Some(value)) => written(&value),
+        (Provider::Custom, None) => section.require("verify", "write how the sender signs, or name a provider").and(None),
+        (Provider::Preset(_) | Provider::None, Some(value)) => {
+            value.error(&format!("is for provider = \"custom\", not {name:?}"))
+        }
+        (Provider::Preset(preset), None) => Some(preset.scheme.clone()),
+        (Provider::None, None) => None,
+    }
+}
+
+fn written(value: &Value<'_>) -> Option<Scheme> {
+    value.is_table().then_some(()).or_else(|| value.error("must be a table"))?;
+    let error = match Scheme::deserialize(ValueDeserializer::from(value.node().clone())) {
+        Ok(scheme) => return Some(scheme),
+        Err(error) => error,
+    };
+    // serde says "unknown field `hsah`, expected one of `hash`, `kind`, ...": the nearest word says more than all of them.
+    let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+    let known = expected.split('`').skip(1).step_by(2);
+    let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
+    let message = if help.is_some() { wrong } else { error.message() };
+    value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
+}
+
+fn public_url(value: &Value<'_>, scheme: Option<&Scheme>) -> Option<Url> {
+    if scheme.is_some_and(|scheme| !scheme.signs_address()) {
+        value.warn("has no effect: this provider does not sign the URL", None);
+    }
+    web::base(value)
+}
+
+fn verifier(
+    section: &mut Section<'_>,
+    provider: Option<&Provider>,
+    scheme: Option<Scheme>,
+    options: Options,
+) -> Option<Verifier> {
+    if let Some(Provider::None) = provider {
+        return match section.take("secrets") {
+            Some(value) => value.error("would not be used with provider = \"none\""),
+            None => Some(Verifier::trusting(options)),
+        };
+    }
+    let value = match provider {
+        Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
+        // Whether it needs any is not known.
+        None => section.take("secrets")?,
+    };
+    let items = value.list()?;
+    if items.is_empty() {
+        return value.error("is empty");
+    }
+    // Each is read, so that the problems of all of them are found.
+    let secrets: Vec<Option<Secret>> = items.iter().map(secret::read).collect();
+    let secrets: Option<Vec<Secret>> = secrets.into_iter().collect();
+    match Verifier::try_new(scheme?, secrets?, options) {
+        Ok(verifier) => Some(verifier),
+        Err((i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),
+    }
+}
+
+/// How long a repeat is known. What `dedupe` says of the event's id goes to `options`.
+fn dedupe(
+    section: &mut Section<'_>,
+    provider: Option<&Provider>,
+    scheme: Option<&Scheme>,
+    options: &mut Options,
+) -> Option<Duration> {
+    let Some(value) = section.take("dedupe") else {
+        return match provider? {
+            Provider::Preset(preset) => preset.dedupe,
+            Provider::Custom => scheme?.event_id().map(|_| preset::DEDUPE),
+            Provider::None => None,
+        };
+    };
+    if value.is_table() {
+        return dedupe_by(&value, options);
+    }
+    if value.node().get_ref().as_str() == Some("off") {
+        return None;
+    }
+    let keep_for = value.duration(Duration::from_secs(1)..=DEDUPE_MAX)?;
+    if matches!(provider?, Provider::None) || scheme?.event_id().is_none() {
+        let help = "write dedupe = { header = \"X-Id\", for = \"72h\" }, or { pointer = \"/id\", for = \"72h\" }";
+        value.warn("has no effect: it is not known where this provider's event id is", Some(help.to_owned()));
+    }
+    Some(keep_for)
+}
+
+fn dedupe_by(value: &Value<'_>, options: &mut Options) -> Option<Duration> {
+    let mut section = value.inner()?;
+    let keep_for = section.or("for", preset::DEDUPE, |value| value.duration(Duration::from_secs(1)..=DEDUPE_MAX));
+    let (header, pointer) = (section.take("header"), section.take("pointer"));
+    section.finish(&[]);
+    let selector = match (header, pointer) {
+        (Some(header), None) => {
+            let name = header.text()?;
+            Selector::header(name).map_or_else(|_| header.error("is not a header's name"), Some)
+        }
+        (None, Some(pointer)) => {
+            let text = pointer.text()?;
+            Selector::pointer(text).map_or_else(|_| pointer.error("is not a JSON pointer, such as \"/data/id\""), Some)
+        }
+        _ => value.error("needs either header or pointer"),
+    };
+    options.event_id = Some(selector?);
+    Some(keep_for)
+}
+
+fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
+    let known = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::GET, Method::HEAD];
+    let choices: Vec<_> = known.iter().map(|method| (method.as_str(), method)).collect();
+    let mut methods: Vec<Method> = Vec::new();
+    for item in value.list()? {
+        let method = item.choice(&choices).filter(|method| !methods.contains(method));
+        methods.extend(method.cloned());
+    }
+    if value.node().get_ref().as_array().is_some_and(|list| list.is_empty()) {
+        return value.error("is empty: nothing could be sent");
+    }
+    Some(methods)
+}
+
+fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        return value.error_help("is empty: nobody could send", Some("leave it out to allow every address".into()));
+    }
+    Some(items.iter().filter_map(network).collect())
+}
+
+fn network(value: &Value<'_>) -> Option<IpNet> {
+    let text = value.text()?;
+    let network: Option<IpNet> = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let Some(network) = network else {
+        return value.error("must be an address or a network, such as \"203.0.113.0/24\" or \"::1\"");
+    };
+    if network.trunc() != network {
+        value.warn(&format!("means the whole network {}", network.trunc()), None);
+    }
+    Some(network.trunc())
+}
+
+fn on_bad_signature(value: &Value<'_>) -> Option<()> {
+    match value.text()? {
+        "reject" => Some(()),
+        "quarantine" => value.error_help("= \"quarantine\" is not supported by this version", Some("write \"reject\"".into())),
+        _ => value.error("must be \"reject\""),
+    }
+}

@@ -1,0 +1,175 @@
+//! A table of relay.toml. It remembers what was asked for, and reports every other key when it was read.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Severity, did_you_mean};
+use super::reading::Reading;
+use super::value::Value;
+
+/// A table, under the name that messages give it.
+pub(super) struct Section<'a> {
+    reading: &'a Reading<'a>,
+    /// Such as `sources.stripe`.
+    name: Rc<str>,
+    /// What stands before its keys in messages: empty, or such as `retry.`.
+    prefix: String,
+    /// `None` where the file does not have it: then every key is missing.
+    table: Option<&'a DeTable<'a>>,
+    span: Range<usize>,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// `name`: as messages show it. `prefix`: what they show before its keys. `table`: `None` where the file has none.
+    pub(super) fn new(
+        reading: &'a Reading<'a>,
+        name: Rc<str>,
+        prefix: String,
+        table: Option<&'a DeTable<'a>>,
+        span: Range<usize>,
+    ) -> Self {
+        Self { reading, name, prefix, table, span, asked: Vec::new() }
+    }
+
+    /// The whole file.
+    pub(super) fn whole(reading: &'a Reading<'a>, table: &'a DeTable<'a>) -> Self {
+        Self::new(reading, "".into(), String::new(), Some(table), 0..0)
+    }
+
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of a key, where it is there.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.asked.push(key);
+        let node = self.table?.get(key)?;
+        Some(self.value(key, node))
+    }
+
+    /// The value of a key that must be there; `help` tells what to write.
+    pub(super) fn require(&mut self, key: &'static str, help: &str) -> Option<Value<'a>> {
+        let value = self.take(key);
+        if value.is_none() {
+            self.error(&format!("{}{key} is missing", self.prefix), Some(help.to_owned()));
+        }
+        value
+    }
+
+    /// A table of the whole file; an empty one where it is not there.
+    pub(super) fn table(&mut self, key: &'static str) -> Section<'a> {
+        let (reading, span) = (self.reading, self.span.clone());
+        let found = self.take(key).and_then(|value| value.as_section(key));
+        found.unwrap_or_else(|| Section {
+            reading,
+            name: key.into(),
+            prefix: String::new(),
+            table: None,
+            span,
+            asked: Vec::new(),
+        })
+    }
+
+    /// A value, or what counts where the key is missing or wrong (which is then reported).
+    pub(super) fn or<T>(&mut self, key: &'static str, default: T, read: impl FnOnce(Value<'a>) -> Option<T>) -> T {
+        self.take(key).and_then(read).unwrap_or(default)
+    }
+
+    /// Keys that are known and have no effect yet: an error, so that nobody believes that they are in force.
+    pub(super) fn unsupported(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            let Some((written, _)) = self.table.and_then(|table| table.get_key_value(*key)) else { continue };
+            let message = self.message(&format!("{}{key} is not supported by this version", self.prefix));
+            let help = Some("take it out: it would have no effect".to_owned());
+            self.reading.report(Severity::Error, written.span().start, message, help);
+        }
+    }
+
+    /// All keys, for tables whose keys are names.
+    pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
+        let mut entries: Vec<_> = self.table.into_iter().flat_map(|table| table.iter()).collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries.into_iter().map(|(key, node)| (key.get_ref().as_ref(), self.value(key.get_ref(), node))).collect()
+    }
+
+    /// Where a key stands.
+    pub(super) fn key_at(&self, key: &str) -> usize {
+        self.table.and_then(|table| table.get_key_value(key)).map_or(self.span.start, |(key, _)| key.span().start)
+    }
+
+    /// A problem with the section itself.
+    pub(super) fn error(&self, message: &str, help: Option<String>) {
+        self.reading.report(Severity::Error, self.span.start, self.message(message), help);
+    }
+
+    /// A problem with one of its keys.
+    pub(super) fn key_error<T>(&self, key: &str, message: &str) -> Option<T> {
+        self.reading.report(Severity::Error, self.key_at(key), self.message(message), None);
+        None
+    }
+
+    /// As [`Self::error`], but the relay can start.
+    pub(super) fn warn(&self, message: &str, help: Option<String>) {
+        self.reading.report(Severity::Warning, self.span.start, self.message(message), help);
+    }
+
+    /// The section was read: every key that was not asked for is unknown. `unsupported`: keys that have no effect yet.
+    pub(super) fn finish(mut self, unsupported: &[&'static str]) {
+        self.unsupported(unsupported);
+        for (key, value) in self.entries() {
+            if self.asked.contains(&key) || unsupported.contains(&key) {
+                continue;
+            }
+            let message = self.message(&format!("unknown key {:?}", value.label()));
+            let help = did_you_mean(key, self.asked.iter().copied());
+            self.reading.report(Severity::Error, self.key_at(key), message, help);
+        }
+    }
+
+    fn value(&self, key: &str, node: &'a Spanned<DeValue<'a>>) -> Value<'a> {
+        Value::new(self.reading, self.name.clone(), format!("{}{key}", self.prefix), node)
+    }
+
+    fn message(&self, message: &str) -> String {
+        in_section(&self.name, message)
+    }
+}
+
+/// A message with the section that it is about.
+pub(super) fn in_section(section: &str, message: &str) -> String {
+    if section.is_empty() { message.to_owned() } else { format!("{section}: {message}") }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Reads a table, and gives the problems as lines without the file.
+    pub(in crate::config) fn problems(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
+        let table = DeTable::parse(text).unwrap();
+        let reading = Reading::new(text, Path::new("."), "f", &|_| None);
+        let mut section = Section::whole(&reading, table.get_ref());
+        read(&mut section);
+        section.finish(&["later"]);
+        let mut all = reading.into_problems();
+        crate::config::problem::sort(&mut all);
+        all.iter().map(|p| p.to_string().replace("f: line ", "")).collect()
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_unknown() {
+        let found = problems("timeuot = 1\ncolour = 2\nlater = 3", |s| assert!(s.take("timeout").is_none()));
+        let expected = [
+            "error: 1, column 1: unknown key \"timeuot\", did you mean \"timeout\"?",
+            "error: 2, column 1: unknown key \"colour\"",
+            "error: 3, column 1: later is not supported by this version, take it out: it would have no effect",
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,63 @@
+//! One attempt: one HTTP exchange within a time, and what came of it. Decides nothing.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request};
+use tokio_util::sync::CancellationToken;
+
+use crate::net::client::{self, Payload};
+use crate::net::pool::Pool;
+use crate::record::{Answer, Failure, Outcome};
+
+/// Sends `request` and gives the outcome: within `time` for the whole exchange, or [`Failure::Interrupted`] once `cut` is set.
+pub(super) async fn run(pool: &Pool, request: Request<Payload>, time: Duration, cut: &CancellationToken) -> Outcome {
+    let exchange = tokio::time::timeout(time, pool.exchange(request, Answer::BODY_BYTES_MAX));
+    tokio::select! {
+        exchanged = exchange => match exchanged {
+            Ok(Ok(answer)) => Outcome::Answered(kept(answer)),
+            Ok(Err(error)) => Outcome::Failed { failure: kind(&error), detail: in_words(&error) },
+            Err(_) => Outcome::Failed { failure: Failure::Timeout, detail: format!("no whole answer within {time:?}") },
+        },
+        () = cut.cancelled() => Outcome::Failed { failure: Failure::Interrupted, detail: "the relay ended".to_owned() },
+    }
+}
+
+fn kept(answer: client::Answer) -> Answer {
+    let (headers, cut) = kept_headers(&answer.headers);
+    Answer { status: answer.status.as_u16(), headers, body: answer.body, truncated: answer.truncated || cut }
+}
+
+fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {
+    let mut cut = headers.len() > Answer::HEADERS_MAX;
+    let mut keep = |value: &http::HeaderValue| {
+        let bytes = value.as_bytes();
+        cut |= bytes.len() > Answer::HEADER_VALUE_BYTES_MAX;
+        String::from_utf8_lossy(&bytes[..bytes.len().min(Answer::HEADER_VALUE_BYTES_MAX)]).into_owned()
+    };
+    let kept = headers.iter().take(Answer::HEADERS_MAX).map(|(name, value)| (name.to_string(), keep(value))).collect();
+    (kept, cut)
+}
+
+fn kind(error: &client::Error) -> Failure {
+    match error {
+        client::Error::Dns(_) => Failure::Dns,
+        client::Error::Connect(_) => Failure::Connect,
+        client::Error::Tls(_) => Failure::Tls,
+        client::Error::Reset(_) => Failure::Reset,
+        client::Error::Protocol(_) => Failure::Protocol,
+    }
+}
+
+/// The error and what it comes from, in one line.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}

@@ -1,0 +1,173 @@
+//! A lane: takes one destination's due deliveries, so many at once, and records what came of each.
+//!
+//! Deliveries that were just stored come through the hand-over without a read; the rest is claimed from the store's index.
+//! The two take turns, so that neither new events nor an old backlog starve. One lane's trouble stays in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt;
+use super::lanes::Road;
+use crate::record::{Attempt, EventId, Failure, Outcome, StateName, Verdict};
+use crate::store::{Claimed, Fresh, Settlement};
+use crate::time::{Stopwatch, Timestamp};
+
+/// A lane looks at the clock at least so often, since the wall clock may be set.
+const NAP_MAX: Duration = Duration::from_secs(60);
+/// After the store could not be read.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// One destination's lane.
+pub(super) struct Lane {
+    road: Arc<Road>,
+    fresh: Fresh,
+    running: JoinSet<Option<Timestamp>>,
+    /// When the index may have something due; `None` while nothing is known to wait there.
+    look_at: Option<Timestamp>,
+    /// Whether the index goes before the hand-over when both have something.
+    index_first: bool,
+}
+
+impl Lane {
+    pub(super) fn new(road: Arc<Road>, fresh: Fresh) -> Self {
+        Self { road, fresh, running: JoinSet::new(), look_at: None, index_first: false }
+    }
+
+    /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
+    pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.fill(&cut).await;
+            let room = self.running.len() < self.road.destination.in_flight;
+            let nap = self.nap();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                arrived = self.fresh.arrival(room) => arrived.into_iter().for_each(|claimed| self.start(claimed, &cut)),
+                Some(ended) = self.running.join_next() => self.ended(ended.ok().flatten()),
+                () = tokio::time::sleep(nap), if room && self.look_at.is_some() => {}
+            }
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+
+    /// Starts what can be started now.
+    async fn fill(&mut self, cut: &CancellationToken) {
+        while self.running.len() < self.road.destination.in_flight {
+            self.index_first = !self.index_first;
+            if self.index_first && self.claim(cut).await {
+                continue;
+            }
+            match self.fresh.ready() {
+                Some(claimed) => self.start(claimed, cut),
+                None if self.claim(cut).await => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Claims what is due in the index; tells whether there was any.
+    async fn claim(&mut self, cut: &CancellationToken) -> bool {
+        let now = self.road.clock.now();
+        if !self.fresh.take_behind() && self.look_at.is_none_or(|at| now < at) {
+            return false;
+        }
+        let free = self.road.destination.in_flight - self.running.len();
+        match self.road.store.claim_due(&self.road.destination.name, now, free).await {
+            Ok(due) => {
+                self.look_at = due.next;
+                let any = !due.claimed.is_empty();
+                due.claimed.into_iter().for_each(|claimed| self.start(claimed, cut));
+                any
+            }
+            Err(error) => {
+                tracing::error!(destination = %self.road.destination.name, %error, "due deliveries cannot be read");
+                self.look_at = Some(now.after(STORE_PAUSE));
+                false
+            }
+        }
+    }
+
+    fn start(&mut self, claimed: Claimed, cut: &CancellationToken) {
+        let (road, cut) = (self.road.clone(), cut.clone());
+        self.running.spawn(async move { deliver(&road, claimed, &cut).await });
+    }
+
+    /// After an attempt: `due` is when its delivery comes again.
+    fn ended(&mut self, due: Option<Timestamp>) {
+        if let Some(due) = due {
+            self.look_at = Some(self.look_at.map_or(due, |at| at.min(due)));
+        }
+    }
+
+    fn nap(&self) -> Duration {
+        let at = self.look_at.unwrap_or(Timestamp::MAX);
+        at.since(self.road.clock.now()).min(NAP_MAX)
+    }
+}
+
+/// Makes one attempt, judges it, and records it. Gives the time of the next one.
+async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Option<Timestamp> {
+    let Claimed { claim, delivery, event, body } = claimed;
+    let (started_at, watch) = (road.clock.now(), Stopwatch::start());
+    let number = delivery.attempts_made + 1;
+    let below = road.prefixes.get(&event.source).map(String::as_str);
+    let outcome = match road.shape.request(&delivery, &event, body, number, below) {
+        Ok(request) => attempt::run(&road.pool, request, road.destination.timeout, cut).await,
+        Err(error) => Outcome::Failed { failure: Failure::Protocol, detail: error.to_string() },
+    };
+    let (now, took) = (road.clock.now(), watch.elapsed());
+    let verdict = match &outcome {
+        // It is not the application's fault: again, as soon as the relay is back.
+        Outcome::Failed { failure: Failure::Interrupted, .. } => Verdict::RetryAt(now),
+        _ => road.destination.retry.after(&outcome, &road.destination.park_on, delivery.budget, now, rand::random()),
+    };
+    note(road, event.id, number, &outcome, verdict, took, now);
+    let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };
+    if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now }).await {
+        tracing::error!(delivery = %delivery.id, %error, "an attempt could not be recorded; it will be repeated");
+    }
+    match verdict {
+        Verdict::RetryAt(due) => Some(due),
+        _ => None,
+    }
+}
+
+/// Metrics and the log line of an attempt.
+fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Verdict, took: Duration, now: Timestamp) {
+    let (word, detail) = match outcome {
+        Outcome::Answered(answer) => (class(answer.status), format!("answered {}", answer.status)),
+        Outcome::Failed { failure, detail } => (failure.as_str(), detail.clone()),
+    };
+    road.metrics.attempt(took, word);
+    let destination = &road.destination.name;
+    match verdict {
+        Verdict::Delivered => {
+            road.metrics.settled(StateName::Delivered);
+            road.metrics.succeeded_at(now);
+            tracing::debug!(%destination, %event, number, "delivered");
+        }
+        Verdict::RetryAt(due) => {
+            road.metrics.failed(detail.clone());
+            tracing::info!(%destination, %event, number, outcome = word, detail, %due, "an attempt failed");
+        }
+        Verdict::Park(reason) => {
+            road.metrics.settled(StateName::Parked);
+            road.metrics.failed(detail.clone());
+            tracing::warn!(%destination, %event, number, outcome = word, detail, reason = reason.as_str(), "a delivery is parked");
+        }
+    }
+}
+
+/// The class of a status, for metrics.
+fn class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}

@@ -1,0 +1,104 @@
+//! All lanes: started together, stopped together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::lane::Lane;
+use super::prepare::Shape;
+use crate::config::settings::{Destination, Settings, SourcePath};
+use crate::metrics::{DestinationMetrics, Metrics};
+use crate::net::client::Server;
+use crate::net::pool::Pool;
+use crate::net::tls;
+use crate::record::Name;
+use crate::store::Store;
+use crate::time::Clock;
+
+/// Attempts in flight may end for so long after a stop.
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// The lanes of all destinations.
+pub struct Lanes {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+/// What one lane works with.
+pub(super) struct Road {
+    pub(super) destination: Arc<Destination>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pool: Pool,
+    pub(super) shape: Shape,
+    pub(super) metrics: Arc<DestinationMetrics>,
+    pub(super) clock: Clock,
+    /// The paths of sources that take everything below them.
+    pub(super) prefixes: Arc<HashMap<Name, String>>,
+}
+
+/// A destination that cannot be spoken to as configured.
+#[derive(Debug, thiserror::Error)]
+#[error("destinations.{name}: {why}")]
+pub struct BadDestination {
+    name: Name,
+    why: String,
+}
+
+impl Lanes {
+    /// Starts a lane for each destination of `settings`.
+    pub fn start(settings: &Settings, store: &Arc<dyn Store>, metrics: &Metrics, clock: Clock) -> Result<Self, BadDestination> {
+        let mut lanes = Self { tasks: JoinSet::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let prefixes = Arc::new(prefixes(settings));
+        for destination in &settings.destinations {
+            let (pool, shape) = line_up(destination).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let road = Road {
+                destination: destination.clone(),
+                store: store.clone(),
+                pool,
+                shape,
+                metrics: metrics.destination(&destination.name),
+                clock,
+                prefixes: prefixes.clone(),
+            };
+            let fresh = store.handoff(&destination.name, destination.in_flight);
+            lanes.tasks.spawn(Lane::new(Arc::new(road), fresh).run(lanes.stop.clone(), lanes.cut.clone()));
+        }
+        Ok(lanes)
+    }
+
+    /// Starts nothing new, lets attempts in flight end within 8 s, cuts the rest off, and returns when all are recorded.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::pin!(all);
+        if tokio::time::timeout(STOP_TIME, &mut all).await.is_err() {
+            self.cut.cancel();
+            all.await;
+        }
+    }
+}
+
+fn line_up(destination: &Destination) -> Result<(Pool, Shape), String> {
+    let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
+    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
+    let shape = Shape {
+        url: destination.url.clone(),
+        host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
+        set: destination.headers.clone(),
+        append_path: destination.append_path,
+    };
+    Ok((Pool::new(server, destination.in_flight, destination.connection_age), shape))
+}
+
+fn prefixes(settings: &Settings) -> HashMap<Name, String> {
+    let below = settings.sources.iter().filter_map(|source| match &source.path {
+        SourcePath::Below(path) => Some((source.name.clone(), path.clone())),
+        SourcePath::Exact(_) => None,
+    });
+    below.collect()
+}

@@ -1,0 +1,8 @@
+//! From a due delivery to its outcome. Knows the store, never ingest.
+
+mod attempt;
+mod lane;
+mod lanes;
+mod prepare;
+
+pub use lanes::Lanes;

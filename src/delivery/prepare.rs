@@ -1,0 +1,221 @@
+//! The outgoing request: what came in, byte for byte, less what belongs to a single hop, plus what the relay adds.
+
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use url::Url;
+
+use crate::net::client::Payload;
+use crate::record::{Delivery, Event, Headers};
+use crate::route::rest_below;
+
+/// Fields that belong to one connection (RFC 9110 §7.6.1), and those that the client writes itself.
+const HOP_BY_HOP: [HeaderName; 13] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+/// Fields that a sender could forge to look like the relay, or like another peer.
+const FORGEABLE: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const FORGEABLE_PREFIXES: [&str; 2] = ["x-forwarded-", "hookhold-"];
+/// Fields that `Connection` cannot take away: the application needs them to read and to trust the body.
+const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
+
+/// What of a destination shapes its requests.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// The destination's URL.
+    pub(super) url: Url,
+    /// Its `Host`.
+    pub(super) host: HeaderValue,
+    /// Fields that are set in place of what came in.
+    pub(super) set: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the rest of the path below the source's, and the query, follow the URL.
+    pub(super) append_path: bool,
+}
+
+/// A delivery that no request can be made of. Points at data that an earlier version accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("no request can be made of this event: {0}")]
+pub(super) struct Unsendable(#[from] http::Error);
+
+impl Shape {
+    /// The request of attempt `number` of `delivery`. `below`: the path of the event's source, where it is a prefix.
+    pub(super) fn request(
+        &self,
+        delivery: &Delivery,
+        event: &Event,
+        body: Bytes,
+        number: u32,
+        below: Option<&str>,
+    ) -> Result<Request<Payload>, Unsendable> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
+        *request.uri_mut() = self.target(event, below)?;
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        copy_end_to_end(&event.headers, headers);
+        add_own(headers, delivery, event, number)?;
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+        Ok(request)
+    }
+
+    fn target(&self, event: &Event, below: Option<&str>) -> Result<Uri, http::Error> {
+        let mut target = self.url.path().to_owned();
+        let own_query = self.url.query();
+        let mut queries: Vec<&str> = own_query.into_iter().collect();
+        if self.append_path {
+            let (path, query) = match event.target.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (event.target.as_str(), None),
+            };
+            if let Some(rest) = below.and_then(|prefix| rest_below(path, prefix)).filter(|rest| !rest.is_empty()) {
+                target.truncate(target.trim_end_matches('/').len());
+                target.push_str(rest);
+            }
+            queries.extend(query);
+        }
+        if !queries.is_empty() {
+            target.push('?');
+            target.push_str(&queries.join("&"));
+        }
+        Ok(Uri::try_from(target)?)
+    }
+}
+
+fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
+    let nominated: Vec<String> = from
+        .all("connection")
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim().to_ascii_lowercase())
+        .collect();
+    let is_nominated = |name: &HeaderName| nominated.iter().any(|n| n == name.as_str()) && !is_protected(name);
+    for (name, value) in from.iter() {
+        if !HOP_BY_HOP.contains(name) && !is_forgeable(name.as_str()) && !is_nominated(name) {
+            to.append(name, value.clone());
+        }
+    }
+}
+
+/// Signatures stay whatever `Connection` says: without them the application must refuse what the relay has proved.
+fn is_protected(name: &HeaderName) -> bool {
+    PROTECTED.contains(name) || name.as_str().contains("signature") || name.as_str().contains("hmac")
+}
+
+fn is_forgeable(name: &str) -> bool {
+    FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn add_own(headers: &mut HeaderMap, delivery: &Delivery, event: &Event, number: u32) -> Result<(), http::Error> {
+    let mut add = |name: &'static str, value: String| -> Result<(), http::Error> {
+        headers.insert(HeaderName::from_static(name), HeaderValue::try_from(value)?);
+        Ok(())
+    };
+    add("hookhold-event-id", event.id.to_string())?;
+    add("hookhold-delivery-id", delivery.id.to_string())?;
+    add("hookhold-attempt", number.to_string())?;
+    add("hookhold-received-at", event.received_at.to_string())?;
+    add("hookhold-source", event.source.to_string())?;
+    let peer = event.peer;
+    let node = if peer.is_ipv6() { format!("\"[{peer}]\"") } else { peer.to_string() };
+    let host = plain_host(&event.authority);
+    add("forwarded", format!("for={node};host=\"{host}\";proto=https"))?;
+    add("x-forwarded-for", peer.to_string())?;
+    add("x-forwarded-host", host)?;
+    add("x-forwarded-proto", "https".to_owned())
+}
+
+/// The host that the sender named, without what could end a quoted string early.
+fn plain_host(authority: &str) -> String {
+    authority.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ',' | ';')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{DeliveryId, EventIds, Name};
+    use crate::time::Timestamp;
+
+    fn event(target: &str, headers: &[(&'static str, &'static str)]) -> Event {
+        let field = |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));
+        Event {
+            id: EventIds::default().next(Timestamp::from_ms(1_790_000_000_000), 7),
+            source: Name::try_new("tw").unwrap(),
+            provider: "twilio".into(),
+            kind: None,
+            provider_event_id: None,
+            received_at: Timestamp::from_ms(1_790_000_000_000),
+            method: "POST".into(),
+            target: target.into(),
+            authority: "hooks.example:8443".into(),
+            peer: "203.0.113.7".parse().unwrap(),
+            headers: headers.iter().map(field).collect(),
+            body_bytes: 2,
+            duplicates: 0,
+        }
+    }
+
+    fn sent(url: &str, append_path: bool, event: &Event) -> Request<Payload> {
+        let set = vec![(AUTHORIZATION, HeaderValue::from_static("Bearer own"))];
+        let shape = Shape { url: url.parse().unwrap(), host: HeaderValue::from_static("app"), set, append_path };
+        let id = DeliveryId { event: event.id, ordinal: 1 };
+        let delivery = Delivery::new(id, event.source.clone(), event.source.clone(), event.received_at);
+        shape.request(&delivery, event, Bytes::from_static(b"{}"), 3, Some("/in/tw")).unwrap()
+    }
+
+    #[test]
+    fn single_hop_and_forged_fields_stop_here() {
+        let event = event(
+            "/in/tw",
+            &[
+                ("connection", "x-gone, x-hub-signature-256, keep-alive"),
+                ("x-gone", "1"),
+                ("x-hub-signature-256", "sha256=00"),
+                ("te", "trailers"),
+                ("x-forwarded-for", "6.6.6.6"),
+                ("hookhold-event-id", "forged"),
+                ("authorization", "Basic theirs"),
+                ("x-twice", "a"),
+                ("x-twice", "b"),
+            ],
+        );
+        let request = sent("http://app/hook", false, &event);
+        let all = |name: &str| request.headers().get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
+        for gone in ["connection", "x-gone", "te"] {
+            assert_eq!(all(gone), [""; 0], "{gone}");
+        }
+        assert_eq!(all("x-hub-signature-256"), ["sha256=00"]);
+        assert_eq!(all("x-forwarded-for"), ["203.0.113.7"]);
+        assert_eq!(all("hookhold-event-id"), [event.id.to_string()]);
+        assert_eq!(all("hookhold-attempt"), ["3"]);
+        assert_eq!(all("authorization"), ["Bearer own"]);
+        assert_eq!(all("x-twice"), ["a", "b"]);
+        assert_eq!(all("forwarded"), ["for=203.0.113.7;host=\"hooks.example:8443\";proto=https"]);
+    }
+
+    #[test]
+    fn the_target_is_the_urls_and_where_wanted_the_rest_follows() {
+        let target = |url, append, event_target| sent(url, append, &event(event_target, &[])).uri().to_string();
+        assert_eq!(target("http://app/hook?a=1", false, "/in/tw/x?y=2"), "/hook?a=1");
+        assert_eq!(target("http://app/hook?a=1", true, "/in/tw/x%2f/z?y=2&&"), "/hook/x%2f/z?a=1&y=2&&");
+        assert_eq!(target("http://app/", true, "/in/tw/x"), "/x");
+        assert_eq!(target("http://app", true, "/in/tw?"), "/?");
+    }
+}

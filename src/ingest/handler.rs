@@ -1,0 +1,197 @@
+//! The line: from a request to a durable event, stage by stage.
+//!
+//! Never here: anything of delivery, and any answer of 2xx before the store has said that the event is durable.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::request::Parts;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::body::{self, Bounds, Memory};
+use super::reply::{self, Refusal};
+use crate::config::settings::{Settings, Source, SourcePath};
+use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
+use crate::record::{EventId, Received};
+use crate::route;
+use crate::signature::Verified;
+use crate::store::{self, Appended, Dedupe, Intake, Store};
+use crate::time::{Clock, Stopwatch, Timestamp};
+
+/// The line that every request goes through.
+pub struct Line {
+    sources: route::Table<Entry>,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    pending_max: Option<u64>,
+}
+
+/// A source and what belongs to it here.
+struct Entry {
+    source: Arc<Source>,
+    bounds: Bounds,
+    metrics: Arc<SourceMetrics>,
+}
+
+impl Line {
+    /// The line of all sources in `settings`.
+    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let memory = Memory::new(settings.limits.body_bytes_in_flight);
+        let mut sources = route::Table::default();
+        for source in &settings.sources {
+            let bounds = Bounds {
+                bytes_max: source.body_bytes,
+                bytes_per_second_min: settings.limits.body_bytes_per_second,
+                memory: memory.clone(),
+            };
+            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name) };
+            match &source.path {
+                SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
+                SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
+            }
+        }
+        Self { sources, store, metrics, clock, pending_max: settings.limits.pending }
+    }
+
+    /// Takes one request of `peer` to its end and answers it.
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let (at, watch) = (self.clock.now(), Stopwatch::start());
+        let (head, body) = request.into_parts();
+        let authority = authority(&head);
+        let entry = authority.as_deref().and_then(|host| self.sources.find(host, head.uri.path()));
+        let (Some(authority), Some(entry)) = (&authority, entry) else {
+            body::drain(body);
+            return self.without_source(authority.is_some());
+        };
+        match self.take(entry, head, authority, body, peer, at).await {
+            Ok(appended) => {
+                let (event, outcome) = known(appended);
+                entry.metrics.count(outcome);
+                entry.metrics.accepted_in(watch.elapsed());
+                entry.metrics.event_at(at);
+                tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
+                reply::accepted(event)
+            }
+            Err(refusal) => {
+                entry.metrics.count(refusal.outcome());
+                tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
+                refusal.answer()
+            }
+        }
+    }
+
+    /// The stages, in order.
+    async fn take(
+        &self,
+        entry: &Entry,
+        head: Parts,
+        authority: &str,
+        body: Incoming,
+        peer: IpAddr,
+        at: Timestamp,
+    ) -> Result<Appended, Refusal> {
+        if let Err(refusal) = self.admit(&entry.source, &head, peer) {
+            body::drain(body);
+            return Err(refusal);
+        }
+        let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
+        let received = received(head, authority, bytes, peer, at);
+        let verified = verify(entry, received)?;
+        let intake = intake(&entry.source, verified);
+        let appended = self.store.append(intake).await?;
+        drop(share);
+        Ok(appended)
+    }
+
+    /// What can be said before the body is read.
+    fn admit(&self, source: &Source, head: &Parts, peer: IpAddr) -> Result<(), Refusal> {
+        if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
+            return Err(Refusal::Forbidden);
+        }
+        if !source.methods.contains(&head.method) {
+            return Err(Refusal::Method(source.methods.clone()));
+        }
+        if self.store.health().is_err() {
+            return Err(Refusal::StoreFailed);
+        }
+        match self.pending_max {
+            Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),
+            _ => Ok(()),
+        }
+    }
+
+    fn without_source(&self, has_host: bool) -> Response<Full<Bytes>> {
+        self.metrics.unknown_source();
+        if has_host { Refusal::UnknownSource.answer() } else { Refusal::BadRequest.answer() }
+    }
+}
+
+/// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).
+fn authority(head: &Parts) -> Option<String> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
+        return None;
+    }
+    let host = host.map(|h| h.to_str().ok());
+    match (head.uri.authority(), host) {
+        (Some(authority), _) => Some(authority.as_str().to_owned()),
+        (None, Some(host)) => host.map(str::to_owned),
+        // HTTP/1.0 knows no Host.
+        (None, None) => (head.version <= Version::HTTP_10).then(String::new),
+    }
+}
+
+fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timestamp) -> Received {
+    let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), |t| t.as_str().to_owned());
+    let method = head.method.as_str().to_owned();
+    Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
+}
+
+fn verify(entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+    entry.source.verifier.verify(received).map_err(|refused| {
+        let (peer, reason) = (refused.received.peer, refused.reason.as_str());
+        entry.metrics.refused(reason);
+        tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");
+        Refusal::BadSignature
+    })
+}
+
+fn intake(source: &Source, verified: Verified) -> Intake {
+    let at = verified.received().at;
+    let dedupe = source.dedupe.zip(verified.provider_event_id());
+    let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });
+    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe)
+}
+
+fn known(appended: Appended) -> (EventId, RequestOutcome) {
+    match appended {
+        Appended::Stored(event) => (event, RequestOutcome::Accepted),
+        Appended::Duplicate(event) => (event, RequestOutcome::Duplicate),
+    }
+}
+
+impl From<body::Problem> for Refusal {
+    fn from(problem: body::Problem) -> Self {
+        match problem {
+            body::Problem::TooLarge => Self::TooLarge,
+            body::Problem::TooSlow => Self::Timeout,
+            body::Problem::NoMemory => Self::Overload,
+            body::Problem::Broken => Self::BadRequest,
+        }
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Overloaded => Self::Overload,
+            _ => Self::StoreFailed,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The answers to providers: short, the same for every cause of a refusal, and never an echo of the request.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::metrics::RequestOutcome;
+use crate::record::EventId;
+
+/// What a provider is asked to wait where the relay cannot take an event now.
+const RETRY_AFTER_TIME: Duration = Duration::from_secs(10);
+
+/// Tells the sender which event its request became: for `send`, and for people who look into a provider's delivery log.
+const EVENT_ID: HeaderName = HeaderName::from_static("hookhold-event-id");
+
+/// Why a request did not become an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The head makes no sense, or the body ended early.
+    BadRequest,
+    /// No source has this host and path.
+    UnknownSource,
+    /// The peer is not in the source's `allow`.
+    Forbidden,
+    /// The source does not take this method; it takes these.
+    Method(Vec<Method>),
+    /// The body is too large.
+    TooLarge,
+    /// The body came too slowly.
+    Timeout,
+    /// It is not proved who sent it.
+    BadSignature,
+    /// More is on its way than the relay may hold.
+    Overload,
+    /// The store cannot make it durable.
+    StoreFailed,
+}
+
+impl Refusal {
+    /// The word for it in the metrics.
+    pub(super) fn outcome(&self) -> RequestOutcome {
+        match self {
+            Self::BadRequest | Self::UnknownSource => RequestOutcome::BadRequest,
+            Self::Forbidden => RequestOutcome::Forbidden,
+            Self::Method(_) => RequestOutcome::MethodNotAllowed,
+            Self::TooLarge => RequestOutcome::TooLarge,
+            Self::Timeout => RequestOutcome::Timeout,
+            Self::BadSignature => RequestOutcome::BadSignature,
+            Self::Overload => RequestOutcome::Overload,
+            Self::StoreFailed => RequestOutcome::StoreFailed,
+        }
+    }
+
+    /// The answer to it.
+    pub(super) fn answer(&self) -> Response<Full<Bytes>> {
+        let mut answer = match self {
+            Self::BadRequest => plain(StatusCode::BAD_REQUEST, "bad request\n"),
+            Self::UnknownSource => plain(StatusCode::NOT_FOUND, "not found\n"),
+            Self::Forbidden => plain(StatusCode::FORBIDDEN, "forbidden\n"),
+            Self::Method(_) => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+            Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
+            Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
+            Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
+            Self::Overload | Self::StoreFailed => plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n"),
+        };
+        let headers = answer.headers_mut();
+        match self {
+            Self::Method(methods) => {
+                let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
+            }
+            Self::Overload | Self::StoreFailed => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
+            }
+            // What is left of the request must not be read as the next one.
+            Self::TooLarge | Self::Timeout | Self::BadRequest => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        answer
+    }
+}
+
+/// The answer to an event that is durable: empty, since some providers show it to their users.
+pub(super) fn accepted(event: EventId) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::default());
+    answer.headers_mut().extend(HeaderValue::try_from(event.to_string()).ok().map(|id| (EVENT_ID, id)));
+    answer
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}

@@ -1,0 +1,216 @@
+//! One HTTP/1.1 exchange with a server, whole or failed: connect, send, and read the answer within bounds.
+//!
+//! Redirects are not followed, content is not decoded, and an answer's bytes beyond what is kept are read only as far as it
+//! pays to keep the connection.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::response::Parts;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+/// An address that has not answered by then is given up for the host's next one.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Addresses of a host that are tried.
+const ADDRESSES_MAX: usize = 8;
+/// The head of an answer; a longer one is an error.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// An answer's body is read so far in order to keep the connection; beyond it the connection is closed instead.
+const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// The body type of requests.
+pub type Payload = Full<Bytes>;
+
+/// Where a server is and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct Server {
+    host: String,
+    port: u16,
+    authority: String,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    title_case_headers: bool,
+}
+
+/// A URL that names no server.
+#[derive(Debug, thiserror::Error)]
+#[error("the URL names no host that can be connected to")]
+pub struct BadServer;
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host's name has no address.
+    #[error("the host's name cannot be resolved: {0}")]
+    Dns(io::Error),
+    /// No address of the host took the connection.
+    #[error("no connection: {0}")]
+    Connect(io::Error),
+    /// The TLS handshake failed.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    /// The connection ended before the answer did.
+    #[error("the connection ended before the answer did: {0}")]
+    Reset(hyper::Error),
+    /// The answer is not HTTP, or its head is too large.
+    #[error("the answer is not valid HTTP: {0}")]
+    Protocol(hyper::Error),
+}
+
+/// A whole answer, or as much of it as was asked for.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The first bytes of the body.
+    pub body: Bytes,
+    /// Whether there was more.
+    pub truncated: bool,
+}
+
+/// A connection, ready for one exchange at a time.
+pub struct Connection(SendRequest<Payload>);
+
+/// What came of an exchange.
+pub enum Exchanged {
+    /// An answer, and the connection where it can be used again.
+    Answered(Answer, Option<Connection>),
+    /// The connection was closed before a byte of the request was written; the request is given back.
+    NotSent(Request<Payload>),
+    /// The request may have been seen, and no whole answer came.
+    Failed(Error),
+}
+
+impl Server {
+    /// The server of `url` (`http` or `https`).
+    pub fn of(url: &Url, tls: Arc<ClientConfig>, title_case_headers: bool) -> Result<Self, BadServer> {
+        let host = url.host_str().ok_or(BadServer)?;
+        let port = url.port_or_known_default().ok_or(BadServer)?;
+        let tls = match url.scheme() {
+            "https" => Some((tls, super::tls::server_name(host).ok_or(BadServer)?)),
+            _ => None,
+        };
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port, authority, tls, title_case_headers })
+    }
+
+    /// What belongs into the `Host` field.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// A new connection. The host's name is resolved anew each time, so that a moved service is found.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let stream = self.dial().await?;
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            None => self.speak(TokioIo::new(stream)).await,
+            Some((config, name)) => {
+                let connector = TlsConnector::from(config.clone());
+                let stream = connector.connect(name.clone(), stream).await.map_err(Error::Tls)?;
+                self.speak(TokioIo::new(stream)).await
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<TcpStream, Error> {
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(Error::Dns)?.collect();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        if addresses.is_empty() {
+            return Err(Error::Dns(last));
+        }
+        for address in addresses.into_iter().take(ADDRESSES_MAX) {
+            match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(Error::Connect(last))
+    }
+
+    async fn speak<I>(&self, io: I) -> Result<Connection, Error>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let (sender, connection) = Builder::new()
+            .title_case_headers(self.title_case_headers)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(io)
+            .await
+            .map_err(Error::Reset)?;
+        // Ends when the sender is dropped or the peer closes; its error reaches the exchange that runs on it.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection(sender))
+    }
+}
+
+impl Connection {
+    /// Whether it is still open, as far as is known without waiting.
+    pub fn is_open(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.
+    pub async fn exchange(mut self, request: Request<Payload>, keep: usize) -> Exchanged {
+        if let Err(error) = self.0.ready().await {
+            return if error.is_closed() { Exchanged::NotSent(request) } else { Exchanged::Failed(failure(error)) };
+        }
+        let (head, body) = match self.0.try_send_request(request).await {
+            Ok(response) => response.into_parts(),
+            Err(mut error) => {
+                return match error.take_message() {
+                    Some(request) => Exchanged::NotSent(request),
+                    None => Exchanged::Failed(failure(error.into_error())),
+                };
+            }
+        };
+        match read(body, keep).await {
+            Ok((body, truncated, whole)) => {
+                let reusable = whole && !closes(&head);
+                let answer = Answer { status: head.status, headers: head.headers, body, truncated };
+                Exchanged::Answered(answer, reusable.then_some(self))
+            }
+            Err(error) => Exchanged::Failed(failure(error)),
+        }
+    }
+}
+
+/// The first `keep` bytes of a body, whether there was more, and whether all of it was read.
+async fn read(mut body: Incoming, keep: usize) -> Result<(Bytes, bool, bool), hyper::Error> {
+    let (mut kept, mut seen) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen += data.len();
+        kept.extend_from_slice(&data[..data.len().min(keep - kept.len())]);
+        if seen > READ_BYTES_MAX.max(keep) {
+            return Ok((kept.freeze(), true, false));
+        }
+    }
+    let truncated = seen > kept.len();
+    Ok((kept.freeze(), truncated, true))
+}
+
+fn closes(head: &Parts) -> bool {
+    let asked = head.headers.get_all(http::header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    asked.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case("close"))
+}
+
+fn failure(error: hyper::Error) -> Error {
+    if error.is_parse() || error.is_parse_too_large() { Error::Protocol(error) } else { Error::Reset(error) }
+}

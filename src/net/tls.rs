@@ -1,0 +1,197 @@
+//! Certificates and TLS settings, both ways: what the listener shows by SNI, and whom the client trusts.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// What is wrong with a certificate or a key, and in which file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read, or is not PEM.
+    #[error("{}: {why}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The self-signed certificate cannot be made.
+    #[error("the self-signed certificate cannot be made in {}: {why}", .folder.display())]
+    SelfSigned {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// rustls does not take the settings.
+    #[error("TLS: {0}")]
+    Settings(#[from] rustls::Error),
+}
+
+/// The names of the files that a self-signed certificate is kept in.
+pub const SELF_SIGNED_FILES: [&str; 2] = ["self-signed.pem", "self-signed-key.pem"];
+
+/// Makes the process use one TLS provider. Call it before anything else of this module; later calls change nothing.
+pub fn install_provider() {
+    // An error says that a provider is installed already, which is what is wanted.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The listener's settings for these certificate and key files; the first pair is for clients that name none of the others.
+pub fn server_config(pairs: &[(PathBuf, PathBuf)], alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
+    let keys = pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect::<Result<Vec<_>, _>>()?;
+    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(BySni(keys)));
+    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+    config.send_tls13_tickets = 2;
+    Ok(Arc::new(config))
+}
+
+/// A client's settings: the only `roots` that it trusts (PEM), or those of the web where that is `None`.
+pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(file) => {
+            for root in certificates(file)? {
+                store.add(root).map_err(|e| bad_file(file, e))?;
+            }
+        }
+    }
+    let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A client's settings that trust exactly the certificate in `file` (a self-signed one), whatever name it is for.
+pub fn client_config_pinning(file: &Path) -> Result<Arc<ClientConfig>, Error> {
+    let pinned = certificates(file)?.into_iter().next().ok_or_else(|| bad_file(file, "no certificate is in it"))?;
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Pinned(pinned));
+    let mut config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The certificate and key for development in `folder`, made at first call: for localhost and the loopback addresses.
+pub fn self_signed(folder: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    let [cert, key] = SELF_SIGNED_FILES.map(|name| folder.join(name));
+    if !(cert.exists() && key.exists()) {
+        make_self_signed(folder, &cert, &key).map_err(|why| Error::SelfSigned { folder: folder.into(), why })?;
+    }
+    Ok((cert, key))
+}
+
+fn make_self_signed(folder: &Path, cert: &Path, key: &Path) -> Result<(), String> {
+    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let made = rcgen::generate_simple_self_signed(names).map_err(|e| e.to_string())?;
+    let write = || -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        write_private(key, made.signing_key.serialize_pem().as_bytes())?;
+        std::fs::write(cert, made.cert.pem())
+    };
+    write().map_err(|e| e.to_string())
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    io::Write::write_all(&mut options.open(path)?, content)
+}
+
+fn certified_key(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = certificates(cert)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| bad_file(key, e))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, private, &provider).map(Arc::new).map_err(|e| bad_file(key, e))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(file).and_then(|found| found.collect::<Result<_, _>>()).map_err(|e| bad_file(file, e))?;
+    if chain.is_empty() { Err(bad_file(file, "no certificate is in it")) } else { Ok(chain) }
+}
+
+fn bad_file(file: &Path, why: impl ToString) -> Error {
+    Error::File { file: file.into(), why: why.to_string() }
+}
+
+/// Certificates by the name that the client asks for; the first one for all other names.
+#[derive(Debug)]
+struct BySni(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let fitting = named.and_then(|name| self.0.iter().find(|key| covers(key, &name)));
+        fitting.or_else(|| self.0.first()).cloned()
+    }
+}
+
+fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
+    let leaf = key.end_entity_cert().ok().and_then(|der| rustls::server::ParsedCertificate::try_from(der).ok());
+    leaf.is_some_and(|leaf| rustls::client::verify_server_name(&leaf, name).is_ok())
+}
+
+/// Trusts one certificate, byte for byte; signatures are checked as usual.
+#[derive(Debug)]
+struct Pinned(CertificateDer<'static>);
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        if *end_entity == self.0 {
+            Ok(rustls::client::danger::ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General("not the certificate that was expected".into()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The name that a server's certificate must be for.
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) => Some(ServerName::IpAddress(ip.into())),
+        Err(_) => ServerName::try_from(bare.to_owned()).ok(),
+    }
+}

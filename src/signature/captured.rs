@@ -1,0 +1,222 @@
+//! A request kept in a file, and whether it would be believed. Needs no relay.toml; used by `hookhold verify`, by the golden vectors
+//! and by exports of the quarantine. Whatever is in the file, the answer is an [`Outcome`] and never a panic.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::address::Base;
+use super::{Options, Scheme, Secret, Verifier, preset};
+use crate::record::{Headers, Received};
+use crate::time::Timestamp;
+
+/// A captured request. Unknown fields are ignored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Captured {
+    /// What it is called.
+    pub name: String,
+    /// Its id, where it has no name.
+    pub id: String,
+    /// A provider's name, `custom` (then `config.verify` is its scheme), or `none`.
+    pub provider: String,
+    /// The source's settings beside the secrets.
+    pub config: Config,
+    /// The method.
+    pub method: String,
+    /// The whole address as the provider called it, or only path and query.
+    pub url: String,
+    /// Header fields, in order.
+    pub headers: Vec<(String, String)>,
+    /// The raw body.
+    pub body_base64: String,
+    /// The source's secrets.
+    pub secrets: Vec<CapturedSecret>,
+    /// When it arrived, in seconds since the epoch.
+    pub now_unix: Option<f64>,
+}
+
+/// Settings of a source, as far as they change how a request is judged. Unknown fields are ignored.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// What the provider calls.
+    pub public_url: Option<String>,
+    /// `gzip`: the signature covers the decoded body.
+    pub verify_decoded: Option<String>,
+    /// The scheme of `provider = "custom"`.
+    pub verify: Option<Scheme>,
+}
+
+/// A secret, written out.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub enum CapturedSecret {
+    /// Its text.
+    Text(String),
+    /// Its text, beside other things.
+    Value {
+        /// The text.
+        value: String,
+        /// The slot that it is for.
+        slot: Option<String>,
+    },
+}
+
+/// What became of a captured request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Whether it would be believed.
+    #[serde(rename = "outcome")]
+    pub judgement: Judgement,
+    /// Why it was refused, as a word of [`super::Reason`] or a sentence.
+    pub reason: Option<Cow<'static, str>>,
+}
+
+/// Whether a request would be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judgement {
+    /// It would.
+    Accept,
+    /// It would not.
+    Reject,
+}
+
+impl Outcome {
+    /// Refused, and why.
+    pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { judgement: Judgement::Reject, reason: Some(reason.into()) }
+    }
+}
+
+impl std::fmt::Debug for CapturedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CapturedSecret(masked)")
+    }
+}
+
+/// Judges a captured request as its source would have done at the time it arrived.
+pub fn verify_captured(captured: &Captured) -> Outcome {
+    match prepare(captured) {
+        Ok((verifier, received)) => match verifier.verify(received) {
+            Ok(_) => Outcome { judgement: Judgement::Accept, reason: None },
+            Err(it) => Outcome::reject(it.reason.as_str()),
+        },
+        Err(reason) => Outcome::reject(reason),
+    }
+}
+
+type Trouble = Cow<'static, str>;
+
+fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
+    let (base, authority, target) = Base::split_url(&captured.url);
+    let mut verifier = verifier(captured)?;
+    if captured.config.public_url.is_none()
+        && let Some(base) = base
+    {
+        verifier = verifier.with_base(base);
+    }
+    let headers = headers(&captured.headers)?;
+    let host = headers.text("host").unwrap_or_default().to_owned();
+    let received = Received {
+        method: captured.method.clone(),
+        target: target.to_owned(),
+        authority: if authority.is_empty() { host } else { authority.to_owned() },
+        headers,
+        body: STANDARD.decode(&captured.body_base64).map(Bytes::from).map_err(|_| "body_base64 is not base64")?,
+        peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        at: at(captured.now_unix.ok_or("now_unix is missing")?),
+    };
+    Ok((verifier, received))
+}
+
+fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
+    let config = &captured.config;
+    let gunzip = match config.verify_decoded.as_deref() {
+        None => false,
+        Some("gzip") => true,
+        Some(other) => return Err(format!("verify_decoded cannot be {other:?}").into()),
+    };
+    let public_url = config.public_url.as_deref().map(url::Url::parse).transpose().map_err(|_| "public_url is no address")?;
+    let options = Options { public_url, gunzip, ..Options::default() };
+    let scheme = match captured.provider.as_str() {
+        "none" => return Ok(Verifier::trusting(options)),
+        "custom" => config.verify.clone().ok_or("provider \"custom\" needs config.verify")?,
+        name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
+    };
+    let secret = |secret: &CapturedSecret| {
+        let (text, slot) = match secret {
+            CapturedSecret::Text(text) => (text, None),
+            CapturedSecret::Value { value, slot } => (value, slot.clone()),
+        };
+        let secret = Secret::try_new(text.clone().into_bytes(), None).map_err(|error| error.to_string())?;
+        Ok::<_, String>(if let Some(slot) = slot { secret.in_slot(slot) } else { secret })
+    };
+    let secrets = captured.secrets.iter().map(secret).collect::<Result<_, _>>()?;
+    Verifier::try_new(scheme, secrets, options).map_err(|(_, error)| error.to_string().into())
+}
+
+fn headers(fields: &[(String, String)]) -> Result<Headers, Trouble> {
+    let field = |(name, value): &(String, String)| {
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
+        let value = HeaderValue::try_from(value.as_str()).map_err(|_| format!("the value of {name} is not possible in HTTP"))?;
+        Ok((name, value))
+    };
+    fields.iter().map(field).collect::<Result<_, String>>().map_err(Trouble::from)
+}
+
+fn at(unix: f64) -> Timestamp {
+    // Out of range, and what is no number, becomes the nearest end of the range: `as` saturates.
+    Timestamp::from_ms((unix * 1000.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nonsense_is_rejected_with_a_reason() {
+        let reason = |json: &str| {
+            let outcome = verify_captured(&serde_json::from_str(json).unwrap());
+            assert_eq!(outcome.judgement, Judgement::Reject);
+            outcome.reason.unwrap()
+        };
+        assert!(reason("{}").contains("not known"));
+        assert_eq!(reason(r#"{"provider":"github","secrets":[""],"now_unix":1}"#), "the secret is empty");
+        assert_eq!(reason(r#"{"provider":"github","secrets":[],"now_unix":1}"#), "missing_header");
+        assert_eq!(reason(r#"{"provider":"none","now_unix":1,"body_base64":"?"}"#), "body_base64 is not base64");
+        assert!(reason(r#"{"provider":"none","now_unix":1,"headers":[["a b","c"]]}"#).contains("no header name"));
+        assert!(reason(r#"{"provider":"none","now_unix":1,"headers":[["a","c\n"]]}"#).contains("not possible"));
+        assert!(reason(r#"{"provider":"custom","now_unix":1}"#).contains("config.verify"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_gets_an_answer(
+            url in "(https://[a-z:@\\[]{0,5})?[ -~]{0,20}",
+            name in "[a-z-]{1,9}",
+            value in "[ -~é]{0,40}",
+            body_base64 in "([A-Za-z0-9+/]{4}){0,9}",
+            now: f64,
+            at in 0usize..100,
+        ) {
+            let signed = ["stripe-signature", "x-slack-signature", "svix-signature", "webhook-signature", "x-twilio-signature"];
+            let stamps = ["x-slack-request-timestamp", "svix-timestamp", "webhook-timestamp", "svix-id", "webhook-id"];
+            let mut headers = vec![(name, value.clone())];
+            headers.extend(signed.into_iter().map(|name| (name.to_owned(), format!("t={now},v1={value},v0={value} v1,{value}"))));
+            headers.extend(stamps.into_iter().map(|name| (name.to_owned(), value.clone())));
+            let all = preset::all();
+            let provider = all[at % all.len()].name.clone();
+            let secrets = vec![CapturedSecret::Text("AAAA".into())];
+            let captured = Captured { url, headers, body_base64, secrets, provider, now_unix: Some(now), ..Captured::default() };
+            prop_assert_eq!(verify_captured(&captured).judgement, Judgement::Reject);
+        }
+    }
+}

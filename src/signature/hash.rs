@@ -1,0 +1,149 @@
+//! Hashes and keyed hashes. The keyed state is made once a secret; a request only clones it.
+//!
+//! A [`Tag`] is compared in constant time and never printed.
+
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+use sha2::digest::DynDigest;
+use sha2::{Sha256, Sha384, Sha512};
+
+/// A hash function, as a scheme names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Hash {
+    /// MD5: only where a provider knows nothing better.
+    Md5,
+    /// SHA-1: only where a provider knows nothing better.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// The longest tag of the hashes above.
+const TAG_BYTES_MAX: usize = 64;
+
+/// What a keyed hash (or a hash) gives for one text.
+pub(super) struct Tag {
+    bytes: [u8; TAG_BYTES_MAX],
+    length: usize,
+}
+
+/// An HMAC that has taken its key and, after a clone, takes the text.
+#[derive(Clone)]
+pub(super) enum Keyed {
+    Md5(Hmac<Md5>),
+    Sha1(Hmac<Sha1>),
+    Sha256(Hmac<Sha256>),
+    Sha384(Hmac<Sha384>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Hash {
+    /// A hash that has taken nothing yet.
+    pub(super) fn start(self) -> Box<dyn DynDigest> {
+        match self {
+            Self::Md5 => Box::new(Md5::default()),
+            Self::Sha1 => Box::new(Sha1::default()),
+            Self::Sha256 => Box::new(Sha256::default()),
+            Self::Sha384 => Box::new(Sha384::default()),
+            Self::Sha512 => Box::new(Sha512::default()),
+        }
+    }
+
+    /// How long its output is.
+    pub(super) const fn bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl Keyed {
+    /// With its key; `None` is for keys that HMAC cannot take, of which there are none.
+    pub(super) fn try_new(hash: Hash, key: &[u8]) -> Option<Self> {
+        Some(match hash {
+            Hash::Md5 => Self::Md5(Hmac::new_from_slice(key).ok()?),
+            Hash::Sha1 => Self::Sha1(Hmac::new_from_slice(key).ok()?),
+            Hash::Sha256 => Self::Sha256(Hmac::new_from_slice(key).ok()?),
+            Hash::Sha384 => Self::Sha384(Hmac::new_from_slice(key).ok()?),
+            Hash::Sha512 => Self::Sha512(Hmac::new_from_slice(key).ok()?),
+        })
+    }
+
+    /// Takes the next piece of the text.
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        match self {
+            Self::Md5(mac) => mac.update(piece),
+            Self::Sha1(mac) => mac.update(piece),
+            Self::Sha256(mac) => mac.update(piece),
+            Self::Sha384(mac) => mac.update(piece),
+            Self::Sha512(mac) => mac.update(piece),
+        }
+    }
+
+    /// The tag of all pieces.
+    pub(super) fn finish(self) -> Tag {
+        match self {
+            Self::Md5(mac) => Tag::new(&mac.finalize().into_bytes()),
+            Self::Sha1(mac) => Tag::new(&mac.finalize().into_bytes()),
+            Self::Sha256(mac) => Tag::new(&mac.finalize().into_bytes()),
+            Self::Sha384(mac) => Tag::new(&mac.finalize().into_bytes()),
+            Self::Sha512(mac) => Tag::new(&mac.finalize().into_bytes()),
+        }
+    }
+}
+
+impl Tag {
+    /// From the output of a hash; what is longer than every hash is cut, and can then match nothing.
+    pub(super) fn new(output: &[u8]) -> Self {
+        let length = output.len().min(TAG_BYTES_MAX);
+        let mut bytes = [0; TAG_BYTES_MAX];
+        bytes[..length].copy_from_slice(&output[..length]);
+        Self { bytes, length }
+    }
+
+    /// Its bytes, for the one who signs.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Whether it is `claimed`, whole, compared in constant time.
+    pub(super) fn is(&self, claimed: &[u8]) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.as_bytes(), claimed).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 2202 and RFC 4231, test case 2.
+    #[test]
+    fn known_answers() {
+        let answers = [
+            (Hash::Md5, "750c783e6ab0b503eaa86e310a5db738"),
+            (Hash::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (Hash::Sha256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        ];
+        for (hash, answer) in answers {
+            let mut keyed = Keyed::try_new(hash, b"Jefe").unwrap();
+            keyed.update(b"what do ya want ");
+            keyed.update(b"for nothing?");
+            let tag = keyed.finish();
+            assert_eq!(hex::encode(tag.as_bytes()), answer);
+            assert_eq!(tag.as_bytes().len(), hash.bytes());
+            assert!(tag.is(&hex::decode(answer).unwrap()));
+            assert!(!tag.is(&tag.as_bytes()[..8]) && !tag.is(b""));
+        }
+    }
+}

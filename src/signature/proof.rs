@@ -1,0 +1,140 @@
+//! The steps of a proof in one way to sign: requirements, signatures, timestamp, keyed hash, and what only counts after it.
+//!
+//! Whatever is missing, twice, or not understood is a refusal; there is no step that can be left out by the one who asks.
+
+use std::borrow::Cow;
+
+use super::Reason;
+use super::body::Body;
+use super::claim::Group;
+use super::hash::Tag;
+use super::key::Key;
+use super::pointer;
+use super::scheme::Way;
+use super::template::{Beside, only_field};
+use super::view::View;
+use super::written::{Place, WrittenBodyHash, WrittenStamp};
+use crate::time::Timestamp;
+
+/// Header lines (or groups) with a timestamp of their own: each costs a hash of the body, so their number is bounded.
+const GROUPS_MAX: usize = 4;
+
+impl Way {
+    /// Whether one of `keys` signed the request in this way, at a time that counts.
+    pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+        let Some((list, item)) = &self.for_each else {
+            return self.prove_whole(keys, view, at);
+        };
+        let body = view.body.whole()?;
+        let elements = pointer::elements(&body, list, item).map_err(|_| Reason::BadEncoding)?;
+        if elements.is_empty() {
+            return Err(Reason::MissingPart);
+        }
+        let mut views = elements.iter().map(|text| View { body: Body::new(text.as_bytes(), false), ..*view });
+        views.try_for_each(|element| self.prove_whole(keys, &element, at))
+    }
+
+    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+        self.meets_requirements(view)?;
+        let texts = self.texts(view)?;
+        let groups = self.groups(&texts)?;
+        if !keys.iter().any(|key| key.is_valid_at(at)) {
+            return Err(Reason::NoSecret);
+        }
+        let mut refusal = Reason::MissingHeader;
+        for group in &groups {
+            match self.prove_group(group, keys, view, at) {
+                Ok(()) => return Ok(()),
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+        if group.claims.is_empty() {
+            return Err(group.fault());
+        }
+        let stamp = match &self.stamp {
+            Some(stamp) if !self.stamp_after_proof => {
+                let text = stamp.text(self, group, view)?;
+                stamp.judge(&text, at)?;
+                Some(text)
+            }
+            _ => None,
+        };
+        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, secret: b"" };
+        let mut refusal = Reason::MissingHeader;
+        let proved = keys.iter().filter(|key| key.is_valid_at(at)).any(|key| {
+            let proof = key.proves(self, view, beside, &group.claims);
+            // That a key has no signature of its slot tells less than that one did not match.
+            proof.map_err(|reason| refusal = if reason == Reason::MissingHeader { refusal } else { reason }).is_ok()
+        });
+        if !proved {
+            return Err(refusal);
+        }
+        if let (Some(stamp), true) = (&self.stamp, self.stamp_after_proof) {
+            stamp.judge(&stamp.text(self, group, view)?, at)?;
+        }
+        self.body_hash.as_ref().map_or(Ok(()), |body_hash| body_hash.holds(view))
+    }
+
+    fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
+        for requirement in &self.require {
+            let value = view.header(&requirement.header)?.ok_or(Reason::MissingHeader)?;
+            if value != requirement.equals.as_bytes() {
+                return Err(Reason::UnknownVersion);
+            }
+        }
+        Ok(())
+    }
+
+    /// The texts in which signatures stand, by source.
+    fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
+        let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
+        if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
+    }
+
+    fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
+        let mut groups = Vec::new();
+        for (source, texts) in self.sources.iter().zip(texts) {
+            texts.iter().for_each(|text| source.read(text, &mut groups));
+        }
+        match groups.len() {
+            _ if !self.by_group => Ok(Group::merge(groups)),
+            0..=GROUPS_MAX => Ok(groups),
+            _ => Err(Reason::BadEncoding),
+        }
+    }
+}
+
+impl WrittenStamp {
+    /// The timestamp as text, verbatim.
+    fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
+        if self.place == Place::Field {
+            let positional = way.sources.iter().any(|source| source.positional.is_some());
+            let name = if positional { "" } else { &self.name };
+            return only_field(&group.fields, name)?.map(Cow::Borrowed).ok_or(Reason::MissingTimestamp);
+        }
+        let mut value = view.value(self.place, &self.name)?;
+        for name in &self.fallback {
+            value = if value.is_some() { value } else { view.value(Place::Header, name)? };
+        }
+        match value.ok_or(Reason::MissingTimestamp)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Reason::BadTimestamp),
+            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Reason::BadTimestamp),
+        }
+    }
+}
+
+impl WrittenBodyHash {
+    /// Whether the body is the one whose hash was signed.
+    pub(super) fn holds(&self, view: &View<'_>) -> Result<(), Reason> {
+        let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
+        let text = std::str::from_utf8(&text).map_err(|_| Reason::BadEncoding)?;
+        let claimed = self.encoding.decode(text).ok_or(Reason::BadEncoding)?;
+        let mut running = self.hash.start();
+        view.body.feed(&mut |piece| running.update(piece))?;
+        if Tag::new(&running.finalize()).is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+    }
+}

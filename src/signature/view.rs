@@ -1,0 +1,72 @@
+//! A request as schemes look at it: its parts by name. A part that stands there twice is refused, because the application could
+//! read the other one.
+
+use std::borrow::Cow;
+
+use super::Reason;
+use super::address::{self, Base};
+use super::body::Body;
+use super::form;
+use super::pointer::{self, Scalar};
+use super::written::Place;
+use crate::record::{Headers, Received};
+
+/// The parts of a request that a scheme can name.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) authority: &'a str,
+    /// What the provider calls; `None`: the host that it named.
+    pub(super) base: Option<&'a Base>,
+    pub(super) headers: &'a Headers,
+    pub(super) body: Body<'a>,
+}
+
+impl<'a> View<'a> {
+    /// Of a received request.
+    pub(super) fn new(received: &'a Received, base: Option<&'a Base>, gunzip: bool) -> Self {
+        Self {
+            method: &received.method,
+            target: &received.target,
+            authority: &received.authority,
+            base,
+            headers: &received.headers,
+            body: Body::new(&received.body, gunzip),
+        }
+    }
+
+    /// The one header of that name (lower case); `None` where it is missing or empty.
+    pub(super) fn header(&self, name: &'a str) -> Result<Option<&'a [u8]>, Reason> {
+        let mut lines = self.headers.all(name);
+        let line = lines.next();
+        if lines.next().is_some() {
+            return Err(Reason::BadEncoding);
+        }
+        Ok(line.filter(|value| !value.is_empty()))
+    }
+
+    /// The one value of that name in `place`; `None` where it is missing.
+    pub(super) fn value(&self, place: Place, name: &'a str) -> Result<Option<Cow<'a, [u8]>>, Reason> {
+        Ok(match place {
+            Place::Header => self.header(name)?.map(Cow::Borrowed),
+            Place::Query => form::only(address::query_of(self.target).as_bytes(), name)?,
+            Place::Form => form::only(&self.body.whole()?, name)?.map(|value| Cow::Owned(value.into_owned())),
+            Place::Json => match pointer::read_one(&self.body.whole()?, name).map_err(|_| Reason::BadEncoding)? {
+                Some(Scalar::Text(text)) => Some(Cow::Owned(text.into_bytes())),
+                Some(Scalar::Bool(truth)) => Some(Cow::Borrowed(if truth { b"true" } else { b"false" })),
+                None => None,
+            },
+            // The parts of the signature's own header are no parts of the request; see `claim`.
+            Place::Field => None,
+        })
+    }
+
+    /// The address in that form, piece by piece.
+    pub(super) fn feed_address(&self, form: address::Form, sink: &mut dyn FnMut(&[u8])) {
+        match self.base {
+            Some(base) => base.feed(form, self.target, sink),
+            None => Base::of_host(self.authority).feed(form, self.target, sink),
+        }
+    }
+}

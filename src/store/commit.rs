@@ -1,0 +1,276 @@
+//! Group commit: one writer thread takes everything that waits, writes it as one group, syncs once, then answers everybody.
+//!
+//! While it syncs, the next group gathers; there is no timer and no delay that is made up. Alone, a change pays one sync; under
+//! load, a sync is shared. This is the only place where something becomes durable, so a journal can be put in front of the
+//! [`Ledger`] here without anybody noticing.
+//!
+//! Never here: going on after a failure. A ledger that failed once, or panicked, is not asked again; whoever waits is told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Error;
+use crate::time::Stopwatch;
+
+/// Jobs in one group: bounds how long the first of a group waits for the others' writing.
+const GROUP_JOBS_MAX: usize = 256;
+/// Bytes in one group: bounds memory, and the time of a group of large bodies.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Jobs that may wait. Connections and lanes bound them already; this is the last line.
+const WAITING_MAX: usize = 16 * 1024;
+/// What need not wait for a sync is synced after so long, so that a loss of power repeats few deliveries.
+const LAZY_SYNC: Duration = Duration::from_secs(1);
+
+/// What is written to, one group after the other, by one thread.
+pub(super) trait Ledger: Send + 'static {
+    /// One change.
+    type Job: Send;
+
+    /// Whether somebody waits until the job is durable.
+    fn is_urgent(job: &Self::Job) -> bool;
+
+    /// The bytes that the job adds, roughly.
+    fn weight(job: &Self::Job) -> usize;
+
+    /// Writes the jobs of one group, in order. What is to be done once they are durable is returned.
+    fn write(&mut self, jobs: Vec<Self::Job>) -> Result<Written, Error>;
+
+    /// Makes everything that was written durable. After an error nothing is known, so it is never called again.
+    fn sync(&mut self) -> Result<(), Error>;
+}
+
+/// What is left to do after a group was written.
+#[derive(Default)]
+pub(super) struct Written {
+    /// To be called once the group is durable: answers, and hand-overs.
+    pub(super) then: Vec<Box<dyn FnOnce() + Send>>,
+    /// Bytes written, roughly.
+    pub(super) bytes: usize,
+}
+
+/// What a group cost; for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitReport {
+    /// Jobs in the group.
+    pub records: usize,
+    /// Bytes written, roughly.
+    pub bytes: usize,
+    /// How long the sync took; zero where nobody waited for one.
+    pub sync: Duration,
+}
+
+/// Is told what each group cost.
+pub type CommitObserver = Arc<dyn Fn(CommitReport) + Send + Sync>;
+
+/// The way to the writer thread.
+pub(super) struct Commit<J> {
+    jobs: Mutex<Option<Sender<J>>>,
+    state: Arc<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    failed: OnceLock<String>,
+    waiting: AtomicUsize,
+}
+
+impl<J: Send + 'static> Commit<J> {
+    /// Starts the writer thread of `ledger`.
+    pub(super) fn start<L: Ledger<Job = J>>(ledger: L, observer: CommitObserver) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let state = Arc::new(State::default());
+        let writer = Writer { ledger, receiver, state: state.clone(), observer, unsynced: None };
+        let thread = std::thread::Builder::new().name("hookhold-commit".into()).spawn(move || writer.run())?;
+        Ok(Self { jobs: Mutex::new(Some(sender)), state, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues a job.
+    pub(super) fn submit(&self, job: J) -> Result<(), Error> {
+        if let Some(why) = self.state.failed.get() {
+            return Err(Error::Failed(why.clone()));
+        }
+        if self.state.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
+            return Err(Error::Overloaded);
+        }
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = jobs.as_ref().ok_or(Error::Closed)?;
+        self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        sender.send(job).map_err(|_| self.gone())
+    }
+
+    /// `Err` says why nothing can be made durable any more.
+    pub(super) fn health(&self) -> Result<(), String> {
+        match self.state.failed.get() {
+            Some(why) => Err(why.clone()),
+            None if self.jobs.lock().unwrap_or_else(PoisonError::into_inner).is_none() => Err(Error::Closed.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a job that was queued is never answered.
+    pub(super) fn gone(&self) -> Error {
+        self.state.failed.get().map_or(Error::Closed, |why| Error::Failed(why.clone()))
+    }
+
+    /// Finishes what waits, makes it durable, and ends the thread. Blocks until then.
+    pub(super) fn close(&self) -> Result<(), Error> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            return Err(Error::Failed("the writer thread ended unexpectedly".to_owned()));
+        }
+        self.state.failed.get().map_or(Ok(()), |why| Err(Error::Failed(why.clone())))
+    }
+}
+
+struct Writer<L: Ledger> {
+    ledger: L,
+    receiver: Receiver<L::Job>,
+    state: Arc<State>,
+    observer: CommitObserver,
+    /// Since when something is written and not synced.
+    unsynced: Option<Stopwatch>,
+}
+
+impl<L: Ledger> Writer<L> {
+    fn run(mut self) {
+        loop {
+            let step = catch_unwind(AssertUnwindSafe(|| self.step()));
+            match step.unwrap_or_else(|_| Err(Error::Failed("the store failed unexpectedly".to_owned()))) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::error!(%error, "nothing more is accepted until the relay is started again");
+                    let why = if let Error::Failed(why) = error { why } else { error.to_string() };
+                    let _ = self.state.failed.set(why);
+                    // Whoever waits sees the end of its channel; whoever comes is refused by `submit`.
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One group; `false` once there is none left and all is durable.
+    fn step(&mut self) -> Result<bool, Error> {
+        let Some(first) = self.first()? else { return Ok(false) };
+        let jobs = self.gather(first);
+        let (records, urgent) = (jobs.len(), jobs.iter().any(L::is_urgent));
+        let Written { then, bytes } = self.ledger.write(jobs)?;
+        let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
+        let sync = if urgent || lazy_is_over { self.sync()? } else { Duration::ZERO };
+        self.state.waiting.fetch_sub(records, Ordering::Relaxed);
+        then.into_iter().for_each(|act| act());
+        (self.observer)(CommitReport { records, bytes, sync });
+        Ok(true)
+    }
+
+    /// Waits for a job. Syncs what is not, when nothing comes for a while or nothing will.
+    fn first(&mut self) -> Result<Option<L::Job>, Error> {
+        loop {
+            let Some(since) = self.unsynced else { return Ok(self.receiver.recv().ok()) };
+            match self.receiver.recv_timeout(LAZY_SYNC.saturating_sub(since.elapsed())) {
+                Ok(job) => return Ok(Some(job)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.sync()?,
+            };
+        }
+    }
+
+    fn gather(&self, first: L::Job) -> Vec<L::Job> {
+        let mut bytes = L::weight(&first);
+        let mut jobs = vec![first];
+        while jobs.len() < GROUP_JOBS_MAX && bytes < GROUP_BYTES_MAX {
+            let Ok(job) = self.receiver.try_recv() else { break };
+            bytes += L::weight(&job);
+            jobs.push(job);
+        }
+        jobs
+    }
+
+    fn sync(&mut self) -> Result<Duration, Error> {
+        let watch = Stopwatch::start();
+        self.ledger.sync()?;
+        self.unsynced = None;
+        Ok(watch.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    /// Counts what it is asked, and fails when told to.
+    struct Disk {
+        syncs: Arc<AtomicUsize>,
+        fail_at_sync: usize,
+        panic: bool,
+    }
+
+    type Waiter = Option<oneshot::Sender<()>>;
+
+    impl Ledger for Disk {
+        type Job = Waiter;
+
+        fn is_urgent(job: &Waiter) -> bool {
+            job.is_some()
+        }
+
+        fn weight(_: &Waiter) -> usize {
+            1
+        }
+
+        fn write(&mut self, jobs: Vec<Waiter>) -> Result<Written, Error> {
+            assert!(!self.panic, "told to");
+            let answer = |waiter: oneshot::Sender<()>| Box::new(move || drop(waiter.send(()))) as Box<dyn FnOnce() + Send>;
+            Ok(Written { then: jobs.into_iter().flatten().map(answer).collect(), bytes: 0 })
+        }
+
+        fn sync(&mut self) -> Result<(), Error> {
+            let n = self.syncs.fetch_add(1, Ordering::SeqCst);
+            if n == self.fail_at_sync { Err(Error::Failed("no space".into())) } else { Ok(()) }
+        }
+    }
+
+    fn disk(fail_at_sync: usize, panic: bool) -> (Commit<Waiter>, Arc<AtomicUsize>) {
+        let syncs = Arc::<AtomicUsize>::default();
+        let commit = Commit::start(Disk { syncs: syncs.clone(), fail_at_sync, panic }, Arc::new(|_| {})).unwrap();
+        (commit, syncs)
+    }
+
+    fn ask(commit: &Commit<Waiter>) -> Result<oneshot::Receiver<()>, Error> {
+        let (waiter, answer) = oneshot::channel();
+        commit.submit(Some(waiter)).map(|()| answer)
+    }
+
+    #[test]
+    fn a_failed_sync_is_an_end_and_is_never_tried_again() {
+        let (commit, syncs) = disk(1, false);
+        assert!(ask(&commit).unwrap().blocking_recv().is_ok());
+        assert!(ask(&commit).unwrap().blocking_recv().is_err());
+        assert!(commit.close().is_err());
+        assert_eq!(commit.health(), Err("no space".to_owned()));
+        assert!(matches!(ask(&commit), Err(Error::Failed(_))));
+        assert_eq!(syncs.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_panic_is_a_failure() {
+        let (commit, _) = disk(9, true);
+        assert!(ask(&commit).unwrap().blocking_recv().is_err());
+        assert!(commit.close().is_err());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_synced_at_the_end() {
+        let (commit, syncs) = disk(9, false);
+        commit.submit(None).unwrap();
+        commit.close().unwrap();
+        assert_eq!(syncs.load(Ordering::SeqCst), 1);
+        assert!(matches!(commit.submit(None), Err(Error::Closed)));
+    }
+}

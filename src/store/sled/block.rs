@@ -1,0 +1,254 @@
+//! A block: the events of one commit group, packed. One key holds many events, since a key costs sled far more than its bytes.
+//!
+//! Heads never change. States do: what became of each event's deliveries, with the newest attempt of each where it is small.
+//! Both are sequences of frames, one an event, each with its own checksum: damage costs the event that it hits.
+//! From a block's states follow its index keys, and from two of them the difference: nothing else writes an index.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::keys::{self, BlockId, Key};
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
+use crate::store::{Error, EventState};
+
+/// The version of every record in this file: its first byte.
+const VERSION: u8 = 1;
+/// The newest attempt rides in its delivery's record up to this size; a larger one has a key of its own.
+pub(super) const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
+/// The number of [`EventState::Unrouted`] in the index by state, behind those of [`StateName`].
+pub(super) const UNROUTED: u8 = 4;
+
+/// An event as stored, without what changes.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub(super) struct Head {
+    /// The event; its `duplicates` are those of its [`EventRecord`]. Its id comes first in the encoded form: see [`place`].
+    pub(super) event: Event,
+    /// The CRC-32 of its body.
+    pub(super) body_crc: u32,
+    /// Where its body begins in the block's bodies. Eight bytes at the end of the encoded form: see [`place`].
+    #[serde(with = "postcard::fixint::be")]
+    pub(super) body_at: u64,
+}
+
+/// What changes of an event.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub(super) struct EventRecord {
+    pub(super) id: EventId,
+    pub(super) duplicates: u32,
+    pub(super) deliveries: Vec<DeliveryRecord>,
+}
+
+/// A delivery and its newest attempt, where that is small.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub(super) struct DeliveryRecord {
+    pub(super) delivery: Delivery,
+    pub(super) newest: Option<Attempt>,
+}
+
+/// What changes of a block's events, in their order. A damaged record is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct States(pub(super) Vec<Option<EventRecord>>);
+
+impl States {
+    /// The record of an event, and its place in the block.
+    pub(super) fn find(&self, id: EventId) -> Option<(usize, &EventRecord)> {
+        self.events().find(|(_, event)| event.id == id)
+    }
+
+    /// The record of an event.
+    pub(super) fn find_mut(&mut self, id: EventId) -> Option<&mut EventRecord> {
+        self.0.iter_mut().flatten().find(|event| event.id == id)
+    }
+
+    /// All readable records and their places.
+    pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = (usize, &EventRecord)> {
+        self.0.iter().enumerate().filter_map(|(place, event)| Some((place, event.as_ref()?)))
+    }
+
+    fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.events().flat_map(|(_, event)| &event.deliveries).map(|record| &record.delivery)
+    }
+
+    /// The keys under which the index finds the block.
+    pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
+        let mut index = BTreeSet::new();
+        let mut first_due: BTreeMap<&Name, _> = BTreeMap::new();
+        for delivery in self.deliveries() {
+            index.insert(keys::with_block(keys::by_state(delivery.state.name() as u8), block));
+            index.insert(keys::with_block(keys::by_destination(&delivery.destination), block));
+            if let Some(due) = delivery.due() {
+                let first = first_due.entry(&delivery.destination).or_insert(due);
+                *first = due.min(*first);
+            }
+        }
+        if self.events().any(|(_, event)| event.deliveries.is_empty()) {
+            index.insert(keys::with_block(keys::by_state(UNROUTED), block));
+        }
+        index.extend(first_due.into_iter().map(|(destination, due)| keys::due(destination, due, block)));
+        index
+    }
+
+    /// How many deliveries each destination has in each state.
+    pub(super) fn tally(&self) -> BTreeMap<Name, [i64; 4]> {
+        let mut tally = BTreeMap::<Name, [i64; 4]>::new();
+        for delivery in self.deliveries() {
+            tally.entry(delivery.destination.clone()).or_default()[delivery.state.name() as usize] += 1;
+        }
+        tally
+    }
+
+    /// The encoded form.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![VERSION];
+        for event in self.0.iter().flatten() {
+            push_frame(&mut bytes, &encode(event)?);
+        }
+        Ok(bytes)
+    }
+
+    /// From the encoded form; damaged records are left out and counted.
+    pub(super) fn decode(bytes: &[u8]) -> (Self, u64) {
+        let mut damaged = 0;
+        let states = frames(bytes).map(|frame| {
+            let event = frame.and_then(decode);
+            damaged += u64::from(event.is_none());
+            event
+        });
+        let states = Self(states.collect());
+        (states, damaged)
+    }
+}
+
+impl EventRecord {
+    /// The derived state of the event.
+    pub(super) fn state(&self) -> EventState {
+        EventState::of(self.deliveries.iter().map(|record| record.delivery.state.name()))
+    }
+
+    /// One of its deliveries.
+    pub(super) fn delivery(&self, id: DeliveryId) -> Option<&DeliveryRecord> {
+        self.deliveries.iter().find(|record| record.delivery.id == id)
+    }
+
+    /// One of its deliveries.
+    pub(super) fn delivery_mut(&mut self, id: DeliveryId) -> Option<&mut DeliveryRecord> {
+        self.deliveries.iter_mut().find(|record| record.delivery.id == id)
+    }
+
+    /// The number of the next delivery; `None` once all are used.
+    pub(super) fn next_ordinal(&self) -> Option<u16> {
+        self.deliveries.iter().map(|record| record.delivery.id.ordinal).max().unwrap_or(0).checked_add(1)
+    }
+}
+
+impl DeliveryRecord {
+    /// Whether it is in that state.
+    pub(super) fn is(&self, state: StateName) -> bool {
+        self.delivery.state.name() == state
+    }
+}
+
+/// The encoded form of a record.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    postcard::to_stdvec(value).map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
+}
+
+/// From an encoded form; `None` where it is damaged.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+/// Gives an encoded head what only the writer knows: its event's id, and where its body begins. Heads are encoded before, in the
+/// threads of those who append.
+pub(super) fn place(head: &mut [u8], id: EventId, body_at: u64) {
+    let end = head.len() - 8;
+    head[end..].copy_from_slice(&body_at.to_be_bytes());
+    head[..16].copy_from_slice(&id.to_bytes());
+}
+
+/// Begins a sequence of frames.
+pub(super) fn first_byte() -> Vec<u8> {
+    vec![VERSION]
+}
+
+/// Adds a frame: length, checksum, content.
+pub(super) fn push_frame(bytes: &mut Vec<u8>, content: &[u8]) {
+    bytes.extend_from_slice(&(content.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(content).to_be_bytes());
+    bytes.extend_from_slice(content);
+}
+
+/// The content of each frame, `None` where its checksum does not fit. Ends at a version or a length that makes no sense.
+pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = bytes.strip_prefix(&[VERSION]).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let (crc, tail) = tail.split_first_chunk::<4>()?;
+        let (content, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        rest = tail;
+        Some((crc32fast::hash(content) == u32::from_be_bytes(*crc)).then_some(content))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Budget, EventIds, Headers, State};
+    use crate::time::Timestamp;
+
+    fn record(ms: u64, due: u64) -> EventRecord {
+        let event = EventIds::default().next(Timestamp::from_ms(ms), 3);
+        let name = |n| Name::try_new(n).unwrap();
+        let mut delivery = Delivery::new(DeliveryId { event, ordinal: 1 }, name("s"), name("d"), Timestamp::from_ms(ms));
+        delivery.state = State::Pending { due: Timestamp::from_ms(due) };
+        delivery.budget = Budget { since: Timestamp::from_ms(ms), attempts: 2 };
+        EventRecord { id: event, duplicates: 1, deliveries: vec![DeliveryRecord { delivery, newest: None }] }
+    }
+
+    #[test]
+    fn states_survive_and_damage_costs_one_event() {
+        let states = States(vec![Some(record(1, 10)), Some(record(2, 5))]);
+        let mut bytes = states.encode().unwrap();
+        assert_eq!(States::decode(&bytes), (states.clone(), 0));
+        bytes[20] ^= 1;
+        let (read, damaged) = States::decode(&bytes);
+        assert_eq!((read.0[0].is_none(), read.0[1].clone(), damaged), (true, states.0[1].clone(), 1));
+        assert_eq!(States::decode(&[9, 9, 9]), (States::default(), 0));
+    }
+
+    #[test]
+    fn a_block_is_due_when_its_first_delivery_is() {
+        let states = States(vec![Some(record(1, 10)), Some(record(2, 5))]);
+        let block = states.0[0].as_ref().unwrap().id;
+        let due: Vec<_> = states.index(block).into_iter().filter(|k| k[0] == keys::DUE).collect();
+        assert_eq!(due, [keys::due("d", Timestamp::from_ms(5), block)]);
+        assert_eq!(states.tally().into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn a_head_is_placed_after_it_was_encoded() {
+        let event = Event {
+            id: EventId::from_bytes([0; 16]),
+            source: Name::try_new("s").unwrap(),
+            provider: "github".into(),
+            kind: Some("push".into()),
+            provider_event_id: None,
+            received_at: Timestamp::from_ms(9),
+            method: "POST".into(),
+            target: "/x".into(),
+            authority: "h".into(),
+            peer: "::1".parse().unwrap(),
+            headers: Headers::default(),
+            body_bytes: 3,
+            duplicates: 0,
+        };
+        let mut head = Head { event, body_crc: 7, body_at: 0 };
+        let mut bytes = encode(&head).unwrap();
+        head.event.id = EventIds::default().next(Timestamp::from_ms(9), 1);
+        head.body_at = 1 << 40;
+        place(&mut bytes, head.event.id, head.body_at);
+        assert_eq!(decode::<Head>(&bytes), Some(head));
+    }
+}

@@ -1,0 +1,89 @@
+//! The bodies of a block's events, one after the other, cut into chunks that sled keeps in its log.
+
+use bytes::Bytes;
+
+/// The largest value that is written: sixteen of them in one leaf stay far below what sled would put into a file of its own.
+pub(super) const CHUNK_BYTES: usize = 48 * 1024;
+
+/// Bodies on their way into a block.
+#[derive(Default)]
+pub(super) struct Bodies {
+    bodies: Vec<Bytes>,
+    length: u64,
+}
+
+/// Where a body is: chunks, and bytes within them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The first chunk.
+    pub(super) first: u16,
+    /// The last chunk.
+    pub(super) last: u16,
+    /// Bytes of the first chunk that come before.
+    pub(super) skip: usize,
+}
+
+impl Bodies {
+    /// The bytes so far: where the next body begins.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds a body.
+    pub(super) fn push(&mut self, body: Bytes) {
+        self.length += body.len() as u64;
+        self.bodies.push(body);
+    }
+
+    /// The chunks in order.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
+        let mut pieces = self.bodies.iter().cloned();
+        let mut piece = Bytes::new();
+        std::iter::from_fn(move || {
+            let mut chunk = Vec::new();
+            while chunk.len() < CHUNK_BYTES {
+                if piece.is_empty() {
+                    let Some(next) = pieces.next() else { break };
+                    piece = next;
+                }
+                chunk.extend_from_slice(&piece.split_to(piece.len().min(CHUNK_BYTES - chunk.len())));
+            }
+            (!chunk.is_empty()).then_some(chunk)
+        })
+    }
+}
+
+impl Span {
+    /// The span of `length` bytes at `at`; `None` where there are none, or more than a block can hold.
+    pub(super) fn of(at: u64, length: u64) -> Option<Self> {
+        let chunk = |byte: u64| u16::try_from(byte / CHUNK_BYTES as u64).ok();
+        let end = at.checked_add(length.checked_sub(1)?)?;
+        Some(Self { first: chunk(at)?, last: chunk(end)?, skip: usize::try_from(at % CHUNK_BYTES as u64).ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_body_is_found_again(lengths in prop::collection::vec(prop_oneof![0usize..10, 0usize..200_000], 1..8)) {
+            let mut bodies = Bodies::default();
+            let mut placed = Vec::new();
+            for (n, length) in lengths.into_iter().enumerate() {
+                let body = Bytes::from(vec![n as u8; length]);
+                placed.push((bodies.length(), body.clone()));
+                bodies.push(body);
+            }
+            let chunks: Vec<_> = bodies.chunks().collect();
+            prop_assert!(chunks.iter().all(|c| c.len() <= CHUNK_BYTES));
+            for (at, body) in placed {
+                let Some(span) = Span::of(at, body.len() as u64) else { prop_assert!(body.is_empty()); continue };
+                let whole = chunks[span.first as usize..=span.last as usize].concat();
+                prop_assert_eq!(&whole[span.skip..span.skip + body.len()], &body[..]);
+            }
+        }
+    }
+}

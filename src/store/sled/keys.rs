@@ -1,0 +1,149 @@
+//! The keys of the one tree: a prefix byte each, then big-endian parts, so that order of keys is order of time.
+//!
+//! ```text
+//! h BLOCK CHUNK            heads of a block's events            b BLOCK CHUNK   their bodies, one after the other
+//! d BLOCK CHUNK            what changes of them: deliveries     a DELIVERY N    an attempt that is not the newest
+//! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
+//! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
+//! k HASH SOURCE            a provider's event id                c DESTINATION   counts; `c` alone: events
+//! ```
+//!
+//! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
+
+use crate::record::{DeliveryId, EventId};
+use crate::time::Timestamp;
+
+pub(super) const HEADS: u8 = b'h';
+pub(super) const BODIES: u8 = b'b';
+pub(super) const STATES: u8 = b'd';
+pub(super) const ATTEMPT: u8 = b'a';
+pub(super) const DUE: u8 = b'q';
+pub(super) const BY_STATE: u8 = b's';
+pub(super) const BY_DESTINATION: u8 = b'D';
+pub(super) const BY_SOURCE: u8 = b'S';
+pub(super) const BY_TYPE: u8 = b'T';
+pub(super) const DEDUPE: u8 = b'k';
+pub(super) const COUNT: u8 = b'c';
+
+/// Types are the provider's words and have no bound; a key has one. Longer ones share a key and are told apart by a read.
+const TYPE_BYTES_MAX: usize = 128;
+
+/// A block's id: that of its first event.
+pub(super) type BlockId = EventId;
+
+/// A key as it is built.
+pub(super) type Key = Vec<u8>;
+
+/// A key of parts.
+pub(super) fn key(prefix: u8, parts: &[&[u8]]) -> Key {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+    key.push(prefix);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+/// A chunk of a block's heads, bodies or states.
+pub(super) fn chunk(prefix: u8, block: BlockId, number: u16) -> Key {
+    key(prefix, &[&block.to_bytes(), &number.to_be_bytes()])
+}
+
+/// An attempt.
+pub(super) fn attempt(delivery: DeliveryId, number: u32) -> Key {
+    key(ATTEMPT, &[&delivery.to_bytes(), &number.to_be_bytes()])
+}
+
+/// The prefix of the due index of a destination.
+pub(super) fn due_of(destination: &str) -> Key {
+    key(DUE, &[destination.as_bytes(), &[0]])
+}
+
+/// A block with pending deliveries to `destination`, the first of them due at `due`.
+pub(super) fn due(destination: &str, due: Timestamp, block: BlockId) -> Key {
+    key(DUE, &[destination.as_bytes(), &[0], &due.ms().to_be_bytes(), &block.to_bytes()])
+}
+
+/// The due time in a key of [`due`].
+pub(super) fn due_time(key: &[u8]) -> Option<Timestamp> {
+    let start = key.len().checked_sub(24)?;
+    let ms = key[start..start + 8].try_into().ok()?;
+    Some(Timestamp::from_ms(u64::from_be_bytes(ms)))
+}
+
+/// The prefix of blocks with a delivery in a state (by its number).
+pub(super) fn by_state(state: u8) -> Key {
+    key(BY_STATE, &[&[state]])
+}
+
+/// The prefix of blocks with a delivery to `destination`.
+pub(super) fn by_destination(destination: &str) -> Key {
+    key(BY_DESTINATION, &[destination.as_bytes(), &[0]])
+}
+
+/// The prefix of blocks with an event of `source`.
+pub(super) fn by_source(source: &str) -> Key {
+    key(BY_SOURCE, &[source.as_bytes(), &[0]])
+}
+
+/// The prefix of blocks with an event of this type.
+pub(super) fn by_type(kind: &str) -> Key {
+    let bytes = kind.as_bytes();
+    key(BY_TYPE, &[&bytes[..bytes.len().min(TYPE_BYTES_MAX)], &[0]])
+}
+
+/// The key of a provider's event id. The hash comes first, so that an id can be looked up without its source.
+pub(super) fn dedupe(source: &str, id: &str) -> Key {
+    key(DEDUPE, &[&id_hash(id), source.as_bytes()])
+}
+
+/// The prefix of a provider's event id in every source.
+pub(super) fn dedupe_of(id: &str) -> Key {
+    key(DEDUPE, &[&id_hash(id)])
+}
+
+/// A prefix and a block.
+pub(super) fn with_block(mut prefix: Key, block: BlockId) -> Key {
+    prefix.extend_from_slice(&block.to_bytes());
+    prefix
+}
+
+/// The block at the end of an index key.
+pub(super) fn block_at_end(key: &[u8]) -> Option<BlockId> {
+    let start = key.len().checked_sub(16)?;
+    key[start..].try_into().ok().map(EventId::from_bytes)
+}
+
+/// The block in a key of [`chunk`].
+pub(super) fn block_of_chunk(key: &[u8]) -> Option<BlockId> {
+    key.get(1..17)?.try_into().ok().map(EventId::from_bytes)
+}
+
+/// 128 bits of SHA-256: ids of different events must not meet, whoever chooses them.
+fn id_hash(id: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&<sha2::Sha256 as sha2::Digest>::digest(id.as_bytes())[..16]);
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::EventIds;
+
+    #[test]
+    fn order_of_keys_is_order_of_time() {
+        let mut ids = EventIds::default();
+        let blocks: Vec<_> = [5, 9, 700].map(|ms| ids.next(Timestamp::from_ms(ms), 0)).into();
+        let due_keys: Vec<_> = [1, 255, 256, 1 << 40].map(|ms| due("app", Timestamp::from_ms(ms), blocks[0])).into();
+        assert!(due_keys.is_sorted());
+        assert_eq!(due_time(&due_keys[2]), Some(Timestamp::from_ms(256)));
+        let listed: Vec<_> = blocks.iter().map(|b| with_block(by_source("gh"), *b)).collect();
+        assert!(listed.is_sorted());
+        assert_eq!(block_at_end(&listed[1]), Some(blocks[1]));
+        assert_eq!(block_of_chunk(&chunk(STATES, blocks[2], 7)), Some(blocks[2]));
+    }
+
+    #[test]
+    fn a_name_that_begins_another_is_told_apart() {
+        assert!(!by_source("gh-2").starts_with(&by_source("gh")));
+    }
+}

@@ -1,0 +1,467 @@
+//! The writer's side of the store: turns a group of jobs into one batch of sled, in the order in which they came.
+//!
+//! New events of a group become blocks. Whatever changes an older event loads its block's states once, changes them in memory,
+//! and at the end of the group the difference is written: states, index keys, counts. So later jobs of a group see what earlier
+//! ones did.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sled::Batch;
+use tokio::sync::oneshot;
+
+use super::block::{self, DeliveryRecord, EventRecord, INLINE_ATTEMPT_BYTES_MAX, States};
+use super::bodies::{Bodies, CHUNK_BYTES};
+use super::keys::{self, BlockId, Key};
+use super::shared::Shared;
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
+use crate::store::commit::{Ledger, Written};
+use crate::store::{Appended, Claim, Claimed, Dedupe, Error, Settlement};
+use crate::time::Timestamp;
+
+/// Deliveries in a block: rewriting a block's states for one of them must stay cheap.
+const BLOCK_DELIVERIES_MAX: usize = 48;
+/// Bytes of the bodies in a block, unless it holds one event only.
+const BLOCK_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Dedupe entries that are looked at in each group, so that expired ones go.
+const SWEEP_PER_GROUP: usize = 8;
+
+/// An answer that somebody waits for.
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What is done once a group is durable.
+type Then = Box<dyn FnOnce() + Send>;
+
+/// One change of the store.
+pub(super) enum Job {
+    Append { new: Box<New>, reply: Reply<Appended> },
+    Settle(Box<Settlement>),
+    Release(Claim),
+    Replay { event: EventId, destinations: Vec<Name>, now: Timestamp, reply: Reply<Vec<DeliveryId>> },
+    Retry { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
+    Cancel { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
+}
+
+/// An event on its way in, encoded as far as can be without its id.
+pub(super) struct New {
+    pub(super) event: Event,
+    pub(super) head: Vec<u8>,
+    pub(super) body: Bytes,
+    pub(super) destinations: Vec<Name>,
+    pub(super) dedupe: Option<Dedupe>,
+}
+
+/// Writes groups to sled.
+pub(super) struct SledLedger {
+    pub(super) tree: sled::Db,
+    pub(super) file: File,
+    pub(super) shared: Arc<Shared>,
+    ids: EventIds,
+    sweep_from: Key,
+}
+
+impl SledLedger {
+    pub(super) fn new(tree: sled::Db, file: File, shared: Arc<Shared>, newest: Option<EventId>) -> Self {
+        let mut ids = EventIds::default();
+        if let Some(newest) = newest {
+            // Ids go on rising even where the clock was set back over a restart.
+            ids.next(newest.made_at(), 0);
+        }
+        Self { tree, file, shared, ids, sweep_from: vec![keys::DEDUPE] }
+    }
+
+    /// What waits for the sync: the group's events may be delivered, answers, hand-overs, and lanes that have something new.
+    fn afterwards(&self, then: Vec<Then>, nudges: Vec<Name>) -> Vec<Then> {
+        let (first, last) = (self.shared.clone(), self.shared.clone());
+        let release: Then = Box::new(move || first.hold_back(None));
+        let nudge: Then = Box::new(move || nudges.iter().for_each(|destination| last.handoffs.nudge(destination)));
+        [release, nudge].into_iter().chain(then).collect()
+    }
+
+    fn sweep(&mut self, now: Timestamp, group: &mut Group) {
+        let end = vec![keys::DEDUPE + 1];
+        let mut last = None;
+        for entry in self.tree.range(self.sweep_from.clone()..end).take(SWEEP_PER_GROUP) {
+            let Ok((key, value)) = entry else { break };
+            let expired = DedupeEntry::decode(&value).is_none_or(|entry| entry.until <= now);
+            if expired && !group.dedupe.contains_key(key.as_ref()) {
+                group.batch.remove(key.clone());
+            }
+            last = Some(key);
+        }
+        self.sweep_from = last.map_or_else(|| vec![keys::DEDUPE], |key| [&key[..], &[0]].concat());
+    }
+}
+
+impl Ledger for SledLedger {
+    type Job = Job;
+
+    fn is_urgent(job: &Job) -> bool {
+        !matches!(job, Job::Settle(_) | Job::Release(_))
+    }
+
+    fn weight(job: &Job) -> usize {
+        match job {
+            Job::Append { new, .. } => new.head.len() + new.body.len(),
+            _ => 0,
+        }
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) -> Result<Written, Error> {
+        let mut group = Group::default();
+        let mut newest = Timestamp::default();
+        for job in jobs {
+            if let Job::Append { new, .. } = &job {
+                newest = newest.max(new.event.received_at);
+            }
+            self.take(job, &mut group)?;
+        }
+        self.shared.hold_back(group.new.first().map(|first| first.id));
+        self.place_new(&mut group)?;
+        self.write_changes(&mut group)?;
+        self.sweep(newest, &mut group);
+        self.tree.apply_batch(std::mem::take(&mut group.batch)).map_err(failed)?;
+        group.freed.iter().for_each(|claim| self.shared.claims.free(*claim));
+        Ok(Written { then: self.afterwards(group.then, group.nudges), bytes: group.bytes })
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.tree.flush().map_err(failed)?;
+        // What makes it durable: sled's own flush ends before the drive has everything.
+        self.file.sync_data().map_err(|error| Error::Failed(format!("sync: {error}")))
+    }
+}
+
+/// One group as it is gathered.
+#[derive(Default)]
+struct Group {
+    batch: Batch,
+    /// Blocks that were loaded: as they were, and as they are now.
+    blocks: BTreeMap<BlockId, (States, States)>,
+    new: Vec<Fresh>,
+    /// Dedupe keys of this group's new events, and their places in `new`.
+    dedupe: HashMap<Key, usize>,
+    freed: Vec<Claim>,
+    nudges: Vec<Name>,
+    then: Vec<Then>,
+    bytes: usize,
+}
+
+/// A new event of the group, with the waiters of its duplicates.
+struct Fresh {
+    new: New,
+    id: EventId,
+    duplicates: u32,
+}
+
+impl SledLedger {
+    fn take(&mut self, job: Job, group: &mut Group) -> Result<(), Error> {
+        match job {
+            Job::Append { new, reply } => {
+                let appended = self.append(*new, group)?;
+                group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
+            }
+            Job::Settle(settlement) => self.settle(*settlement, group)?,
+            Job::Release(claim) => group.freed.push(claim),
+            Job::Replay { event, destinations, now, reply } => {
+                let made = self.replay(event, &destinations, now, group)?;
+                group.then.push(Box::new(move || drop(reply.send(made))));
+            }
+            Job::Retry { delivery, now, reply } => {
+                let changed = self.change(delivery, group, |d| d.retried(now))?;
+                group.then.push(Box::new(move || drop(reply.send(changed))));
+            }
+            Job::Cancel { delivery, now, reply } => {
+                let changed = self.change(delivery, group, |d| d.cancelled(now))?;
+                group.then.push(Box::new(move || drop(reply.send(changed))));
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, new: New, group: &mut Group) -> Result<Appended, Error> {
+        if let Some(dedupe) = &new.dedupe {
+            let key = keys::dedupe(&new.event.source, &dedupe.key);
+            if let Some(first) = group.dedupe.get(&key).and_then(|place| group.new.get_mut(*place)) {
+                first.duplicates += 1;
+                return Ok(Appended::Duplicate(first.id));
+            }
+            let known = self.tree.get(&key).map_err(failed)?.and_then(|value| DedupeEntry::decode(&value));
+            let known = known.filter(|entry| new.event.received_at < entry.until);
+            if let Some(entry) = known
+                && self.repeat(entry.event, new.event.received_at, group)?
+            {
+                return Ok(Appended::Duplicate(entry.event));
+            }
+            group.dedupe.insert(key, group.new.len());
+        }
+        let id = self.ids.next(new.event.received_at, rand::random());
+        group.new.push(Fresh { new, id, duplicates: 0 });
+        Ok(Appended::Stored(id))
+    }
+
+    /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event is gone.
+    fn repeat(&self, id: EventId, now: Timestamp, group: &mut Group) -> Result<bool, Error> {
+        let Some(event) = self.load(id, group)? else { return Ok(false) };
+        event.duplicates = event.duplicates.saturating_add(1);
+        let mut woken = Vec::new();
+        for record in event.deliveries.iter_mut().filter(|record| record.is(StateName::Parked)) {
+            if let Ok(retried) = record.delivery.clone().retried(now) {
+                woken.push(retried.destination.clone());
+                record.delivery = retried;
+            }
+        }
+        group.nudges.append(&mut woken);
+        Ok(true)
+    }
+
+    fn settle(&self, settlement: Settlement, group: &mut Group) -> Result<(), Error> {
+        let Settlement { claim, attempt, verdict, now } = settlement;
+        if !self.shared.claims.holds(claim) {
+            return Ok(());
+        }
+        group.freed.push(claim);
+        let fits_inline = block::encode(&attempt)?.len() <= INLINE_ATTEMPT_BYTES_MAX;
+        let Some(record) = self.load(claim.delivery.event, group)?.and_then(|event| event.delivery_mut(claim.delivery)) else {
+            return Ok(());
+        };
+        let Ok(delivery) = record.delivery.clone().attempted(&attempt, verdict, now) else { return Ok(()) };
+        record.delivery = delivery;
+        let is_due_already = record.delivery.due().is_some_and(|due| due <= now);
+        let destination = record.delivery.destination.clone();
+        let (newest, apart) = if fits_inline { (Some(attempt), None) } else { (None, Some(attempt)) };
+        let older = std::mem::replace(&mut record.newest, newest);
+        for attempt in older.into_iter().chain(apart) {
+            group.put_attempt(claim.delivery, &attempt)?;
+        }
+        if is_due_already {
+            group.nudges.push(destination);
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        id: EventId,
+        destinations: &[Name],
+        now: Timestamp,
+        group: &mut Group,
+    ) -> Result<Result<Vec<DeliveryId>, Error>, Error> {
+        let Some(source) = self.load_head(id)?.map(|event| event.source) else {
+            return Ok(Err(Error::NotFound(format!("event {id}"))));
+        };
+        let Some(event) = self.load(id, group)? else { return Ok(Err(Error::NotFound(format!("event {id}")))) };
+        let mut made = Vec::with_capacity(destinations.len());
+        for destination in destinations {
+            let pending = |r: &&mut DeliveryRecord| r.is(StateName::Pending) && r.delivery.destination == *destination;
+            if let Some(record) = event.deliveries.iter_mut().find(pending) {
+                // In flight: it is on its way already. Else it is due now.
+                if !self.shared.claims.has(record.delivery.id)
+                    && let Ok(retried) = record.delivery.clone().retried(now)
+                {
+                    record.delivery = retried;
+                }
+                made.push(record.delivery.id);
+                continue;
+            }
+            let Some(ordinal) = event.next_ordinal() else {
+                return Ok(Err(Error::Conflict(format!("event {id} was replayed too often"))));
+            };
+            let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
+            made.push(delivery.id);
+            event.deliveries.push(DeliveryRecord { delivery, newest: None });
+        }
+        group.nudges.extend_from_slice(destinations);
+        Ok(Ok(made))
+    }
+
+    fn change<F>(&self, id: DeliveryId, group: &mut Group, change: F) -> Result<Result<Delivery, Error>, Error>
+    where
+        F: FnOnce(Delivery) -> Result<Delivery, crate::record::IllegalChange>,
+    {
+        let missing = || Error::NotFound(format!("delivery {id}"));
+        let Some(record) = self.load(id.event, group)?.and_then(|event| event.delivery_mut(id)) else {
+            return Ok(Err(missing()));
+        };
+        if self.shared.claims.has(id) {
+            return Ok(Err(Error::Conflict("the delivery is in flight".to_owned())));
+        }
+        match change(record.delivery.clone()) {
+            Err(illegal) => Ok(Err(Error::Conflict(illegal.to_string()))),
+            Ok(changed) => {
+                record.delivery = changed.clone();
+                group.nudges.push(changed.destination.clone());
+                Ok(Ok(changed))
+            }
+        }
+    }
+
+    /// The record of an event, in the group's memory.
+    fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut EventRecord>, Error> {
+        let Some(block) = self.shared.block_of(id)? else { return Ok(None) };
+        if let std::collections::btree_map::Entry::Vacant(vacant) = group.blocks.entry(block) {
+            let states = self.shared.states(block)?;
+            vacant.insert((states.clone(), states));
+        }
+        Ok(group.blocks.get_mut(&block).and_then(|(_, now)| now.find_mut(id)))
+    }
+
+    fn load_head(&self, id: EventId) -> Result<Option<Event>, Error> {
+        match self.shared.locate(id)? {
+            Some((block, place)) => self.shared.event(block, place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the group's new events as blocks.
+    fn place_new(&self, group: &mut Group) -> Result<(), Error> {
+        let mut new = std::mem::take(&mut group.new).into_iter().peekable();
+        while let Some(first) = new.next() {
+            let (mut deliveries, mut bytes) = (first.new.destinations.len(), first.new.body.len());
+            let mut block = vec![first];
+            while let Some(next) = new.next_if(|next| {
+                deliveries += next.new.destinations.len().max(1);
+                bytes += next.new.body.len();
+                deliveries <= BLOCK_DELIVERIES_MAX && bytes <= BLOCK_BODY_BYTES_MAX
+            }) {
+                block.push(next);
+            }
+            self.write_block(block, group)?;
+        }
+        Ok(())
+    }
+
+    fn write_block(&self, events: Vec<Fresh>, group: &mut Group) -> Result<(), Error> {
+        let Some(block) = events.first().map(|first| first.id) else { return Ok(()) };
+        let (mut heads, mut bodies, mut states) = (block::first_byte(), Bodies::default(), States::default());
+        for mut fresh in events {
+            fresh.new.event.id = fresh.id;
+            block::place(&mut fresh.new.head, fresh.id, bodies.length());
+            block::push_frame(&mut heads, &fresh.new.head);
+            bodies.push(fresh.new.body.clone());
+            let event = &fresh.new.event;
+            for index in [Some(keys::by_source(&event.source)), event.kind.as_deref().map(keys::by_type)].into_iter().flatten() {
+                group.batch.insert(keys::with_block(index, block), &[]);
+            }
+            if let Some(dedupe) = &fresh.new.dedupe {
+                let entry = DedupeEntry { event: fresh.id, until: dedupe.until };
+                group.batch.insert(keys::dedupe(&event.source, &dedupe.key), &entry.encode()[..]);
+            }
+            states.0.push(Some(self.first_deliveries(fresh, group)));
+        }
+        group.bytes += heads.len();
+        group.put_long(keys::HEADS, block, heads);
+        group.put_bodies(block, &bodies);
+        group.blocks.insert(block, (States::default(), states));
+        Ok(())
+    }
+
+    /// The deliveries of a new event; those for which a lane has room are claimed, and handed over once they are durable.
+    fn first_deliveries(&self, fresh: Fresh, group: &mut Group) -> EventRecord {
+        let Fresh { new, id, duplicates } = fresh;
+        let event = Arc::new(new.event);
+        let mut deliveries = Vec::with_capacity(new.destinations.len());
+        for (place, destination) in new.destinations.into_iter().enumerate() {
+            let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
+            let delivery =
+                Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
+            match self.shared.handoffs.room(&destination) {
+                Some(room) => {
+                    let claim = self.shared.claims.take(&delivery);
+                    let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
+                    group.then.push(Box::new(move || room.put(claimed)));
+                }
+                None => group.nudges.push(destination),
+            }
+            deliveries.push(DeliveryRecord { delivery, newest: None });
+        }
+        EventRecord { id, duplicates, deliveries }
+    }
+
+    /// Writes what became of the blocks that the group touched.
+    fn write_changes(&self, group: &mut Group) -> Result<(), Error> {
+        let mut tally = BTreeMap::<Name, [i64; 4]>::new();
+        let mut events = 0;
+        for (block, (before, after)) in std::mem::take(&mut group.blocks) {
+            if before == after {
+                continue;
+            }
+            events += after.0.len() as i64 - before.0.len() as i64;
+            let (old, new) = (before.index(block), after.index(block));
+            old.difference(&new).for_each(|key| group.batch.remove(&key[..]));
+            new.difference(&old).for_each(|key| group.batch.insert(&key[..], &[]));
+            add(&mut tally, before.tally(), -1);
+            add(&mut tally, after.tally(), 1);
+            let encoded = after.encode()?;
+            group.bytes += encoded.len();
+            group.put_long(keys::STATES, block, encoded);
+        }
+        for (key, value) in self.shared.count(events, &tally) {
+            group.batch.insert(key, value);
+        }
+        group.nudges.sort();
+        group.nudges.dedup();
+        Ok(())
+    }
+}
+
+fn add(tally: &mut BTreeMap<Name, [i64; 4]>, more: BTreeMap<Name, [i64; 4]>, sign: i64) {
+    for (destination, counts) in more {
+        let sum = tally.entry(destination).or_default();
+        sum.iter_mut().zip(counts).for_each(|(sum, n)| *sum += sign * n);
+    }
+}
+
+impl Group {
+    /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
+    /// behind when it became shorter are never read; a byte too many is no frame.
+    fn put_long(&mut self, prefix: u8, block: BlockId, mut value: Vec<u8>) {
+        if value.len().is_multiple_of(CHUNK_BYTES) {
+            value.push(0);
+        }
+        for (number, part) in (0u16..).zip(value.chunks(CHUNK_BYTES)) {
+            self.batch.insert(keys::chunk(prefix, block, number), part);
+        }
+    }
+
+    fn put_attempt(&mut self, delivery: DeliveryId, attempt: &Attempt) -> Result<(), Error> {
+        let mut value = block::first_byte();
+        block::push_frame(&mut value, &block::encode(attempt)?);
+        self.batch.insert(keys::attempt(delivery, attempt.number), value);
+        Ok(())
+    }
+
+    fn put_bodies(&mut self, block: BlockId, bodies: &Bodies) {
+        for (number, part) in (0u16..).zip(bodies.chunks()) {
+            self.bytes += part.len();
+            self.batch.insert(keys::chunk(keys::BODIES, block, number), part);
+        }
+    }
+}
+
+/// What is known of a provider's event id.
+pub(super) struct DedupeEntry {
+    pub(super) event: EventId,
+    pub(super) until: Timestamp,
+}
+
+impl DedupeEntry {
+    fn encode(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..16].copy_from_slice(&self.event.to_bytes());
+        bytes[16..].copy_from_slice(&self.until.ms().to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (event, until) = bytes.split_first_chunk::<16>()?;
+        let until = u64::from_be_bytes(until.try_into().ok()?);
+        Some(Self { event: EventId::from_bytes(*event), until: Timestamp::from_ms(until) })
+    }
+}
+
+pub(super) fn failed(error: sled::Error) -> Error {
+    Error::Failed(error.to_string())
+}

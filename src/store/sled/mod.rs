@@ -1,0 +1,243 @@
+//! The store of one machine: sled 0.34.7, one tree, events packed into blocks, one writer thread.
+//!
+//! sled is used only in the way that survived every crash image: see `open`. Reads run on threads for blocking work and see
+//! what is written, durable or not; lanes never get what is not durable.
+
+mod block;
+mod bodies;
+mod claim;
+mod keys;
+mod ledger;
+mod list;
+mod open;
+mod shared;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+pub use open::OpenError;
+
+use self::block::Head;
+use self::ledger::{Job, New, SledLedger, failed};
+use self::shared::Shared;
+use super::commit::{Commit, CommitObserver};
+use super::{
+    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
+    Tracked,
+};
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
+use crate::time::Timestamp;
+
+/// A store in a folder.
+pub struct Sled {
+    commit: Commit<Job>,
+    /// `None` once it is closed, so that the folder's lock is free.
+    shared: Mutex<Option<Arc<Shared>>>,
+}
+
+impl Sled {
+    /// Opens the store in `path`, making it where nothing is there. `observer` is told what each group cost. Blocks.
+    pub fn open(path: &Path, observer: CommitObserver) -> Result<Self, OpenError> {
+        let opened = open::open(path)?;
+        let damaged = |error: Error| OpenError::Engine { path: path.into(), why: error.to_string() };
+        let newest = newest(&opened.db).map_err(damaged)?;
+        let shared = Arc::new(Shared::new(opened.db.clone()).map_err(damaged)?);
+        let ledger = SledLedger::new(opened.db, opened.file, shared.clone(), newest);
+        let commit = Commit::start(ledger, observer).map_err(|why| OpenError::Folder { path: path.into(), why })?;
+        Ok(Self { commit, shared: Mutex::new(Some(shared)) })
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>, Error> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T, F>(&self, read: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    {
+        let shared = self.shared()?;
+        let task = tokio::task::spawn_blocking(move || read(&shared));
+        task.await.unwrap_or_else(|error| Err(Error::Failed(format!("a read failed unexpectedly: {error}"))))
+    }
+
+    /// Queues a job and waits for its answer.
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commit.submit(job(reply))?;
+        answer.await.unwrap_or_else(|_| Err(self.commit.gone()))
+    }
+}
+
+/// The first event of the last block.
+fn newest(tree: &sled::Db) -> Result<Option<EventId>, Error> {
+    let last = tree.scan_prefix([keys::STATES]).next_back().transpose().map_err(failed)?;
+    Ok(last.and_then(|(key, _)| keys::block_of_chunk(&key)))
+}
+
+#[async_trait]
+impl Store for Sled {
+    async fn append(&self, intake: Intake) -> Result<Appended, Error> {
+        let (destinations, dedupe) = (intake.destinations().to_vec(), intake.dedupe().cloned());
+        let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
+        let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
+        let encoded = block::encode(&head)?;
+        let new = New { event: head.event, head: encoded, body, destinations, dedupe };
+        self.ask(|reply| Job::Append { new: Box::new(new), reply }).await
+    }
+
+    fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
+        match self.shared() {
+            Ok(shared) => shared.handoffs.open(destination, capacity),
+            // A closed store has nothing to hand over.
+            Err(_) => super::handoff::Handoffs::new(drop).open(destination, capacity),
+        }
+    }
+
+    async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
+        let destination = destination.clone();
+        self.read(move |shared| claim::claim_due(shared, &destination, now, limit)).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
+        self.commit.submit(Job::Settle(Box::new(settlement)))
+    }
+
+    async fn release(&self, claim: Claim) -> Result<(), Error> {
+        self.commit.submit(Job::Release(claim))
+    }
+
+    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error> {
+        let destinations = destinations.to_vec();
+        self.ask(|reply| Job::Replay { event, destinations, now, reply }).await
+    }
+
+    async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.ask(|reply| Job::Retry { delivery, now, reply }).await
+    }
+
+    async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.ask(|reply| Job::Cancel { delivery, now, reply }).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
+        self.read(move |shared| {
+            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
+            let duplicates = shared.record(id)?.map_or(0, |record| record.duplicates);
+            Ok(Some(Event { duplicates, ..shared.event(block, place)? }))
+        })
+        .await
+    }
+
+    async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
+        self.read(move |shared| {
+            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
+            let head = shared.head(block, place)?;
+            shared.body(block, &head).map(Some)
+        })
+        .await
+    }
+
+    async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error> {
+        self.read(move |shared| {
+            let deliveries = shared.record(event)?.map(|record| record.deliveries).unwrap_or_default();
+            Ok(deliveries.into_iter().map(|record| tracked(shared, record.delivery)).collect())
+        })
+        .await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Tracked>, Error> {
+        self.read(move |shared| {
+            let event = shared.record(id.event)?;
+            let delivery = event.as_ref().and_then(|event| event.delivery(id)).map(|record| record.delivery.clone());
+            Ok(delivery.map(|delivery| tracked(shared, delivery)))
+        })
+        .await
+    }
+
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
+        self.read(move |shared| {
+            // The newest first: it moves to a key of its own when another one comes.
+            let event = shared.record(delivery.event)?;
+            let newest = event.as_ref().and_then(|event| event.delivery(delivery)).and_then(|record| record.newest.clone());
+            let mut attempts = shared.attempts(delivery)?;
+            attempts.extend(newest);
+            attempts.sort_by_key(|attempt| attempt.number);
+            attempts.dedup_by_key(|attempt| attempt.number);
+            Ok(attempts)
+        })
+        .await
+    }
+
+    async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        let filter = filter.clone();
+        self.read(move |shared| list::events(shared, &filter, page)).await
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {
+        let filter = filter.clone();
+        self.read(move |shared| list::deliveries(shared, &filter, page)).await
+    }
+
+    fn counts(&self) -> Counts {
+        let Ok(shared) = self.shared() else { return Counts::default() };
+        let tally = shared.tally().clone();
+        let sum = |state: StateName| {
+            let all: i64 = tally.deliveries.values().map(|counts| counts[state as usize]).sum();
+            count(all)
+        };
+        Counts {
+            events: count(tally.events),
+            pending: sum(StateName::Pending),
+            in_flight: shared.claims.count(None),
+            parked: sum(StateName::Parked),
+            delivered: sum(StateName::Delivered),
+            cancelled: sum(StateName::Cancelled),
+            damaged: shared.damaged(),
+        }
+    }
+
+    async fn bytes(&self) -> Result<u64, Error> {
+        self.read(|shared| shared.tree.size_on_disk().map_err(failed)).await
+    }
+
+    async fn backlog(&self, destination: &Name) -> Result<Backlog, Error> {
+        let destination = destination.clone();
+        self.read(move |shared| {
+            let counts = shared.tally().deliveries.get(&destination).copied().unwrap_or_default();
+            let first = shared.tree.scan_prefix(keys::due_of(&destination)).next().transpose().map_err(failed)?;
+            Ok(Backlog {
+                pending: count(counts[StateName::Pending as usize]),
+                in_flight: shared.claims.count(Some(&destination)),
+                parked: count(counts[StateName::Parked as usize]),
+                oldest_due_at: first.and_then(|(key, _)| keys::due_time(&key)),
+            })
+        })
+        .await
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.commit.health()
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        // The thread is joined here: closing is the last thing that a store does.
+        let closed = tokio::task::block_in_place(|| self.commit.close());
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        closed
+    }
+}
+
+fn tracked(shared: &Shared, delivery: Delivery) -> Tracked {
+    let in_flight = delivery.due().is_some() && shared.claims.has(delivery.id);
+    Tracked { delivery, in_flight }
+}
+
+fn count(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}

@@ -1,0 +1,182 @@
+//! Opens the folder of a store: its format is checked before sled touches anything, and sled is set up as its durability needs.
+//!
+//! Measured on sled 0.34.7 with crash images: `flush` alone loses acknowledged records at loss of power; values of 128 KiB and more,
+//! and leaves that grow past that, become files that nobody syncs. Hence the segment size, the chunk size, and a file handle
+//! of our own to sync with.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// The format of the store that this version writes.
+pub(super) const FORMAT: u32 = 1;
+/// Names the format; written before sled is opened.
+const FORMAT_FILE: &str = "format";
+/// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// sled's cache. What is read again soon is in the system's page cache as well.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Why a store cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made, read or written.
+    #[error("store.path: {}: {why}", .path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
+    /// The folder holds something else, or a store of another version.
+    #[error("store.path: {}: {why}", .path.display())]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// What is there, and what to do.
+        why: String,
+    },
+    /// sled does not open it.
+    #[error("store.path: {} cannot be opened: {why}", .path.display())]
+    Engine {
+        /// The folder.
+        path: PathBuf,
+        /// What sled says.
+        why: String,
+    },
+}
+
+/// An open database, and the handle that makes it durable.
+pub(super) struct Opened {
+    pub(super) db: sled::Db,
+    pub(super) file: File,
+}
+
+/// Opens the store in `path`, making it where nothing is there.
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let in_folder = |why| OpenError::Folder { path: path.into(), why };
+    make_folder(path).map_err(in_folder)?;
+    let is_new = check_format(path)?;
+    if is_new {
+        write_format(path).map_err(in_folder)?;
+    }
+    remove_unfinished_snapshots(path).map_err(in_folder)?;
+    let db = open_sled(path)?;
+    let file = File::open(path.join("db")).map_err(in_folder)?;
+    // The new file's directory entry must survive, too.
+    file.sync_all().and_then(|()| sync_folder(path)).map_err(in_folder)?;
+    Ok(Opened { db, file })
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+}
+
+/// Whether the folder is empty; an error where it holds what is not ours, or not of this version.
+fn check_format(path: &Path) -> Result<bool, OpenError> {
+    let refuse = |why: String| OpenError::Format { path: path.into(), why };
+    let in_folder = |why| OpenError::Folder { path: path.into(), why };
+    match fs::read_to_string(path.join(FORMAT_FILE)) {
+        Ok(text) => match text.trim().strip_prefix("hookhold store ").and_then(|n| n.parse::<u32>().ok()) {
+            Some(FORMAT) => Ok(false),
+            Some(other) => Err(refuse(format!(
+                "the store is of format version {other} and this is hookhold {} with format version {FORMAT}; use a version of hookhold that knows it",
+                env!("CARGO_PKG_VERSION")
+            ))),
+            // A crash at the very first start.
+            None if text.is_empty() && !path.join("db").exists() => Ok(true),
+            None => Err(refuse(format!("the file `{FORMAT_FILE}` names no format version of hookhold"))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_empty = fs::read_dir(path).map_err(in_folder)?.next().is_none();
+            let foreign =
+                "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
+            if is_empty { Ok(true) } else { Err(refuse(foreign.to_owned())) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(refuse(format!("the file `{FORMAT_FILE}` names no version")))
+        }
+        Err(error) => Err(in_folder(error)),
+    }
+}
+
+/// Makes a new folder ours.
+fn write_format(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path.join(FORMAT_FILE))?;
+    writeln!(file, "hookhold store {FORMAT}")?;
+    file.sync_all()?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// A kill during recovery can leave one, which sled would take for a whole snapshot.
+fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
+    let config = sled::Config::new()
+        .path(path)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .use_compression(false)
+        .flush_every_ms(None);
+    let refuse = |why: String| OpenError::Engine { path: path.into(), why };
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Ok(db),
+        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
+            Err(refuse("it is in use by another process".to_owned()))
+        }
+        Ok(Err(error)) => Err(refuse(error.to_string())),
+        Err(_) => Err(refuse("its files are damaged in a way that the storage engine cannot read".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        assert!(open(folder.path()).err().unwrap().to_string().contains("version"));
+        fs::remove_file(folder.path().join("notes.txt")).unwrap();
+        fs::write(folder.path().join(FORMAT_FILE), "hookhold store 99\n").unwrap();
+        let refused = open(folder.path()).err().unwrap().to_string();
+        assert!(refused.contains("format version 99"), "{refused}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_unfinished_snapshot_is_removed_and_a_second_opening_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open(folder.path()).unwrap());
+        fs::write(folder.path().join("snap.0000.generating"), "half").unwrap();
+        let opened = open(folder.path()).unwrap();
+        assert!(!folder.path().join("snap.0000.generating").exists());
+        let second = open(folder.path()).err().unwrap().to_string();
+        assert!(second.contains("in use by another process"), "{second}");
+        drop(opened);
+    }
+}

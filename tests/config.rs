@@ -1,0 +1,212 @@
+//! relay.toml files with their expected problems: `NAME.toml` beside `NAME.expected`, whose lines are exactly what `hookhold check`
+//! prints. With `UPDATE_EXPECTED=1` the files are written anew, to be read before they are committed.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hookhold::config::settings::{LogFormat, Role, SourcePath, Tls};
+use hookhold::config::{self, Loaded, Problems, Severity};
+use hookhold::pace::retry::Rule;
+use proptest::prelude::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const VALID: usize = 7;
+const INVALID: usize = 25;
+
+/// A folder with the secrets and certificates that the files name.
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        for (name, content) in [("good", "s3cr3t"), ("empty", "\n"), ("junk.pem", "junk"), ("line", "two\nlines")] {
+            world.write(name, content, 0o600);
+        }
+        world.write("open", "s3cr3t", 0o644);
+        world.write("broken.pem", "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n", 0o600);
+        world.write("long", &"x".repeat(70_000), 0o600);
+        for name in ["a", "b"] {
+            let made = rcgen::generate_simple_self_signed([format!("{name}.example")]).unwrap();
+            world.write(&format!("{name}.pem"), &made.cert.pem(), 0o644);
+            world.write(&format!("{name}-key.pem"), &made.signing_key.serialize_pem(), 0o600);
+        }
+        world
+    }
+
+    fn write(&self, name: &str, content: &str, mode: u32) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn parse(&self, text: &str) -> Result<Loaded, Problems> {
+        config::parse(text, self.folder.path(), "relay.toml", &env)
+    }
+
+    /// What `check` would print, line by line.
+    fn problems(&self, text: &str) -> (bool, String) {
+        let (good, lines): (_, Vec<_>) = match self.parse(text) {
+            Ok(loaded) => (true, loaded.warnings.iter().map(ToString::to_string).collect()),
+            Err(problems) => (false, problems.iter().map(ToString::to_string).collect()),
+        };
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        (good, text.replace(&self.folder.path().display().to_string(), "FOLDER"))
+    }
+}
+
+fn env(name: &str) -> Option<OsString> {
+    let value = match name {
+        "SECRET" => "s3cr3t",
+        "STANDARD" => "whsec_aG9va2hvbGQgZGVtbyBzZWNyZXQgMDAx",
+        "EMPTY" => "",
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+/// Runs every file of a folder and gives their number.
+fn run(folder: &str, good: bool) -> usize {
+    let (world, files) = (World::new(), files(folder));
+    for path in &files {
+        let (was_good, found) = world.problems(&fs::read_to_string(path).unwrap());
+        let expected_path = path.with_extension("expected");
+        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+            if found.is_empty() {
+                let _ = fs::remove_file(&expected_path);
+            } else {
+                fs::write(&expected_path, &found).unwrap();
+            }
+        }
+        let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+        assert_eq!(found, expected, "{}", path.display());
+        assert_eq!(was_good, good, "{}", path.display());
+        assert!(!found.contains("s3cr3t") && !found.contains("LITERAL"), "{}: {found}", path.display());
+    }
+    files.len()
+}
+
+#[test]
+fn invalid_files_have_all_their_problems() {
+    assert_eq!(run("invalid", false), INVALID);
+}
+
+#[test]
+fn valid_files_have_warnings_only() {
+    assert_eq!(run("valid", true), VALID);
+}
+
+#[test]
+fn problems_come_in_order_and_with_their_severity() {
+    let text = fs::read_to_string(&files("invalid")[0]).unwrap();
+    let problems = World::new().parse(&text).unwrap_err();
+    assert!(problems.iter().any(|p| p.severity == Severity::Error));
+    assert!(problems.iter().map(|p| (p.line, p.column)).is_sorted());
+}
+
+#[test]
+fn bytes_that_are_no_text_have_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relay.toml");
+    fs::write(&path, b"[listen]\n\xff").unwrap();
+    let line = config::load(&path).unwrap_err().to_string();
+    assert!(line.ends_with("line 2, column 1: not TOML: these bytes are not UTF-8"), "{line}");
+}
+
+fn everything() -> Loaded {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/everything.toml")).unwrap();
+    World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn what_is_written_arrives() {
+    let Loaded { settings, warnings } = everything();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(settings.listen.https.to_string(), "[::]:8443");
+    assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));
+    assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));
+    assert_eq!(settings.admin.tokens[0].role, Role::Operator);
+    assert_eq!(settings.store.path.file_name().unwrap(), "elsewhere");
+    let limits = &settings.limits;
+    assert_eq!((limits.body_bytes, limits.body_bytes_in_flight, limits.connections), (1 << 20, 64 << 20, 500));
+    assert_eq!((limits.body_bytes_per_second, limits.pending), (2048, Some(1000)));
+    assert_eq!((settings.log.level, settings.log.format), (tracing::Level::DEBUG, LogFormat::Json));
+
+    let source = |name: &str| settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+    let (stripe, github, tw, demo) = (source("stripe"), source("github"), source("tw"), source("demo"));
+    assert_eq!(stripe.host.as_deref(), Some("hooks.example.com"));
+    assert_eq!((stripe.path.clone(), &*stripe.provider), (SourcePath::Exact("/in/stripe".into()), "stripe"));
+    assert_eq!((stripe.dedupe, stripe.body_bytes), (Some(72 * HOUR), 1 << 20));
+    assert_eq!(stripe.methods, [http::Method::POST]);
+    assert_eq!(stripe.destinations.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["billing", "slow"]);
+    assert_eq!((github.dedupe, github.body_bytes, github.methods.len()), (None, 25 << 20, 2));
+    let allow: Vec<_> = github.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
+    assert_eq!((tw.path.clone(), tw.dedupe), (SourcePath::Below("/in/tw".into()), Some(HOUR)));
+    assert_eq!(demo.dedupe, Some(72 * HOUR));
+}
+
+#[test]
+fn destinations_arrive() {
+    let settings = everything().settings;
+    let destination = |name: &str| settings.destinations.iter().find(|d| d.name.as_str() == name).unwrap();
+    let (billing, slow) = (destination("billing"), destination("slow"));
+    assert_eq!(billing.url.as_str(), "https://billing.internal:8080/webhooks/stripe?k=v");
+    let headers: Vec<_> = billing.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let expected = [("authorization", "Basic dXNlcjpwQHNz"), ("x-plain", "text"), ("x-token", "s3cr3t"), ("x-other", "s3cr3t")];
+    assert_eq!(headers, expected);
+    assert_eq!((billing.timeout, billing.in_flight), (Duration::from_millis(500), 1024));
+    let rule = Rule::Backoff { base: Duration::from_secs(1), cap: HOUR, keep_for: 72 * HOUR };
+    assert_eq!((&billing.retry, billing.park_on.iter().map(|s| s.as_u16()).collect()), (&rule, vec![404, 410]));
+    assert_eq!((billing.connection_age, billing.append_path), (Duration::from_secs(10), true));
+    assert!(billing.title_case_headers && billing.ca.is_some());
+    let waits = vec![Duration::from_secs(1), Duration::from_secs(5)];
+    assert_eq!(slow.retry, Rule::Schedule { waits, cap: 24 * HOUR });
+    assert_eq!((slow.timeout, slow.in_flight, slow.park_on.len()), (Duration::from_secs(30), 16, 5));
+}
+
+#[test]
+fn no_secret_is_in_the_debug_form() {
+    let shown = format!("{:?}", everything());
+    assert!(shown.contains("billing.internal"));
+    for secret in ["s3cr3t", "p@ss", "p%40ss", "dXNlcjpwQHNz"] {
+        assert!(!shown.contains(secret), "{secret} is in {shown}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text: String) {
+        let _ = config::parse(&text, Path::new("/nowhere"), "relay.toml", &env);
+    }
+
+    /// Bytes of a good file taken out, doubled, or replaced by what TOML is made of.
+    #[test]
+    fn no_changed_file_panics(which: prop::sample::Index, edits in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize), 1..6)) {
+        let mut text = fs::read_to_string(which.get(&files("valid"))).unwrap();
+        for (at, edit) in edits {
+            let at = at.index(text.len());
+            let at = (0..=at).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+            let rest = text.split_off(at);
+            text.push_str(["", "[", "]", "=", "\"", "\n", "{", "}", "-", "é", "1", "true"][edit]);
+            text.extend(rest.chars().skip(edit % 2));
+        }
+        let _ = config::parse(&text, Path::new("/nowhere"), "relay.toml", &env);
+    }
+}

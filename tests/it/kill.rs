@@ -1,0 +1,141 @@
+//! kill -9 of the real program under load, again and again: what was acknowledged is delivered, or due after the restart.
+//!
+//! This proves nothing about loss of power (the system keeps what a killed process wrote); it proves the order of things.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hookhold::net::client::{Payload, Server};
+use hookhold::net::pool::Pool;
+use hookhold::net::tls;
+use http::Request;
+use http_body_util::Full;
+use tempfile::TempDir;
+
+use crate::world::{Upstream, eventually, github_signature};
+
+/// Rounds of load and kill; more of them find no more kinds of faults, only rarer ones.
+const ROUNDS: usize = 12;
+/// Senders at once, so that groups of several events are committed.
+const SENDERS: usize = 16;
+
+/// A relay in a process of its own, ended hard when dropped.
+struct Process {
+    child: Child,
+    https: String,
+    admin: String,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hookhold"))
+            .args(["--config", "relay.toml", "serve"])
+            .current_dir(folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let (mut https, mut admin) = (None, None);
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let value = |word: &str| line.trim().strip_prefix(word).map(|rest| rest.trim().to_owned());
+            https = https.or_else(|| value("webhooks"));
+            admin = admin.or_else(|| value("admin"));
+            if let (Some(https), Some(admin)) = (&https, &admin) {
+                return Self { child, https: https.clone(), admin: admin.clone() };
+            }
+        }
+        panic!("the relay did not say where it listens");
+    }
+
+    async fn pending(&self) -> usize {
+        let server = Server::of(&self.admin.parse().unwrap(), tls::client_config(None).unwrap(), false).unwrap();
+        let request = Request::get("/api/v1/deliveries?state=pending&limit=500").header("host", server.authority());
+        let answer =
+            Pool::new(server, 0, Duration::ZERO).exchange(request.body(Payload::default()).unwrap(), 1 << 24).await.unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        list["items"].as_array().unwrap().len()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_kill_9() {
+    tls::install_provider();
+    let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
+    write_config(folder.path(), &app);
+    let acknowledged = Arc::new(Mutex::new(HashSet::new()));
+    for round in 0..ROUNDS {
+        let relay = Process::start(folder.path());
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|n| {
+                tokio::spawn(send_until_refused(
+                    folder.path().to_owned(),
+                    relay.https.clone(),
+                    format!("{round}-{n}"),
+                    acknowledged.clone(),
+                ))
+            })
+            .collect();
+        // The moment of the kill is what varies.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(20..400))).await;
+        drop(relay);
+        for sender in senders {
+            sender.await.unwrap();
+        }
+    }
+    let relay = Process::start(folder.path());
+    eventually(async || (relay.pending().await == 0).then_some(())).await;
+    let delivered: HashSet<String> = app.requests().iter().map(|r| r.header("x-github-delivery").to_owned()).collect();
+    let acknowledged = acknowledged.lock().unwrap();
+    assert!(acknowledged.len() > ROUNDS * SENDERS, "the load was too small to say anything: {}", acknowledged.len());
+    let lost: Vec<_> = acknowledged.difference(&delivered).collect();
+    assert!(lost.is_empty(), "{} of {} acknowledged events are lost: {lost:?}", lost.len(), acknowledged.len());
+}
+
+fn write_config(folder: &Path, app: &Upstream) {
+    std::fs::write(folder.join("secret"), "s").unwrap();
+    let text = format!(
+        r#"
+        listen = {{ https = "127.0.0.1:0" }}
+        tls = {{ self_signed = true }}
+        admin = {{ listen = "127.0.0.1:0" }}
+        sources.gh = {{ path = "/in/gh", provider = "github", secrets = [{{ file = "secret" }}] }}
+        destinations.app = {{ url = "http://{}/", retry = {{ base = "1ms", cap = "10ms", for = "1h" }} }}
+        routes = [{{ from = "gh", to = ["app"] }}]
+        "#,
+        app.address
+    );
+    std::fs::write(folder.join("relay.toml"), text).unwrap();
+}
+
+/// Sends one event after the other on one connection, and notes those that were answered with a 2xx.
+async fn send_until_refused(folder: std::path::PathBuf, https: String, name: String, acknowledged: Arc<Mutex<HashSet<String>>>) {
+    let trust = tls::client_config_pinning(&folder.join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
+    let server = Server::of(&https.parse().unwrap(), trust, false).unwrap();
+    let host = server.authority().to_owned();
+    let pool = Pool::new(server, 1, Duration::from_secs(60));
+    for n in 0.. {
+        let (id, body) = (format!("{name}-{n}"), format!("{{\"n\":\"{name}-{n}\"}}"));
+        let request = Request::post("/in/gh")
+            .header("host", &host)
+            .header("x-github-delivery", &id)
+            .header("x-hub-signature-256", github_signature("s", body.as_bytes()))
+            .body(Full::from(body))
+            .unwrap();
+        match pool.exchange(request, 0).await {
+            Ok(answer) if answer.status.is_success() => acknowledged.lock().unwrap().insert(id),
+            _ => return,
+        };
+    }
+}

@@ -1,0 +1,270 @@
+//! A small world around one relay: a temporary folder, port 0, a scripted application, signed requests over real TLS.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use hookhold::cli::serve::{Relay, start};
+use hookhold::config;
+use hookhold::net::client::{Answer, Server};
+use hookhold::net::listener::{self, Observer, Setup};
+use hookhold::net::pool::Pool;
+use hookhold::net::tls;
+use hookhold::time::Clock;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// The secret of every signed source in these tests.
+pub const SECRET: &str = "a secret for tests";
+/// A fact that has not come true by then will not.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A relay, its application, and its folder.
+pub struct World {
+    pub folder: TempDir,
+    pub app: Upstream,
+    relay: Option<Relay>,
+    https: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl World {
+    /// A relay with a `github` source at `/in/gh` and a destination `app`; `more` is added to its relay.toml, where `{app}` stands
+    /// for the application's address. `destination` holds more settings of `app`.
+    pub async fn start(destination: &str, more: &str) -> Self {
+        let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
+        std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+        let text = format!(
+            r#"
+            [listen]
+            https = "127.0.0.1:0"
+            [tls]
+            self_signed = true
+            [admin]
+            listen = "127.0.0.1:0"
+            [sources.gh]
+            path = "/in/gh"
+            provider = "github"
+            secrets = [{{ file = "secret" }}]
+            body = "100KiB"
+            [[routes]]
+            from = "gh"
+            to = ["app"]
+            {}
+            [destinations.app]
+            url = "http://{}/hook"
+            {destination}
+            "#,
+            more.replace("{app}", &app.address.to_string()),
+            app.address,
+        );
+        std::fs::write(folder.path().join("relay.toml"), text).unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut world = Self { folder, app, relay: None, https: nowhere, admin: nowhere };
+        world.up().await;
+        world
+    }
+
+    /// Starts the relay (again) on the same folder.
+    pub async fn up(&mut self) {
+        tls::install_provider();
+        let loaded = config::load(&self.folder.path().join("relay.toml")).unwrap();
+        let relay = start(Arc::new(loaded.settings), Clock::system()).await.unwrap();
+        (self.https, self.admin) = (relay.https, relay.admin);
+        self.relay = Some(relay);
+    }
+
+    /// Stops the relay as SIGTERM would.
+    pub async fn down(&mut self) {
+        self.relay.take().unwrap().stop().await.unwrap();
+    }
+
+    /// Sends a request as GitHub would, signed.
+    pub async fn send(&self, id: &str, body: &[u8]) -> Answer {
+        let signature = github_signature(SECRET, body);
+        self.post("/in/gh", &[("x-github-delivery", id), ("x-github-event", "push"), ("x-hub-signature-256", &signature)], body)
+            .await
+    }
+
+    /// Sends any request.
+    pub async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let trust = tls::client_config_pinning(&self.folder.path().join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
+        call(&format!("https://{}", self.https), trust, Method::POST, target, headers, body).await
+    }
+
+    /// `GET` of the admin API; the answer must be a 200.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.admin(Method::GET, path, b"").await;
+        assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// Any call of the admin API.
+    pub async fn admin(&self, method: Method, path: &str, body: &[u8]) -> Answer {
+        let trust = tls::client_config(None).unwrap();
+        let json = [("content-type", "application/json")];
+        call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
+    }
+
+    /// Waits until the list at `path` has `count` items, and gives them.
+    pub async fn listed(&self, path: &str, count: usize) -> Vec<Value> {
+        eventually(async || {
+            let items = self.get(path).await["items"].as_array().unwrap().clone();
+            (items.len() == count).then_some(items)
+        })
+        .await
+    }
+}
+
+/// The value of `X-Hub-Signature-256`.
+pub fn github_signature(secret: &str, body: &[u8]) -> String {
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+async fn call(
+    base: &str,
+    trust: Arc<rustls::ClientConfig>,
+    method: Method,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let server = Server::of(&base.parse().unwrap(), trust, false).unwrap();
+    let mut request = Request::builder().method(method).uri(target).header("host", server.authority());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+    Pool::new(server, 0, PATIENCE).exchange(request, 1 << 24).await.unwrap()
+}
+
+/// The first fact that `look` finds.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            // Facts of another process or thread cannot be waited for otherwise.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    found.await.expect("the fact did not come true in time")
+}
+
+/// An application: answers by its script, then with 200, and remembers what it got.
+pub struct Upstream {
+    pub address: SocketAddr,
+    state: Arc<Mutex<Seen>>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Seen {
+    script: VecDeque<Reply>,
+    requests: Vec<Got>,
+}
+
+/// How the application answers one request.
+#[derive(Clone, Default)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+    pub delay: Duration,
+}
+
+/// A request that the application got.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub method: Method,
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+}
+
+impl Got {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+impl Upstream {
+    pub async fn start() -> Self {
+        let tcp = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let (address, state, stop) = (tcp.local_addr().unwrap(), Arc::<Mutex<Seen>>::default(), CancellationToken::new());
+        let setup = Setup { tls: None, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
+        let seen = state.clone();
+        let handle = move |request, _: IpAddr| answer(seen.clone(), request);
+        tokio::spawn(listener::serve(tcp, setup, handle));
+        Self { address, state, stop }
+    }
+
+    /// The next requests are answered so.
+    pub fn script(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.state.lock().unwrap().script.extend(replies);
+    }
+
+    /// What it got so far.
+    pub fn requests(&self) -> Vec<Got> {
+        self.state.lock().unwrap().requests.clone()
+    }
+
+    /// Waits until it got `count` requests.
+    pub async fn got(&self, count: usize) -> Vec<Got> {
+        eventually(async || Some(self.requests()).filter(|r| r.len() >= count)).await
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn answer(state: Arc<Mutex<Seen>>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    let reply = {
+        let mut seen = state.lock().unwrap();
+        let target = head.uri.to_string();
+        seen.requests.push(Got { method: head.method, target, headers: head.headers, body });
+        seen.script.pop_front().unwrap_or(Reply::status(200))
+    };
+    if !reply.delay.is_zero() {
+        // The script wants a slow application.
+        tokio::time::sleep(reply.delay).await;
+    }
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    let made: Result<_, Infallible> = Ok(response.body(Full::from(reply.body)).unwrap());
+    match made {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Counts nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn connections(&self, _: i64) {}
+    fn handshake(&self, _: bool) {}
+}
