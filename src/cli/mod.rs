@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Problems;
+
 /// A webhook relay: proves who sent a webhook, makes it durable before it answers, and delivers it for as long as it takes.
 #[derive(Parser)]
 #[command(name = "hookhold", version, max_term_width = 100)]
@@ -73,6 +75,11 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match command(arguments) {
         Ok(code) => code,
+        // They say themselves what is an error and what a warning.
+        Err(error) if error.is::<Problems>() => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             match error.downcast_ref::<Failure>() {

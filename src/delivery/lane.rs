@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt;
 use super::lanes::Road;
 use crate::record::{Attempt, EventId, Failure, Outcome, StateName, Verdict};
-use crate::store::{Claimed, Fresh, Settlement};
+use crate::store::{Claim, Claimed, Fresh, Settlement, Store};
 use crate::time::{Stopwatch, Timestamp};
 
 /// A lane looks at the clock at least so often, since the wall clock may be set.
@@ -24,7 +24,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     road: Arc<Road>,
     fresh: Fresh,
-    running: JoinSet<Option<Timestamp>>,
+    running: JoinSet<()>,
     /// When the index may have something due; `None` while nothing is known to wait there.
     look_at: Option<Timestamp>,
     /// Whether the index goes before the hand-over when both have something.
@@ -45,7 +45,7 @@ impl Lane {
             tokio::select! {
                 () = stop.cancelled() => {}
                 arrived = self.fresh.arrival(room) => arrived.into_iter().for_each(|claimed| self.start(claimed, &cut)),
-                Some(ended) = self.running.join_next() => self.ended(ended.ok().flatten()),
+                Some(_) = self.running.join_next() => {}
                 () = tokio::time::sleep(nap), if room && self.look_at.is_some() => {}
             }
         }
@@ -94,22 +94,16 @@ impl Lane {
         self.running.spawn(async move { deliver(&road, claimed, &cut).await });
     }
 
-    /// After an attempt: `due` is when its delivery comes again.
-    fn ended(&mut self, due: Option<Timestamp>) {
-        if let Some(due) = due {
-            self.look_at = Some(self.look_at.map_or(due, |at| at.min(due)));
-        }
-    }
-
     fn nap(&self) -> Duration {
         let at = self.look_at.unwrap_or(Timestamp::MAX);
         at.since(self.road.clock.now()).min(NAP_MAX)
     }
 }
 
-/// Makes one attempt, judges it, and records it. Gives the time of the next one.
-async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Option<Timestamp> {
+/// Makes one attempt, judges it, and records it.
+async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) {
     let Claimed { claim, delivery, event, body } = claimed;
+    let mut held = Held { store: road.store.clone(), claim: Some(claim) };
     let (started_at, watch) = (road.clock.now(), Stopwatch::start());
     let number = delivery.attempts_made + 1;
     let below = road.prefixes.get(&event.source).map(String::as_str);
@@ -125,12 +119,24 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> Opti
     };
     note(road, event.id, number, &outcome, verdict, took, now);
     let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };
+    held.claim = None;
     if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now }).await {
         tracing::error!(delivery = %delivery.id, %error, "an attempt could not be recorded; it will be repeated");
     }
-    match verdict {
-        Verdict::RetryAt(due) => Some(due),
-        _ => None,
+}
+
+/// A claim that is given back where its attempt ends without an outcome (a fault of ours): the delivery must not be stuck.
+struct Held {
+    store: Arc<dyn Store>,
+    claim: Option<Claim>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            let store = self.store.clone();
+            tokio::spawn(async move { store.release(claim).await });
+        }
     }
 }
 

@@ -111,7 +111,7 @@ fn write_config(folder: &Path, app: &Upstream) {
         tls = {{ self_signed = true }}
         admin = {{ listen = "127.0.0.1:0" }}
         sources.gh = {{ path = "/in/gh", provider = "github", secrets = [{{ file = "secret" }}] }}
-        destinations.app = {{ url = "http://{}/", retry = {{ base = "1ms", cap = "10ms", for = "1h" }} }}
+        destinations.app = {{ url = "http://{}/", retry = {{ base = "10ms", cap = "20ms", for = "1h" }} }}
         routes = [{{ from = "gh", to = ["app"] }}]
         "#,
         app.address

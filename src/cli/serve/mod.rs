@@ -4,6 +4,7 @@ mod log;
 mod start;
 mod stop;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::time::Clock;
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(config)?;
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        let _ = writeln!(std::io::stderr(), "{warning}");
     }
     let settings = Arc::new(loaded.settings);
     log::install(&settings.log);
@@ -32,18 +33,17 @@ pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     code
 }
 
-/// Says what listens where, and what to try next.
+/// Says what listens where, and what to try next. Whether somebody reads it must not matter.
 fn announce(relay: &Relay, settings: &Settings, config: &Path) {
     let scheme = if settings.admin.tls { "https" } else { "http" };
-    println!("hookhold {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  webhooks  https://{}", relay.https);
+    let mut text = format!("hookhold {} is ready\n  webhooks  https://{}\n", env!("CARGO_PKG_VERSION"), relay.https);
     for source in &settings.sources {
-        println!("    {} -> {}", source.name, source.destinations.join(", "));
+        text.push_str(&format!("    {} -> {}\n", source.name, source.destinations.join(", ")));
     }
-    println!("  admin     {scheme}://{}", relay.admin);
-    println!("  store     {}", settings.store.path.display());
+    text.push_str(&format!("  admin     {scheme}://{}\n  store     {}\n", relay.admin, settings.store.path.display()));
     let config = if config == Path::new("relay.toml") { String::new() } else { format!("--config {} ", config.display()) };
     if let Some(source) = settings.sources.first() {
-        println!("Try next, in another terminal: hookhold {config}send {}", source.name);
+        text.push_str(&format!("Try next, in another terminal: hookhold {config}send {}\n", source.name));
     }
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

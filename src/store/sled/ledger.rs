@@ -164,7 +164,10 @@ impl SledLedger {
                 group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
             }
             Job::Settle(settlement) => self.settle(*settlement, group)?,
-            Job::Release(claim) => group.freed.push(claim),
+            Job::Release(claim) => {
+                group.nudges.extend(self.shared.claims.destination(claim));
+                group.freed.push(claim);
+            }
             Job::Replay { event, destinations, now, reply } => {
                 let made = self.replay(event, &destinations, now, group)?;
                 group.then.push(Box::new(move || drop(reply.send(made))));
@@ -229,14 +232,15 @@ impl SledLedger {
         };
         let Ok(delivery) = record.delivery.clone().attempted(&attempt, verdict, now) else { return Ok(()) };
         record.delivery = delivery;
-        let is_due_already = record.delivery.due().is_some_and(|due| due <= now);
+        let comes_again = record.delivery.due().is_some();
         let destination = record.delivery.destination.clone();
         let (newest, apart) = if fits_inline { (Some(attempt), None) } else { (None, Some(attempt)) };
         let older = std::mem::replace(&mut record.newest, newest);
         for attempt in older.into_iter().chain(apart) {
             group.put_attempt(claim.delivery, &attempt)?;
         }
-        if is_due_already {
+        // The lane may have looked before its claim was given back.
+        if comes_again {
             group.nudges.push(destination);
         }
         Ok(())

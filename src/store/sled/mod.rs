@@ -34,7 +34,7 @@ use crate::time::Timestamp;
 
 /// A store in a folder.
 pub struct Sled {
-    commit: Commit<Job>,
+    commit: Arc<Commit<Job>>,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -48,7 +48,7 @@ impl Sled {
         let shared = Arc::new(Shared::new(opened.db.clone()).map_err(damaged)?);
         let ledger = SledLedger::new(opened.db, opened.file, shared.clone(), newest);
         let commit = Commit::start(ledger, observer).map_err(|why| OpenError::Folder { path: path.into(), why })?;
-        Ok(Self { commit, shared: Mutex::new(Some(shared)) })
+        Ok(Self { commit: Arc::new(commit), shared: Mutex::new(Some(shared)) })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -226,8 +226,9 @@ impl Store for Sled {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        // The thread is joined here: closing is the last thing that a store does.
-        let closed = tokio::task::block_in_place(|| self.commit.close());
+        let commit = self.commit.clone();
+        let closed = tokio::task::spawn_blocking(move || commit.close()).await;
+        let closed = closed.unwrap_or_else(|error| Err(Error::Failed(error.to_string())));
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         closed
     }

@@ -225,6 +225,11 @@ impl Claims {
         lock(&self.held).get(&claim.delivery).is_some_and(|held| held.fence == claim.fence)
     }
 
+    /// Where a claimed delivery goes.
+    pub(super) fn destination(&self, claim: Claim) -> Option<Name> {
+        lock(&self.held).get(&claim.delivery).map(|held| held.destination.clone())
+    }
+
     /// Whether a delivery is claimed.
     pub(super) fn has(&self, delivery: DeliveryId) -> bool {
         lock(&self.held).contains_key(&delivery)
