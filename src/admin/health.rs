@@ -33,7 +33,9 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
         refresh(&context, &destination.name).await;
     }
     let counts = context.store.counts();
-    context.metrics.set_store(context.store.bytes().await.unwrap_or_default(), counts.events, context.store.health().is_ok(), counts.damaged);
+    // A store that cannot tell its size is reported by `store_ready`.
+    let bytes = context.store.bytes().await.unwrap_or_default();
+    context.metrics.set_store(bytes, counts.events, context.store.health().is_ok(), counts.damaged);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }
 

@@ -1,5 +1,7 @@
 //! The admin listener as its callers see it: shapes, filters, changes, errors, and who may call.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 mod world;
 
 use hookhold::metrics::RequestOutcome;

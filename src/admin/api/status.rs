@@ -47,11 +47,13 @@ struct CountsView {
 
 async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<StatusView> {
     let counts = context.store.counts();
+    // The status must show what is left to show when the store cannot tell its size.
+    let bytes = context.store.bytes().await.unwrap_or_default();
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: context.started_at,
         ready: context.store.health().is_ok(),
-        store: StoreView { bytes: context.store.bytes().await.unwrap_or_default(), events: counts.events, format: STORE_FORMAT },
+        store: StoreView { bytes, events: counts.events, format: STORE_FORMAT },
         counts: CountsView {
             pending: counts.pending.saturating_sub(counts.in_flight),
             in_flight: counts.in_flight,
