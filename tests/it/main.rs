@@ -1,5 +1,7 @@
 //! Tests of the whole relay: over real sockets and TLS, on real stores, and of the shape of the code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
+
 mod admin;
 mod kill;
 mod line;

@@ -112,7 +112,7 @@ async fn a_repeat_makes_parked_deliveries_due(world: World) {
     let store = &*world.store;
     let event = stored(store, intake("s", &["d", "e"]).at(1).dedupe("k", 10_000)).await;
     let claimed = claim_one(store, "d", at(5)).await;
-    settle(&*store, attempt(&claimed, 503, Verdict::Park(ParkReason::Expired), at(6))).await;
+    settle(store, attempt(&claimed, 503, Verdict::Park(ParkReason::Expired), at(6))).await;
     let lane = store.handoff(&name("d"), 4);
     lane.take_behind();
     assert_eq!(store.append(intake("s", &["d"]).at(50).dedupe("k", 10_000).build()).await, Ok(Appended::Duplicate(event)));
@@ -143,7 +143,7 @@ async fn fresh_deliveries_are_handed_over_while_there_is_room(world: World) {
     assert_eq!(store.counts().in_flight, 2);
     let third = claim_one(store, "d", at(100)).await;
     assert_eq!(third.delivery.id.event, ids[2]);
-    settle(&*store, attempt(&first, 200, Verdict::Delivered, at(101))).await;
+    settle(store, attempt(&first, 200, Verdict::Delivered, at(101))).await;
     assert_eq!(store.delivery(first.delivery.id).await.unwrap().unwrap().delivery.state, State::Delivered { at: at(101) });
 }
 
@@ -170,7 +170,7 @@ async fn the_longest_due_is_claimed_first(world: World) {
     }
     // The first is tried and due again behind the third.
     let first = claim_one(store, "d", at(10)).await;
-    settle(&*store, attempt(&first, 503, Verdict::RetryAt(at(35)), at(11))).await;
+    settle(store, attempt(&first, 503, Verdict::RetryAt(at(35)), at(11))).await;
     let events = |due: &hookhold::store::Due| due.claimed.iter().map(|c| c.delivery.id.event).collect::<Vec<_>>();
     let none = store.claim_due(&name("d"), at(19), 10).await.unwrap();
     assert_eq!((events(&none), none.next), (vec![], Some(at(20))));
@@ -191,16 +191,16 @@ async fn an_older_claim_counts_for_nothing(world: World) {
     drop(lane);
     stored(store, intake("s", &["d"]).at(1)).await;
     let old = claim_one(store, "d", at(5)).await;
-    release(&*store, old.claim).await;
+    release(store, old.claim).await;
     let new = claim_one(store, "d", at(5)).await;
     assert!(new.claim.fence > old.claim.fence);
-    settle(&*store, attempt(&old, 200, Verdict::Delivered, at(6))).await;
-    release(&*store, old.claim).await;
+    settle(store, attempt(&old, 200, Verdict::Delivered, at(6))).await;
+    release(store, old.claim).await;
     let tracked = store.delivery(new.delivery.id).await.unwrap().unwrap();
     assert_eq!((tracked.delivery.state, tracked.in_flight), (State::Pending { due: at(1) }, true));
     assert!(store.attempts(new.delivery.id).await.unwrap().is_empty());
-    settle(&*store, attempt(&new, 200, Verdict::Delivered, at(7))).await;
-    settle(&*store, attempt(&new, 500, Verdict::Park(ParkReason::Expired), at(8))).await;
+    settle(store, attempt(&new, 200, Verdict::Delivered, at(7))).await;
+    settle(store, attempt(&new, 500, Verdict::Park(ParkReason::Expired), at(8))).await;
     let tracked = store.delivery(new.delivery.id).await.unwrap().unwrap();
     assert_eq!((tracked.delivery.state, tracked.in_flight), (State::Delivered { at: at(7) }, false));
     assert_eq!(store.attempts(new.delivery.id).await.unwrap().len(), 1);
@@ -240,7 +240,7 @@ async fn a_person_changes_what_the_state_allows(world: World) {
     let conflict = |r: Result<_, Error>| matches!(r, Err(Error::Conflict(_)));
     let claimed = claim_one(store, "d", at(2)).await;
     assert!(conflict(store.cancel(id, at(2)).await) && conflict(store.retry(id, at(2)).await), "in flight");
-    settle(&*store, attempt(&claimed, 500, Verdict::RetryAt(at(1000)), at(3))).await;
+    settle(store, attempt(&claimed, 500, Verdict::RetryAt(at(1000)), at(3))).await;
     assert_eq!(store.cancel(id, at(4)).await.unwrap().state, State::Cancelled { at: at(4) });
     assert!(conflict(store.cancel(id, at(5)).await), "cancelled already");
     assert_eq!(store.claim_due(&name("d"), at(2000), 1).await.unwrap().next, None);
@@ -248,7 +248,7 @@ async fn a_person_changes_what_the_state_allows(world: World) {
     assert_eq!((retried.due(), retried.budget), (Some(at(6)), Budget { since: at(6), attempts: 0 }));
     let claimed = claim_one(store, "d", at(6)).await;
     assert_eq!(claimed.delivery, retried);
-    settle(&*store, attempt(&claimed, 200, Verdict::Delivered, at(7))).await;
+    settle(store, attempt(&claimed, 200, Verdict::Delivered, at(7))).await;
     assert!(conflict(store.retry(id, at(8)).await) && conflict(store.cancel(id, at(8)).await), "delivered");
     let unknown = DeliveryId { event, ordinal: 9 };
     assert!(matches!(store.retry(unknown, at(8)).await, Err(Error::NotFound(_))));
@@ -287,10 +287,10 @@ async fn lists_show_what_fits(world: World) {
     let store = &*world.store;
     let delivered = stored(store, intake("s", &["d"]).at(1000)).await;
     let d = claim_one(store, "d", at(1000)).await;
-    settle(&*store, attempt(&d, 200, Verdict::Delivered, at(1001))).await;
+    settle(store, attempt(&d, 200, Verdict::Delivered, at(1001))).await;
     let parked = stored(store, intake("s", &["d", "e"]).at(2000)).await;
     let d = claim_one(store, "d", at(2000)).await;
-    settle(&*store, attempt(&d, 410, Verdict::Park(ParkReason::Refused), at(2001))).await;
+    settle(store, attempt(&d, 410, Verdict::Park(ParkReason::Refused), at(2001))).await;
     store.cancel(DeliveryId { event: parked, ordinal: 2 }, at(2002)).await.unwrap();
     let pending = stored(store, intake("t", &["d", "e"]).at(3000)).await;
     let flying = claim_one(store, "d", at(3000)).await.delivery.id;

@@ -23,14 +23,14 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// The secret of every signed source in these tests.
-pub const SECRET: &str = "a secret for tests";
+pub(crate) const SECRET: &str = "a secret for tests";
 /// A fact that has not come true by then will not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A relay, its application, and its folder.
-pub struct World {
-    pub folder: TempDir,
-    pub app: Upstream,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
+    pub(crate) app: Upstream,
     relay: Option<Relay>,
     https: SocketAddr,
     admin: SocketAddr,
@@ -39,7 +39,7 @@ pub struct World {
 impl World {
     /// A relay with a `github` source at `/in/gh` and a destination `app`; `more` is added to its relay.toml, where `{app}` stands
     /// for the application's address. `destination` holds more settings of `app`.
-    pub async fn start(destination: &str, more: &str) -> Self {
+    pub(crate) async fn start(destination: &str, more: &str) -> Self {
         let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
         std::fs::write(folder.path().join("secret"), SECRET).unwrap();
         let text = format!(
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Starts the relay (again) on the same folder.
-    pub async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         tls::install_provider();
         let loaded = config::load(&self.folder.path().join("relay.toml")).unwrap();
         let relay = start(Arc::new(loaded.settings), Clock::system()).await.unwrap();
@@ -83,39 +83,39 @@ impl World {
     }
 
     /// Stops the relay as SIGTERM would.
-    pub async fn down(&mut self) {
+    pub(crate) async fn down(&mut self) {
         self.relay.take().unwrap().stop().await.unwrap();
     }
 
     /// Sends a request as GitHub would, signed.
-    pub async fn send(&self, id: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn send(&self, id: &str, body: &[u8]) -> Answer {
         let signature = github_signature(SECRET, body);
         self.post("/in/gh", &[("x-github-delivery", id), ("x-github-event", "push"), ("x-hub-signature-256", &signature)], body)
             .await
     }
 
     /// Sends any request.
-    pub async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let trust = tls::client_config_pinning(&self.folder.path().join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
         call(&format!("https://{}", self.https), trust, Method::POST, target, headers, body).await
     }
 
     /// `GET` of the admin API; the answer must be a 200.
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.admin(Method::GET, path, b"").await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
         serde_json::from_slice(&answer.body).unwrap()
     }
 
     /// Any call of the admin API.
-    pub async fn admin(&self, method: Method, path: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn admin(&self, method: Method, path: &str, body: &[u8]) -> Answer {
         let trust = tls::client_config(None).unwrap();
         let json = [("content-type", "application/json")];
         call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
     }
 
     /// Waits until the list at `path` has `count` items, and gives them.
-    pub async fn listed(&self, path: &str, count: usize) -> Vec<Value> {
+    pub(crate) async fn listed(&self, path: &str, count: usize) -> Vec<Value> {
         eventually(async || {
             let items = self.get(path).await["items"].as_array().unwrap().clone();
             (items.len() == count).then_some(items)
@@ -125,7 +125,7 @@ impl World {
 }
 
 /// The value of `X-Hub-Signature-256`.
-pub fn github_signature(secret: &str, body: &[u8]) -> String {
+pub(crate) fn github_signature(secret: &str, body: &[u8]) -> String {
     let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
@@ -148,7 +148,7 @@ async fn call(
 }
 
 /// The first fact that `look` finds.
-pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let found = tokio::time::timeout(PATIENCE, async {
         loop {
             if let Some(found) = look().await {
@@ -162,8 +162,8 @@ pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// An application: answers by its script, then with 200, and remembers what it got.
-pub struct Upstream {
-    pub address: SocketAddr,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<Seen>>,
     stop: CancellationToken,
 }
@@ -176,36 +176,36 @@ struct Seen {
 
 /// How the application answers one request.
 #[derive(Clone, Default)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
-    pub delay: Duration,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) delay: Duration,
 }
 
 /// A request that the application got.
 #[derive(Clone, Debug)]
-pub struct Got {
-    pub method: Method,
-    pub target: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Got {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self { status, ..Self::default() }
     }
 }
 
 impl Got {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 }
 
 impl Upstream {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let tcp = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let (address, state, stop) = (tcp.local_addr().unwrap(), Arc::<Mutex<Seen>>::default(), CancellationToken::new());
         let setup = Setup { tls: None, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
@@ -216,17 +216,17 @@ impl Upstream {
     }
 
     /// The next requests are answered so.
-    pub fn script(&self, replies: impl IntoIterator<Item = Reply>) {
+    pub(crate) fn script(&self, replies: impl IntoIterator<Item = Reply>) {
         self.state.lock().unwrap().script.extend(replies);
     }
 
     /// What it got so far.
-    pub fn requests(&self) -> Vec<Got> {
+    pub(crate) fn requests(&self) -> Vec<Got> {
         self.state.lock().unwrap().requests.clone()
     }
 
     /// Waits until it got `count` requests.
-    pub async fn got(&self, count: usize) -> Vec<Got> {
+    pub(crate) async fn got(&self, count: usize) -> Vec<Got> {
         eventually(async || Some(self.requests()).filter(|r| r.len() >= count)).await
     }
 }

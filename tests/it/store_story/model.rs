@@ -158,13 +158,13 @@ impl Subject {
                     Verdict::Park(ParkReason::Expired),
                     Verdict::Park(ParkReason::Refused),
                 ][*verdict];
-                settle(&*self.store(), attempt(&claimed, 500, verdict, moment)).await;
+                settle(self.store(), attempt(&claimed, 500, verdict, moment)).await;
                 format!("{:?}", self.store().attempts(claimed.delivery.id).await.unwrap())
             }
             Step::Release { held } => {
                 if !self.held.is_empty() {
                     let claimed = self.held.remove(held % self.held.len());
-                    release(&*self.store(), claimed.claim).await;
+                    release(self.store(), claimed.claim).await;
                 }
                 String::new()
             }
