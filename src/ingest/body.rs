@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,8 +12,9 @@ use crate::time::Stopwatch;
 
 /// A body may be slow for so long before its rate counts.
 const GRACE: Duration = Duration::from_secs(10);
-/// Reserved at once for a body of unknown or great length; a body that grows reserves more as it comes.
-const FIRST_RESERVE_BYTES: usize = 64 * 1024;
+/// A body that grows gets room for so much more: a part of what it has, and no less than some.
+const GROWTH_PART: usize = 4;
+const GROWTH_BYTES_MIN: usize = 64 * 1024;
 /// After a refusal so much of the body is still read, so that the sender sees the answer and not a reset.
 const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// And for so long.
@@ -74,37 +75,8 @@ impl Memory {
     }
 }
 
-/// Reads `body` whole, or tells why not; what is left of it is then drained in the background.
-pub(super) async fn read(mut body: Incoming, bounds: &Bounds) -> Result<Whole, Problem> {
-    match gather(&mut body, bounds).await {
-        Ok(whole) => Ok(whole),
-        Err(problem) => {
-            if problem != Problem::Broken && !body.is_end_stream() {
-                drain(body);
-            }
-            Err(problem)
-        }
-    }
-}
-
-/// Reads on for a bounded while after a refusal: a connection that is closed with bytes unread is reset, and the sender may
-/// never see the answer.
-pub(super) fn drain(mut body: Incoming) {
-    if body.is_end_stream() {
-        return;
-    }
-    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
-        let mut left = DRAIN_BYTES_MAX;
-        while let Some(Ok(frame)) = body.frame().await {
-            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-                Some(less) => left = less,
-                None => break,
-            }
-        }
-    }));
-}
-
-async fn gather(body: &mut Incoming, bounds: &Bounds) -> Result<Whole, Problem> {
+/// Reads `body` whole, or tells why not. What is left of it then is for [`drain`].
+pub(super) async fn read(body: &mut Incoming, bounds: &Bounds) -> Result<Whole, Problem> {
     let said = body.size_hint();
     if said.lower() > bounds.bytes_max {
         return Err(Problem::TooLarge);
@@ -124,38 +96,85 @@ async fn gather(body: &mut Incoming, bounds: &Bounds) -> Result<Whole, Problem> 
         if (pieces.len() + data.len()) as u64 > bounds.bytes_max {
             return Err(Problem::TooLarge);
         }
-        bounds.memory.take(&mut share, data.len())?;
-        pieces.push(data, usize::try_from(said.lower()).unwrap_or(usize::MAX));
+        let taken = pieces.push(data, usize::try_from(said.lower()).unwrap_or(usize::MAX));
+        bounds.memory.take(&mut share, taken)?;
     }
     Ok(Whole { bytes: pieces.join(), share })
+}
+
+/// Reads on for a bounded while after a refusal: a connection that is closed with bytes unread is reset, and the sender may
+/// never see the answer. Tells whether anything was left.
+pub(super) fn drain(mut body: Incoming) -> bool {
+    if body.is_end_stream() {
+        return false;
+    }
+    tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
+        let mut left = DRAIN_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    }));
+    true
 }
 
 /// The pieces of a body as they come; a body of one piece is never copied.
 #[derive(Default)]
 struct Pieces {
-    first: Bytes,
-    rest: BytesMut,
+    only: Bytes,
+    joined: Vec<u8>,
 }
 
 impl Pieces {
     fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
+        self.only.len() + self.joined.len()
     }
 
-    fn push(&mut self, data: Bytes, said: usize) {
+    /// Adds a piece and gives the bytes of memory that this took. `said`: the length that the sender promised, or zero.
+    fn push(&mut self, piece: Bytes, said: usize) -> usize {
         if self.len() == 0 {
-            self.first = data;
-            return;
+            self.only = piece;
+            return self.only.len();
         }
-        if !self.first.is_empty() {
-            let first = std::mem::take(&mut self.first);
-            self.rest.reserve(said.min(FIRST_RESERVE_BYTES).max(first.len() + data.len()));
-            self.rest.extend_from_slice(&first);
+        let (before, needed) = (self.only.len() + self.joined.capacity(), self.len() + piece.len());
+        if needed > self.joined.capacity() {
+            // By steps and not by doubling: what is reserved is what is counted, and it stays near what is there.
+            let step = (needed + (needed / GROWTH_PART).max(GROWTH_BYTES_MIN)).min(said.max(needed));
+            self.joined.reserve_exact(step - self.joined.len());
+            let only = std::mem::take(&mut self.only);
+            self.joined.extend_from_slice(&only);
         }
-        self.rest.extend_from_slice(&data);
+        self.joined.extend_from_slice(&piece);
+        self.joined.capacity().saturating_sub(before)
     }
 
     fn join(self) -> Bytes {
-        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+        if self.joined.is_empty() { self.only } else { self.joined.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_join_to_what_came_and_memory_is_counted(
+            lengths in prop::collection::vec(0usize..100_000, 0..40),
+            knows_length: bool,
+        ) {
+            let whole: Vec<u8> = (0..lengths.iter().sum::<usize>()).map(|n| n as u8).collect();
+            let said = if knows_length { whole.len() } else { 0 };
+            let (mut pieces, mut counted, mut rest) = (Pieces::default(), 0, Bytes::from(whole.clone()));
+            for length in lengths {
+                counted += pieces.push(rest.split_to(length), said);
+            }
+            prop_assert!(counted >= whole.len());
+            prop_assert!(counted <= whole.len() + whole.len() / GROWTH_PART + GROWTH_BYTES_MIN);
+            prop_assert_eq!(pieces.join(), whole);
+        }
     }
 }

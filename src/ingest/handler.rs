@@ -61,14 +61,16 @@ impl Line {
     /// Takes one request of `peer` to its end and answers it.
     pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let (at, watch) = (self.clock.now(), Stopwatch::start());
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        // HTTP/2 ends the stream, not the connection.
+        let close = |rest: Incoming, version: Version| body::drain(rest) && version < Version::HTTP_2;
+        let version = head.version;
         let authority = authority(&head);
         let entry = authority.as_deref().and_then(|host| self.sources.find(host, head.uri.path()));
         let (Some(authority), Some(entry)) = (&authority, entry) else {
-            body::drain(body);
-            return self.without_source(authority.is_some());
+            return self.without_source(authority.is_some()).answer(close(body, version));
         };
-        match self.take(entry, head, authority, body, peer, at).await {
+        match self.take(entry, head, authority, &mut body, peer, at).await {
             Ok(appended) => {
                 let (event, outcome) = known(appended);
                 entry.metrics.count(outcome);
@@ -80,7 +82,7 @@ impl Line {
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
                 tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
-                refusal.answer()
+                refusal.answer(close(body, version))
             }
         }
     }
@@ -91,14 +93,11 @@ impl Line {
         entry: &Entry,
         head: Parts,
         authority: &str,
-        body: Incoming,
+        body: &mut Incoming,
         peer: IpAddr,
         at: Timestamp,
     ) -> Result<Appended, Refusal> {
-        if let Err(refusal) = self.admit(&entry.source, &head, peer) {
-            body::drain(body);
-            return Err(refusal);
-        }
+        self.admit(&entry.source, &head, peer)?;
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
         let verified = verify(entry, received)?;
@@ -125,9 +124,9 @@ impl Line {
         }
     }
 
-    fn without_source(&self, has_host: bool) -> Response<Full<Bytes>> {
+    fn without_source(&self, has_host: bool) -> Refusal {
         self.metrics.unknown_source();
-        if has_host { Refusal::UnknownSource.answer() } else { Refusal::BadRequest.answer() }
+        if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
     }
 }
 

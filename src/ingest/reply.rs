@@ -54,8 +54,8 @@ impl Refusal {
         }
     }
 
-    /// The answer to it.
-    pub(super) fn answer(&self) -> Response<Full<Bytes>> {
+    /// The answer to it. `close`: what is left of the request must not be taken for the next one.
+    pub(super) fn answer(&self, close: bool) -> Response<Full<Bytes>> {
         let mut answer = match self {
             Self::BadRequest => plain(StatusCode::BAD_REQUEST, "bad request\n"),
             Self::UnknownSource => plain(StatusCode::NOT_FOUND, "not found\n"),
@@ -75,11 +75,10 @@ impl Refusal {
             Self::Overload | Self::StoreFailed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
-            // What is left of the request must not be read as the next one.
-            Self::TooLarge | Self::Timeout | Self::BadRequest => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
             _ => {}
+        }
+        if close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }

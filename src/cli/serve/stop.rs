@@ -28,10 +28,12 @@ impl Relay {
 
 /// Waits for SIGTERM or SIGINT and stops the relay; a second signal exits at once.
 pub(super) async fn run(relay: Relay) -> ExitCode {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut int), Ok(hangup)) = signals else {
         tracing::error!("signals cannot be waited for");
         return ExitCode::FAILURE;
     };
+    tokio::spawn(note_hangups(hangup));
     any(&mut term, &mut int).await;
     tracing::info!("stopping; a second signal exits at once");
     tokio::select! {
@@ -46,6 +48,13 @@ pub(super) async fn run(relay: Relay) -> ExitCode {
             tracing::warn!("exiting at once");
             std::process::exit(1);
         }
+    }
+}
+
+/// SIGHUP asks for a new configuration, which this version can only take at a start; it must not end the relay.
+async fn note_hangups(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!("SIGHUP: this version does not reload its configuration; restart the relay to apply a change");
     }
 }
 
