@@ -3,6 +3,7 @@
 //! Deliveries that were just stored come through the hand-over without a read; the rest is claimed from the store's index.
 //! The two take turns, so that neither new events nor an old backlog starve. One lane's trouble stays in it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(super) struct Lane {
     road: Arc<Road>,
     fresh: Fresh,
     running: JoinSet<()>,
+    /// Claimed from the index and not started yet: as many as may run at once, so that a backlog is read in batches.
+    waiting: VecDeque<Claimed>,
     /// When the index may have something due; `None` while nothing is known to wait there.
     look_at: Option<Timestamp>,
     /// Whether the index goes before the hand-over when both have something.
@@ -33,7 +36,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(road: Arc<Road>, fresh: Fresh) -> Self {
-        Self { road, fresh, running: JoinSet::new(), look_at: None, index_first: false }
+        Self { road, fresh, running: JoinSet::new(), waiting: VecDeque::new(), look_at: None, index_first: false }
     }
 
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
@@ -56,35 +59,41 @@ impl Lane {
     async fn fill(&mut self, cut: &CancellationToken) {
         while self.running.len() < self.road.destination.in_flight {
             self.index_first = !self.index_first;
-            if self.index_first && self.claim(cut).await {
-                continue;
-            }
-            match self.fresh.ready() {
-                Some(claimed) => self.start(claimed, cut),
-                None if self.claim(cut).await => {}
-                None => return,
-            }
+            let next = match self.index_first {
+                true => self.due_next().await.or_else(|| self.fresh.ready()),
+                false => match self.fresh.ready() {
+                    Some(claimed) => Some(claimed),
+                    None => self.due_next().await,
+                },
+            };
+            let Some(claimed) = next else { return };
+            self.start(claimed, cut);
         }
     }
 
-    /// Claims what is due in the index; tells whether there was any.
-    async fn claim(&mut self, cut: &CancellationToken) -> bool {
+    /// The next delivery that is due in the index, if any is.
+    async fn due_next(&mut self) -> Option<Claimed> {
+        if self.waiting.is_empty() {
+            self.claim().await;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// Claims what is due in the index, if something may be.
+    async fn claim(&mut self) {
         let now = self.road.clock.now();
         if !self.fresh.take_behind() && self.look_at.is_none_or(|at| now < at) {
-            return false;
+            return;
         }
-        let free = self.road.destination.in_flight - self.running.len();
-        match self.road.store.claim_due(&self.road.destination.name, now, free).await {
+        let limit = self.road.destination.in_flight;
+        match self.road.store.claim_due(&self.road.destination.name, now, limit).await {
             Ok(due) => {
                 self.look_at = due.next;
-                let any = !due.claimed.is_empty();
-                due.claimed.into_iter().for_each(|claimed| self.start(claimed, cut));
-                any
+                self.waiting.extend(due.claimed);
             }
             Err(error) => {
                 tracing::error!(destination = %self.road.destination.name, %error, "due deliveries cannot be read");
                 self.look_at = Some(now.after(STORE_PAUSE));
-                false
             }
         }
     }

@@ -29,6 +29,10 @@ pub struct Lanes {
     cut: CancellationToken,
 }
 
+/// Just stored deliveries that may wait for a lane, for each attempt that it may make at once: a whole commit group comes at a
+/// time, and what finds no room costs a read.
+const HANDOVERS_PER_ATTEMPT: usize = 4;
+
 /// What one lane works with.
 pub(super) struct Road {
     pub(super) destination: Arc<Destination>,
@@ -65,7 +69,7 @@ impl Lanes {
                 clock,
                 prefixes: prefixes.clone(),
             };
-            let fresh = store.handoff(&destination.name, destination.in_flight);
+            let fresh = store.handoff(&destination.name, destination.in_flight * HANDOVERS_PER_ATTEMPT);
             lanes.tasks.spawn(Lane::new(Arc::new(road), fresh).run(lanes.stop.clone(), lanes.cut.clone()));
         }
         Ok(lanes)

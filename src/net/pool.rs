@@ -41,7 +41,8 @@ impl Pool {
             let fresh = pooled.is_none();
             let (connection, age) = match pooled {
                 Some(idle) => (idle.connection, idle.age),
-                None => (self.server.connect().await?, Stopwatch::start()),
+                // On the heap: the handshake's state would make every exchange large, and most need none.
+                None => (Box::pin(self.server.connect()).await?, Stopwatch::start()),
             };
             match connection.exchange(request, keep).await {
                 Exchanged::Answered(answer, connection) => {

@@ -88,16 +88,25 @@ impl FromIterator<(HeaderName, HeaderValue)> for Headers {
 
 impl Serialize for Headers {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(self.0.iter().map(|(n, v)| (n.as_str(), v.as_bytes())))
+        s.collect_seq(self.0.iter().map(|(n, v)| (n.as_str(), Raw(v.as_bytes()))))
+    }
+}
+
+/// Bytes that are written as one piece: serde takes a slice for a sequence of numbers.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(self.0)
     }
 }
 
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let fields = Vec::<(String, Vec<u8>)>::deserialize(d)?;
-        let field = |(name, value): (String, Vec<u8>)| {
+        let fields = Vec::<(String, Bytes)>::deserialize(d)?;
+        let field = |(name, value): (String, Bytes)| {
             let name = HeaderName::try_from(name).map_err(serde::de::Error::custom)?;
-            Ok((name, HeaderValue::try_from(value).map_err(serde::de::Error::custom)?))
+            Ok((name, HeaderValue::from_maybe_shared(value).map_err(serde::de::Error::custom)?))
         };
         fields.into_iter().map(field).collect::<Result<_, D::Error>>().map(Self)
     }

@@ -1,7 +1,7 @@
 //! Group commit: one writer thread takes everything that waits, writes it as one group, syncs once, then answers everybody.
 //!
-//! While it syncs, the next group gathers; there is no timer and no delay that is made up. Alone, a change pays one sync; under
-//! load, a sync is shared. This is the only place where something becomes durable, so a journal can be put in front of the
+//! While it syncs, the next group gathers; nobody who waits is made to wait for a timer. Alone, a change pays one sync; under
+//! load, a sync is shared. What nobody waits for rides along with the next group, or is written after a few milliseconds. This is the only place where something becomes durable, so a journal can be put in front of the
 //! [`Ledger`] here without anybody noticing.
 //!
 //! Never here: going on after a failure. A ledger that failed once, or panicked, is not asked again; whoever waits is told.
@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::Error;
 use crate::time::Stopwatch;
 
@@ -22,6 +24,8 @@ const GROUP_JOBS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Jobs that may wait. Connections and lanes bound them already; this is the last line.
 const WAITING_MAX: usize = 16 * 1024;
+/// What nobody waits for may wait so long for a group to ride along with: a group of its own costs as much as one of fifty.
+const RIDE_TIME: Duration = Duration::from_millis(10);
 /// What need not wait for a sync is synced after so long, so that a loss of power repeats few deliveries.
 const LAZY_SYNC: Duration = Duration::from_secs(1);
 
@@ -46,7 +50,9 @@ pub(super) trait Ledger: Send + 'static {
 /// What is left to do after a group was written.
 #[derive(Default)]
 pub(super) struct Written {
-    /// To be called once the group is durable: answers, and hand-overs.
+    /// To be called first once the group is durable, before another group is written.
+    pub(super) first: Option<Box<dyn FnOnce() + Send>>,
+    /// To be called once the group is durable: answers, and hand-overs. The groups' calls may overtake each other.
     pub(super) then: Vec<Box<dyn FnOnce() + Send>>,
     /// Bytes written, roughly.
     pub(super) bytes: usize,
@@ -84,7 +90,8 @@ impl<J: Send + 'static> Commit<J> {
     pub(super) fn start<L: Ledger<Job = J>>(ledger: L, observer: CommitObserver) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let state = Arc::new(State::default());
-        let writer = Writer { ledger, receiver, state: state.clone(), observer, unsynced: None };
+        let writer =
+            Writer { ledger, receiver, state: state.clone(), observer, runtime: Handle::try_current().ok(), unsynced: None };
         let thread = std::thread::Builder::new().name("hookhold-commit".into()).spawn(move || writer.run())?;
         Ok(Self { jobs: Mutex::new(Some(sender)), state, thread: Mutex::new(Some(thread)) })
     }
@@ -133,6 +140,7 @@ struct Writer<L: Ledger> {
     receiver: Receiver<L::Job>,
     state: Arc<State>,
     observer: CommitObserver,
+    runtime: Option<Handle>,
     /// Since when something is written and not synced.
     unsynced: Option<Stopwatch>,
 }
@@ -160,13 +168,23 @@ impl<L: Ledger> Writer<L> {
         let Some(first) = self.first()? else { return Ok(false) };
         let jobs = self.gather(first);
         let (records, urgent) = (jobs.len(), jobs.iter().any(L::is_urgent));
-        let Written { then, bytes } = self.ledger.write(jobs)?;
+        let Written { first, then, bytes } = self.ledger.write(jobs)?;
         let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
         let sync = if urgent || lazy_is_over { self.sync()? } else { Duration::ZERO };
         self.state.waiting.fetch_sub(records, Ordering::Relaxed);
-        then.into_iter().for_each(|act| act());
+        first.into_iter().for_each(|act| act());
+        self.answer(then);
         (self.observer)(CommitReport { records, bytes, sync });
         Ok(true)
+    }
+
+    /// Answers everybody, on the runtime where there is one: from there each answer costs no system call.
+    fn answer(&self, then: Vec<Box<dyn FnOnce() + Send>>) {
+        let act = move || then.into_iter().for_each(|act| act());
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { act() })),
+            None => act(),
+        }
     }
 
     /// Waits for a job. Syncs what is not, when nothing comes for a while or nothing will.
@@ -181,11 +199,18 @@ impl<L: Ledger> Writer<L> {
     }
 
     fn gather(&self, first: L::Job) -> Vec<L::Job> {
-        let mut bytes = L::weight(&first);
+        let watch = Stopwatch::start();
+        let (mut bytes, mut urgent) = (L::weight(&first), L::is_urgent(&first));
         let mut jobs = vec![first];
         while jobs.len() < GROUP_JOBS_MAX && bytes < GROUP_BYTES_MAX {
-            let Ok(job) = self.receiver.try_recv() else { break };
+            let next = match self.receiver.try_recv() {
+                Ok(job) => Ok(job),
+                Err(_) if urgent => break,
+                Err(_) => self.receiver.recv_timeout(RIDE_TIME.saturating_sub(watch.elapsed())),
+            };
+            let Ok(job) = next else { break };
             bytes += L::weight(&job);
+            urgent |= L::is_urgent(&job);
             jobs.push(job);
         }
         jobs
@@ -228,7 +253,7 @@ mod tests {
             assert!(!self.panic, "told to");
             let answer =
                 |waiter: oneshot::Sender<()>| Box::new(move || waiter.send(()).unwrap_or_default()) as Box<dyn FnOnce() + Send>;
-            Ok(Written { then: jobs.into_iter().flatten().map(answer).collect(), bytes: 0 })
+            Ok(Written { then: jobs.into_iter().flatten().map(answer).collect(), ..Written::default() })
         }
 
         fn sync(&mut self) -> Result<(), Error> {

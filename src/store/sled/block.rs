@@ -6,17 +6,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keys::{self, BlockId, Key};
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::store::{Error, EventState};
+use crate::time::Timestamp;
 
 /// The version of every record in this file: its first byte.
 const VERSION: u8 = 1;
 /// The newest attempt rides in its delivery's record up to this size; a larger one has a key of its own.
-pub(super) const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
+const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
 /// The number of [`EventState::Unrouted`] in the index by state, behind those of [`StateName`].
 pub(super) const UNROUTED: u8 = 4;
 
@@ -40,11 +42,11 @@ pub(super) struct EventRecord {
     pub(super) deliveries: Vec<DeliveryRecord>,
 }
 
-/// A delivery and its newest attempt, where that is small.
+/// A delivery and its newest attempt, where that is small: still encoded, since blocks are read far more often than attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub(super) struct DeliveryRecord {
     pub(super) delivery: Delivery,
-    pub(super) newest: Option<Attempt>,
+    newest: Option<Bytes>,
 }
 
 /// What changes of a block's events, in their order. A damaged record is `None`.
@@ -73,20 +75,21 @@ impl States {
 
     /// The keys under which the index finds the block.
     pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
-        let mut index = BTreeSet::new();
-        let mut first_due: BTreeMap<&Name, _> = BTreeMap::new();
-        for delivery in self.deliveries() {
-            index.insert(keys::with_block(keys::by_state(delivery.state.name() as u8), block));
-            index.insert(keys::with_block(keys::by_destination(&delivery.destination), block));
-            if let Some(due) = delivery.due() {
-                let first = first_due.entry(&delivery.destination).or_insert(due);
-                *first = due.min(*first);
+        let mut states = [false; 5];
+        let mut first_due: BTreeMap<&Name, Option<Timestamp>> = BTreeMap::new();
+        for (_, event) in self.events() {
+            states[UNROUTED as usize] |= event.deliveries.is_empty();
+            for DeliveryRecord { delivery, .. } in &event.deliveries {
+                states[delivery.state.name() as usize] = true;
+                let first = first_due.entry(&delivery.destination).or_default();
+                *first = (*first).into_iter().chain(delivery.due()).min();
             }
         }
-        if self.events().any(|(_, event)| event.deliveries.is_empty()) {
-            index.insert(keys::with_block(keys::by_state(UNROUTED), block));
-        }
-        index.extend(first_due.into_iter().map(|(destination, due)| keys::due(destination, due, block)));
+        let by_state = (0..=UNROUTED).filter(|state| states[*state as usize]).map(keys::by_state);
+        let by_destination = first_due.keys().map(|destination| keys::by_destination(destination));
+        let mut index: BTreeSet<Key> = by_state.chain(by_destination).map(|prefix| keys::with_block(prefix, block)).collect();
+        let due = first_due.iter().filter_map(|(destination, due)| Some(keys::due(destination, (*due)?, block)));
+        index.extend(due);
         index
     }
 
@@ -144,6 +147,28 @@ impl EventRecord {
 }
 
 impl DeliveryRecord {
+    /// A delivery without an attempt.
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Self { delivery, newest: None }
+    }
+
+    /// The newest attempt, where it is kept here.
+    pub(super) fn newest(&self) -> Option<Attempt> {
+        self.newest.as_deref().and_then(decode)
+    }
+
+    /// Sets the newest attempt; gives the encoded ones that must have keys of their own now.
+    pub(super) fn put_newest(&mut self, attempt: &Attempt) -> Result<Vec<(u32, Bytes)>, Error> {
+        let encoded = Bytes::from(encode(attempt)?);
+        let number = attempt.number;
+        let before = self.newest.take().map(|older| (number.saturating_sub(1), older));
+        if encoded.len() <= INLINE_ATTEMPT_BYTES_MAX {
+            self.newest = Some(encoded);
+            return Ok(before.into_iter().collect());
+        }
+        Ok(before.into_iter().chain([(number, encoded)]).collect())
+    }
+
     /// Whether it is in that state.
     pub(super) fn is(&self, state: StateName) -> bool {
         self.delivery.state.name() == state
@@ -180,15 +205,36 @@ pub(super) fn push_frame(bytes: &mut Vec<u8>, content: &[u8]) {
     bytes.extend_from_slice(content);
 }
 
+/// The content of the frame at `place`, where its checksum fits. Frames before it are passed over unread.
+pub(super) fn frame_at(bytes: &[u8], place: usize) -> Option<&[u8]> {
+    raw_frames(bytes).nth(place).and_then(Frame::content)
+}
+
 /// The content of each frame, `None` where its checksum does not fit. Ends at a version or a length that makes no sense.
 pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    raw_frames(bytes).map(Frame::content)
+}
+
+/// A frame whose checksum was not looked at.
+struct Frame<'a> {
+    crc: u32,
+    unproved: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    fn content(self) -> Option<&'a [u8]> {
+        (crc32fast::hash(self.unproved) == self.crc).then_some(self.unproved)
+    }
+}
+
+fn raw_frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
     let mut rest = bytes.strip_prefix(&[VERSION]).unwrap_or_default();
     std::iter::from_fn(move || {
         let (length, tail) = rest.split_first_chunk::<4>()?;
         let (crc, tail) = tail.split_first_chunk::<4>()?;
-        let (content, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        let (unproved, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         rest = tail;
-        Some((crc32fast::hash(content) == u32::from_be_bytes(*crc)).then_some(content))
+        Some(Frame { crc: u32::from_be_bytes(*crc), unproved })
     })
 }
 
@@ -196,7 +242,6 @@ pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 mod tests {
     use super::*;
     use crate::record::{Budget, EventIds, Headers, State};
-    use crate::time::Timestamp;
 
     fn record(ms: u64, due: u64) -> EventRecord {
         let event = EventIds::default().next(Timestamp::from_ms(ms), 3);
@@ -204,7 +249,7 @@ mod tests {
         let mut delivery = Delivery::new(DeliveryId { event, ordinal: 1 }, name("s"), name("d"), Timestamp::from_ms(ms));
         delivery.state = State::Pending { due: Timestamp::from_ms(due) };
         delivery.budget = Budget { since: Timestamp::from_ms(ms), attempts: 2 };
-        EventRecord { id: event, duplicates: 1, deliveries: vec![DeliveryRecord { delivery, newest: None }] }
+        EventRecord { id: event, duplicates: 1, deliveries: vec![DeliveryRecord::new(delivery)] }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::block::States;
 use super::keys::{self, BlockId};
 use super::ledger::failed;
 use super::shared::Shared;
-use crate::record::{Delivery, Name};
+use crate::record::{Delivery, Event, Name};
 use crate::store::{Claimed, Due, Error};
 use crate::time::Timestamp;
 
@@ -62,6 +64,7 @@ fn claim_in(
     }
     // An attempt that ended in between has given its claim back after its outcome was written: what is read now is true.
     let states = shared.states(block)?;
+    let heads = shared.raw_heads(block)?;
     for claim in claims {
         let still = pending(&states, destination).find(|d| d.id == claim.delivery && d.due().is_some_and(|at| at <= now));
         let found = still.and_then(|delivery| Some((delivery.clone(), states.find(claim.delivery.event)?)));
@@ -69,7 +72,7 @@ fn claim_in(
             shared.claims.free(claim);
             continue;
         };
-        match load(shared, block, place) {
+        match load(shared, &heads, block, place) {
             Ok((mut event, body)) => {
                 event.duplicates = record.duplicates;
                 due.claimed.push(Claimed { claim, delivery, event: Arc::new(event), body });
@@ -81,8 +84,8 @@ fn claim_in(
     Ok(())
 }
 
-fn load(shared: &Shared, block: BlockId, place: usize) -> Result<(crate::record::Event, bytes::Bytes), Error> {
-    let head = shared.head(block, place)?;
+fn load(shared: &Shared, heads: &[u8], block: BlockId, place: usize) -> Result<(Event, Bytes), Error> {
+    let head = shared.head_in(heads, block, place)?;
     let body = shared.body(block, &head)?;
     Ok((head.event, body))
 }

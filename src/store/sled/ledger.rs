@@ -12,11 +12,11 @@ use bytes::Bytes;
 use sled::Batch;
 use tokio::sync::oneshot;
 
-use super::block::{self, DeliveryRecord, EventRecord, INLINE_ATTEMPT_BYTES_MAX, States};
+use super::block::{self, DeliveryRecord, EventRecord, States};
 use super::bodies::{Bodies, CHUNK_BYTES};
 use super::keys::{self, BlockId, Key};
 use super::shared::Shared;
-use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
+use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
 use crate::store::{Appended, Claim, Claimed, Dedupe, Error, Settlement};
 use crate::time::Timestamp;
@@ -25,6 +25,8 @@ use crate::time::Timestamp;
 const BLOCK_DELIVERIES_MAX: usize = 48;
 /// Bytes of the bodies in a block, unless it holds one event only.
 const BLOCK_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A larger body is not held in memory until a lane has time for it; the lane reads it from the index.
+const HANDOVER_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Dedupe entries that are looked at in each group, so that expired ones go.
 const SWEEP_PER_GROUP: usize = 8;
 
@@ -72,12 +74,10 @@ impl SledLedger {
         Self { tree, file, shared, ids, sweep_from: vec![keys::DEDUPE] }
     }
 
-    /// What waits for the sync: the group's events may be delivered, answers, hand-overs, and lanes that have something new.
-    fn afterwards(&self, then: Vec<Then>, nudges: Vec<Name>) -> Vec<Then> {
-        let (first, last) = (self.shared.clone(), self.shared.clone());
-        let release: Then = Box::new(move || first.hold_back(None));
-        let nudge: Then = Box::new(move || nudges.iter().for_each(|destination| last.handoffs.nudge(destination)));
-        [release, nudge].into_iter().chain(then).collect()
+    /// Lanes that have something new are told once the group is durable.
+    fn nudge(&self, nudges: Vec<Name>) -> Then {
+        let shared = self.shared.clone();
+        Box::new(move || nudges.iter().for_each(|destination| shared.handoffs.nudge(destination)))
     }
 
     fn sweep(&mut self, now: Timestamp, group: &mut Group) {
@@ -124,7 +124,10 @@ impl Ledger for SledLedger {
         self.sweep(newest, &mut group);
         self.tree.apply_batch(std::mem::take(&mut group.batch)).map_err(failed)?;
         group.freed.iter().for_each(|claim| self.shared.claims.free(*claim));
-        Ok(Written { then: self.afterwards(group.then, group.nudges), bytes: group.bytes })
+        let shared = self.shared.clone();
+        // The lanes first: who is answered may look at once for what the lanes have.
+        let then = std::iter::once(self.nudge(group.nudges)).chain(group.then).collect();
+        Ok(Written { first: Some(Box::new(move || shared.hold_back(None))), then, bytes: group.bytes })
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -226,7 +229,6 @@ impl SledLedger {
             return Ok(());
         }
         group.freed.push(claim);
-        let fits_inline = block::encode(&attempt)?.len() <= INLINE_ATTEMPT_BYTES_MAX;
         let Some(record) = self.load(claim.delivery.event, group)?.and_then(|event| event.delivery_mut(claim.delivery)) else {
             return Ok(());
         };
@@ -234,10 +236,8 @@ impl SledLedger {
         record.delivery = delivery;
         let comes_again = record.delivery.due().is_some();
         let destination = record.delivery.destination.clone();
-        let (newest, apart) = if fits_inline { (Some(attempt), None) } else { (None, Some(attempt)) };
-        let older = std::mem::replace(&mut record.newest, newest);
-        for attempt in older.into_iter().chain(apart) {
-            group.put_attempt(claim.delivery, &attempt)?;
+        for (number, attempt) in record.put_newest(&attempt)? {
+            group.put_attempt(claim.delivery, number, &attempt);
         }
         // The lane may have looked before its claim was given back.
         if comes_again {
@@ -275,7 +275,7 @@ impl SledLedger {
             };
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
             made.push(delivery.id);
-            event.deliveries.push(DeliveryRecord { delivery, newest: None });
+            event.deliveries.push(DeliveryRecord::new(delivery));
         }
         group.nudges.extend_from_slice(destinations);
         Ok(Ok(made))
@@ -371,7 +371,8 @@ impl SledLedger {
             let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
             let delivery =
                 Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
-            match self.shared.handoffs.room(&destination) {
+            let is_small = new.body.len() <= HANDOVER_BODY_BYTES_MAX;
+            match self.shared.handoffs.room(&destination).filter(|_| is_small) {
                 Some(room) => {
                     let claim = self.shared.claims.take(&delivery);
                     let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
@@ -379,7 +380,7 @@ impl SledLedger {
                 }
                 None => group.nudges.push(destination),
             }
-            deliveries.push(DeliveryRecord { delivery, newest: None });
+            deliveries.push(DeliveryRecord::new(delivery));
         }
         EventRecord { id, duplicates, deliveries }
     }
@@ -430,11 +431,10 @@ impl Group {
         }
     }
 
-    fn put_attempt(&mut self, delivery: DeliveryId, attempt: &Attempt) -> Result<(), Error> {
+    fn put_attempt(&mut self, delivery: DeliveryId, number: u32, encoded: &[u8]) {
         let mut value = block::first_byte();
-        block::push_frame(&mut value, &block::encode(attempt)?);
-        self.batch.insert(keys::attempt(delivery, attempt.number), value);
-        Ok(())
+        block::push_frame(&mut value, encoded);
+        self.batch.insert(keys::attempt(delivery, number), value);
     }
 
     fn put_bodies(&mut self, block: BlockId, bodies: &Bodies) {

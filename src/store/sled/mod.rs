@@ -164,7 +164,7 @@ impl Store for Sled {
         self.read(move |shared| {
             // The newest first: it moves to a key of its own when another one comes.
             let event = shared.record(delivery.event)?;
-            let newest = event.as_ref().and_then(|event| event.delivery(delivery)).and_then(|record| record.newest.clone());
+            let newest = event.as_ref().and_then(|event| event.delivery(delivery)).and_then(|record| record.newest());
             let mut attempts = shared.attempts(delivery)?;
             attempts.extend(newest);
             attempts.sort_by_key(|attempt| attempt.number);

@@ -76,8 +76,17 @@ impl Shared {
 
     /// The head of the event at `place` of a block.
     pub(super) fn head(&self, block: BlockId, place: usize) -> Result<Head, Error> {
-        let bytes = self.long(keys::HEADS, block)?;
-        let head = block::frames(&bytes).nth(place).flatten().and_then(block::decode);
+        self.head_in(&self.raw_heads(block)?, block, place)
+    }
+
+    /// The heads of a block as they are stored, for [`Self::head_in`].
+    pub(super) fn raw_heads(&self, block: BlockId) -> Result<Vec<u8>, Error> {
+        self.long(keys::HEADS, block)
+    }
+
+    /// The head of the event at `place` among those of [`Self::raw_heads`].
+    pub(super) fn head_in(&self, heads: &[u8], block: BlockId, place: usize) -> Result<Head, Error> {
+        let head = block::frame_at(heads, place).and_then(block::decode);
         head.ok_or_else(|| self.damage(format!("the head of event {place} of block {block}")))
     }
 
