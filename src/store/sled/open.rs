@@ -16,7 +16,7 @@ const FORMAT_FILE: &str = "format";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why a store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
