@@ -14,6 +14,9 @@ use tokio::sync::{Notify, mpsc};
 use super::{Claim, Claimed};
 use crate::record::Name;
 
+/// A larger body is not held in memory until a lane has time for it; the lane reads it from the index.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
 /// The lanes' ends of all hand-overs, as a store sees them.
 pub struct Handoffs(Arc<Lanes>);
 
@@ -82,8 +85,12 @@ impl Handoffs {
         Fresh { fresh: receiver, signal }
     }
 
-    /// Room for one fresh delivery; without, the lane is told that it is behind once the delivery is in its index.
-    pub fn room(&self, destination: &str) -> Option<Room> {
+    /// Room for one fresh delivery whose body has so many bytes; without, the lane is told that it is behind once the delivery is
+    /// in its index.
+    pub fn room(&self, destination: &str, body_bytes: usize) -> Option<Room> {
+        if body_bytes > BODY_BYTES_MAX {
+            return None;
+        }
         let sender = self.0.senders().get(destination)?.fresh.clone();
         sender.try_reserve_owned().ok().map(|permit| Room { permit, lanes: self.0.clone() })
     }

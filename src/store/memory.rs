@@ -232,7 +232,8 @@ impl Store for Memory {
         let mut behind = Vec::new();
         for id in made {
             let Some(destination) = inner.deliveries.get(&id).map(|d| d.destination.clone()) else { continue };
-            match self.handoffs.room(&destination) {
+            let body_bytes = inner.events.get(&id.event).map_or(0, |(_, body)| body.len());
+            match self.handoffs.room(&destination, body_bytes) {
                 Some(room) => handed.extend(inner.claimed(id).map(|c| (room, c))),
                 None => behind.push(destination),
             }

@@ -25,8 +25,6 @@ use crate::time::Timestamp;
 const BLOCK_DELIVERIES_MAX: usize = 48;
 /// Bytes of the bodies in a block, unless it holds one event only.
 const BLOCK_BODY_BYTES_MAX: usize = 1024 * 1024;
-/// A larger body is not held in memory until a lane has time for it; the lane reads it from the index.
-const HANDOVER_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Dedupe entries that are looked at in each group, so that expired ones go.
 const SWEEP_PER_GROUP: usize = 8;
 
@@ -126,7 +124,7 @@ impl Ledger for SledLedger {
         group.freed.iter().for_each(|claim| self.shared.claims.free(*claim));
         let shared = self.shared.clone();
         // The lanes first: who is answered may look at once for what the lanes have.
-        let then = std::iter::once(self.nudge(group.nudges)).chain(group.then).collect();
+        let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
         Ok(Written { first: Some(Box::new(move || shared.hold_back(None))), then, bytes: group.bytes })
     }
 
@@ -148,6 +146,7 @@ struct Group {
     dedupe: HashMap<Key, usize>,
     freed: Vec<Claim>,
     nudges: Vec<Name>,
+    handovers: Vec<Then>,
     then: Vec<Then>,
     bytes: usize,
 }
@@ -371,12 +370,11 @@ impl SledLedger {
             let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
             let delivery =
                 Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
-            let is_small = new.body.len() <= HANDOVER_BODY_BYTES_MAX;
-            match self.shared.handoffs.room(&destination).filter(|_| is_small) {
+            match self.shared.handoffs.room(&destination, new.body.len()) {
                 Some(room) => {
                     let claim = self.shared.claims.take(&delivery);
                     let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
-                    group.then.push(Box::new(move || room.put(claimed)));
+                    group.handovers.push(Box::new(move || room.put(claimed)));
                 }
                 None => group.nudges.push(destination),
             }
