@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::world::{Reply, World, eventually, github_signature};
+use crate::world::{Reply, Upstream, World, eventually, github_signature};
 
 /// Tries again at once, so that tests need not wait.
 const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1ms"] }"#;
@@ -139,4 +139,38 @@ async fn one_hanging_destination_does_not_slow_another() {
     }
     world.listed("/deliveries?destination=app&state=delivered", 20).await;
     world.listed("/deliveries?destination=hangs&state=in_flight", 1).await;
+}
+
+#[tokio::test]
+async fn a_destination_speaks_tls_and_only_its_roots_are_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let secure = Upstream::start_tls(folder.path()).await;
+    let root = folder.path().join(hookhold::net::tls::SELF_SIGNED_FILES[0]);
+    let more = format!(
+        r#"
+        [sources.s]
+        path = "/in/s"
+        provider = "none"
+        [destinations.trusted]
+        url = "https://{address}/"
+        ca = {root:?}
+        [destinations.stranger]
+        url = "https://{address}/"
+        retry = {{ schedule = ["1h"] }}
+        [[routes]]
+        from = "s"
+        to = ["trusted", "stranger"]
+        "#,
+        address = secure.address,
+    );
+    let world = World::start(EAGER, &more).await;
+    assert_eq!(world.post("/in/s", &[], b"over TLS").await.status, 200);
+    world.listed("/deliveries?destination=trusted&state=delivered", 1).await;
+    assert_eq!(&secure.got(1).await[0].body[..], b"over TLS");
+    let failed = eventually(async || {
+        let items = world.get("/deliveries?destination=stranger").await["items"].clone();
+        items.get(0).filter(|d| d["attempts_made"] == 1).cloned()
+    });
+    let id = failed.await["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.get(&format!("/deliveries/{id}")).await["attempts"][0]["error"], "tls");
 }

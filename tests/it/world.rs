@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -206,9 +207,20 @@ impl Got {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// One that speaks TLS, with the self-signed certificate of `folder`.
+    pub(crate) async fn start_tls(folder: &Path) -> Self {
+        tls::install_provider();
+        let pair = tls::self_signed(folder).unwrap();
+        Self::start_on(Some(tls::server_config(&[pair], &[b"http/1.1"]).unwrap())).await
+    }
+
+    async fn start_on(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let tcp = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let (address, state, stop) = (tcp.local_addr().unwrap(), Arc::<Mutex<Seen>>::default(), CancellationToken::new());
-        let setup = Setup { tls: None, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
+        let setup = Setup { tls, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
         let seen = state.clone();
         let handle = move |request, _: IpAddr| answer(seen.clone(), request);
         tokio::spawn(listener::serve(tcp, setup, handle));
