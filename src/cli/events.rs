@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::Value;
 
 use super::admin::{Client, encoded};
-use super::table::{self, cell, items};
+use super::table::{self, cell, items, say};
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
@@ -91,7 +91,7 @@ fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode
     }
     let found = client.get(&path)?;
     if json {
-        println!("{found}");
+        say(&found);
         return Ok(ExitCode::SUCCESS);
     }
     let row = |e: &Value| [&e["id"], &e["received_at"], &e["source"], &e["type"], &e["state"], &e["body_bytes"]].map(cell);
@@ -101,15 +101,15 @@ fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode
 
 fn show(event: &Value, json: bool) -> anyhow::Result<ExitCode> {
     if json {
-        println!("{event}");
+        say(&event);
         return Ok(ExitCode::SUCCESS);
     }
     for name in ["id", "source", "provider", "type", "provider_event_id", "received_at", "method", "target", "peer", "state"] {
-        println!("{name:<18} {}", cell(&event[name]));
+        say(&format!("{name:<18} {}", cell(&event[name])));
     }
-    println!("{:<18} {} bytes, sent again {} times", "body", cell(&event["body_bytes"]), cell(&event["duplicates"]));
+    say(&format!("{:<18} {} bytes, sent again {} times", "body", cell(&event["body_bytes"]), cell(&event["duplicates"])));
     for field in event["headers"].as_array().into_iter().flatten() {
-        println!("  {}: {}", cell(&field[0]), cell(&field[1]));
+        say(&format!("  {}: {}", cell(&field[0]), cell(&field[1])));
     }
     for delivery in event["deliveries"].as_array().into_iter().flatten() {
         show_delivery(delivery);
@@ -123,13 +123,13 @@ pub(super) fn show_delivery(delivery: &Value) {
         Value::Null => String::new(),
         at => format!(", next attempt at {}", cell(at)),
     };
-    println!("{} -> {}: {}{next}", cell(&delivery["id"]), cell(&delivery["destination"]), cell(&delivery["state"]));
+    say(&format!("{} -> {}: {}{next}", cell(&delivery["id"]), cell(&delivery["destination"]), cell(&delivery["state"])));
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let came = match &attempt["status"] {
             Value::Null => cell(&attempt["error"]),
             status => cell(status),
         };
         let (number, at, took) = (cell(&attempt["number"]), cell(&attempt["started_at"]), cell(&attempt["duration_ms"]));
-        println!("  {number}. {at}  {came}  {took} ms  {}", cell(&attempt["response_body"]).escape_debug());
+        say(&format!("  {number}. {at}  {came}  {took} ms  {}", cell(&attempt["response_body"]).escape_debug()));
     }
 }

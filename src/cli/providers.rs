@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use comfy_table::Table;
 use serde::Serialize;
 
+use super::table::say;
 use crate::signature::preset::{self, Preset};
 use crate::signature::{Scheme, Selector};
 
@@ -39,7 +40,7 @@ struct Item<'a> {
 pub(super) fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
     let Some(name) = &args.name else {
         let list = if as_json { json(&preset::all().iter().map(Item::new).collect::<Vec<_>>())? } else { table() };
-        println!("{list}");
+        say(&list);
         return Ok(ExitCode::SUCCESS);
     };
     let Some(preset) = preset::find(name) else {
@@ -52,7 +53,7 @@ pub(super) fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
         (_, true) => explain(preset)?,
         _ => details(preset),
     };
-    println!("{}", text.trim_end());
+    say(&text.trim_end());
     Ok(ExitCode::SUCCESS)
 }
 

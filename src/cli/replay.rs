@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::admin::{Client, encoded};
 use super::events::show_delivery;
-use super::table::cell;
+use super::table::{cell, say};
 
 /// Which event goes where.
 #[derive(ClapArgs)]
@@ -30,10 +30,10 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     let body = if args.to.is_empty() { json!({}) } else { json!({ "destinations": args.to }) };
     let made = client.post(&format!("/events/{}/replay", encoded(&args.event)), &body)?;
     if as_json {
-        println!("{made}");
+        say(&made);
     } else {
         let ids: Vec<String> = made["deliveries"].as_array().into_iter().flatten().map(cell).collect();
-        println!("{} on their way: {}", ids.len(), ids.join(", "));
+        say(&format!("{} on their way: {}", ids.len(), ids.join(", ")));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
 pub(super) fn retry(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let delivery: Value = client.post(&format!("/deliveries/{}/retry", encoded(&args.delivery)), &json!({}))?;
     if as_json {
-        println!("{delivery}");
+        say(&delivery);
     } else {
         show_delivery(&delivery);
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::admin::{Client, reachable};
 use super::events::show_delivery;
-use super::table::cell;
+use super::table::{cell, say};
 use crate::config;
 use crate::config::settings::{Settings, Source, SourcePath, Tls};
 use crate::net::client::{Answer, Server};
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     let event = answer.headers.get("hookhold-event-id").and_then(|v| v.to_str().ok());
     let became = event.map(|event| watch(&settings, event)).transpose().unwrap_or_default();
     if as_json {
-        println!("{}", json!({ "status": answer.status.as_u16(), "event_id": event, "event": became }));
+        say(&format!("{}", json!({ "status": answer.status.as_u16(), "event_id": event, "event": became })));
     } else {
         show(source, &answer, event, became.as_ref());
     }
@@ -188,19 +188,19 @@ fn watch(settings: &Settings, event: &str) -> anyhow::Result<Value> {
 }
 
 fn show(source: &Source, answer: &Answer, event: Option<&str>, became: Option<&Value>) {
-    println!("sent to {} as {} would: {}", source.name, source.provider, answer.status);
+    say(&format!("sent to {} as {} would: {}", source.name, source.provider, answer.status));
     let Some(event) = event else {
-        println!("{}", String::from_utf8_lossy(&answer.body).trim_end());
-        println!("The relay's log and metrics tell why.");
+        say(&String::from_utf8_lossy(&answer.body).trim_end());
+        say(&"The relay's log and metrics tell why.");
         return;
     };
-    println!("event {event} is durable");
+    say(&format!("event {event} is durable"));
     match became {
-        None => println!("What became of it cannot be seen: the admin API does not answer."),
+        None => say(&"What became of it cannot be seen: the admin API does not answer."),
         Some(became) => {
             became["deliveries"].as_array().into_iter().flatten().for_each(show_delivery);
             if cell(&became["state"]) == "pending" {
-                println!("It is kept and tried again until the application takes it: hookhold events show {event}");
+                say(&format!("It is kept and tried again until the application takes it: hookhold events show {event}"));
             }
         }
     }

@@ -1,7 +1,18 @@
-//! Tables for people.
+//! What goes to standard output: lines, and tables for people.
+
+use std::fmt::Display;
+use std::io::Write;
 
 use comfy_table::{Table, presets};
 use serde_json::Value;
+
+/// Prints a line. A reader that has seen enough (`| head`) ends the command quietly.
+pub(super) fn say(line: &dyn Display) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
 
 /// Prints rows under their heads, without lines: easy to read, easy to cut.
 pub(super) fn print<const N: usize>(heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
@@ -11,7 +22,7 @@ pub(super) fn print<const N: usize>(heads: [&str; N], rows: impl IntoIterator<It
         table.add_row(row);
     }
     for line in table.lines() {
-        println!("{}", line.trim_end());
+        say(&format!("{}", line.trim_end()));
     }
 }
 

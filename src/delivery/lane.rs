@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt;
-use super::lanes::Road;
+use super::road::Road;
 use crate::record::{Attempt, EventId, Failure, Outcome, StateName, Verdict};
 use crate::store::{Claim, Claimed, Fresh, Settlement, Store};
 use crate::time::{Stopwatch, Timestamp};

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
 use super::prepare::Shape;
+use super::road::Road;
 use crate::config::settings::{Destination, Settings, SourcePath};
-use crate::metrics::{DestinationMetrics, Metrics};
+use crate::metrics::Metrics;
 use crate::net::client::Server;
 use crate::net::pool::Pool;
 use crate::net::tls;
@@ -32,18 +33,6 @@ pub struct Lanes {
 /// Just stored deliveries that may wait for a lane, for each attempt that it may make at once: a whole commit group comes at a
 /// time, and what finds no room costs a read.
 const HANDOVERS_PER_ATTEMPT: usize = 4;
-
-/// What one lane works with.
-pub(super) struct Road {
-    pub(super) destination: Arc<Destination>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) pool: Pool,
-    pub(super) shape: Shape,
-    pub(super) metrics: Arc<DestinationMetrics>,
-    pub(super) clock: Clock,
-    /// The paths of sources that take everything below them.
-    pub(super) prefixes: Arc<HashMap<Name, String>>,
-}
 
 /// A destination that cannot be spoken to as configured.
 #[derive(Debug, thiserror::Error)]

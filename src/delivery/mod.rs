@@ -4,5 +4,6 @@ mod attempt;
 mod lane;
 mod lanes;
 mod prepare;
+mod road;
 
 pub use lanes::Lanes;

@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::block::States;
 use super::keys::{self, BlockId};
-use super::ledger::failed;
-use super::shared::Shared;
+use super::shared::{Shared, failed};
 use crate::record::{Delivery, Event, Name};
 use crate::store::{Claimed, Due, Error};
 use crate::time::Timestamp;

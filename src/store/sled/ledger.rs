@@ -4,54 +4,23 @@
 //! and at the end of the group the difference is written: states, index keys, counts. So later jobs of a group see what earlier
 //! ones did.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
-use sled::Batch;
-use tokio::sync::oneshot;
-
-use super::block::{self, DeliveryRecord, EventRecord, States};
-use super::bodies::{Bodies, CHUNK_BYTES};
-use super::keys::{self, BlockId, Key};
-use super::shared::Shared;
+use super::block::{DeliveryRecord, EventRecord};
+use super::dedupe::DedupeEntry;
+use super::group::{Fresh, Group, Job, New, Then};
+use super::keys::{self, Key};
+use super::shared::{Shared, failed};
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
-use crate::store::{Appended, Claim, Claimed, Dedupe, Error, Settlement};
+use crate::store::{Appended, Error, Settlement};
 use crate::time::Timestamp;
 
-/// Deliveries in a block: rewriting a block's states for one of them must stay cheap.
-const BLOCK_DELIVERIES_MAX: usize = 48;
-/// Bytes of the bodies in a block, unless it holds one event only.
-const BLOCK_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Dedupe entries that are looked at in each group, so that expired ones go.
 const SWEEP_PER_GROUP: usize = 8;
-
-/// An answer that somebody waits for.
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
-
-/// What is done once a group is durable.
-type Then = Box<dyn FnOnce() + Send>;
-
-/// One change of the store.
-pub(super) enum Job {
-    Append { new: Box<New>, reply: Reply<Appended> },
-    Settle(Box<Settlement>),
-    Release(Claim),
-    Replay { event: EventId, destinations: Vec<Name>, now: Timestamp, reply: Reply<Vec<DeliveryId>> },
-    Retry { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
-    Cancel { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
-}
-
-/// An event on its way in, encoded as far as can be without its id.
-pub(super) struct New {
-    pub(super) event: Event,
-    pub(super) head: Vec<u8>,
-    pub(super) body: Bytes,
-    pub(super) destinations: Vec<Name>,
-    pub(super) dedupe: Option<Dedupe>,
-}
 
 /// Writes groups to sled.
 pub(super) struct SledLedger {
@@ -67,7 +36,7 @@ impl SledLedger {
         let mut ids = EventIds::default();
         if let Some(newest) = newest {
             // Ids go on rising even where the clock was set back over a restart.
-            ids.next(newest.made_at(), 0);
+            ids.next(newest.made_at().after(Duration::from_millis(1)), 0);
         }
         Self { tree, file, shared, ids, sweep_from: vec![keys::DEDUPE] }
     }
@@ -117,7 +86,7 @@ impl Ledger for SledLedger {
             self.take(job, &mut group)?;
         }
         self.shared.hold_back(group.new.first().map(|first| first.id));
-        self.place_new(&mut group)?;
+        self.shared.place_new(&mut group);
         self.write_changes(&mut group)?;
         self.sweep(newest, &mut group);
         self.tree.apply_batch(std::mem::take(&mut group.batch)).map_err(failed)?;
@@ -133,29 +102,6 @@ impl Ledger for SledLedger {
         // What makes it durable: sled's own flush ends before the drive has everything.
         self.file.sync_data().map_err(|error| Error::Failed(format!("sync: {error}")))
     }
-}
-
-/// One group as it is gathered.
-#[derive(Default)]
-struct Group {
-    batch: Batch,
-    /// Blocks that were loaded: as they were, and as they are now.
-    blocks: BTreeMap<BlockId, (States, States)>,
-    new: Vec<Fresh>,
-    /// Dedupe keys of this group's new events, and their places in `new`.
-    dedupe: HashMap<Key, usize>,
-    freed: Vec<Claim>,
-    nudges: Vec<Name>,
-    handovers: Vec<Then>,
-    then: Vec<Then>,
-    bytes: usize,
-}
-
-/// A new event of the group, with the waiters of its duplicates.
-struct Fresh {
-    new: New,
-    id: EventId,
-    duplicates: u32,
 }
 
 impl SledLedger {
@@ -318,71 +264,6 @@ impl SledLedger {
         }
     }
 
-    /// Writes the group's new events as blocks.
-    fn place_new(&self, group: &mut Group) -> Result<(), Error> {
-        let mut new = std::mem::take(&mut group.new).into_iter().peekable();
-        while let Some(first) = new.next() {
-            let (mut deliveries, mut bytes) = (first.new.destinations.len(), first.new.body.len());
-            let mut block = vec![first];
-            while let Some(next) = new.next_if(|next| {
-                deliveries += next.new.destinations.len().max(1);
-                bytes += next.new.body.len();
-                deliveries <= BLOCK_DELIVERIES_MAX && bytes <= BLOCK_BODY_BYTES_MAX
-            }) {
-                block.push(next);
-            }
-            self.write_block(block, group)?;
-        }
-        Ok(())
-    }
-
-    fn write_block(&self, events: Vec<Fresh>, group: &mut Group) -> Result<(), Error> {
-        let Some(block) = events.first().map(|first| first.id) else { return Ok(()) };
-        let (mut heads, mut bodies, mut states) = (block::first_byte(), Bodies::default(), States::default());
-        for mut fresh in events {
-            fresh.new.event.id = fresh.id;
-            block::place(&mut fresh.new.head, fresh.id, bodies.length());
-            block::push_frame(&mut heads, &fresh.new.head);
-            bodies.push(fresh.new.body.clone());
-            let event = &fresh.new.event;
-            for index in [Some(keys::by_source(&event.source)), event.kind.as_deref().map(keys::by_type)].into_iter().flatten() {
-                group.batch.insert(keys::with_block(index, block), &[]);
-            }
-            if let Some(dedupe) = &fresh.new.dedupe {
-                let entry = DedupeEntry { event: fresh.id, until: dedupe.until };
-                group.batch.insert(keys::dedupe(&event.source, &dedupe.key), &entry.encode()[..]);
-            }
-            states.0.push(Some(self.first_deliveries(fresh, group)));
-        }
-        group.bytes += heads.len();
-        group.put_long(keys::HEADS, block, heads);
-        group.put_bodies(block, &bodies);
-        group.blocks.insert(block, (States::default(), states));
-        Ok(())
-    }
-
-    /// The deliveries of a new event; those for which a lane has room are claimed, and handed over once they are durable.
-    fn first_deliveries(&self, fresh: Fresh, group: &mut Group) -> EventRecord {
-        let Fresh { new, id, duplicates } = fresh;
-        let event = Arc::new(new.event);
-        let mut deliveries = Vec::with_capacity(new.destinations.len());
-        for (place, destination) in new.destinations.into_iter().enumerate() {
-            let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
-            let delivery =
-                Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
-            match self.shared.handoffs.room(&destination, new.body.len()) {
-                Some(room) => {
-                    let claim = self.shared.claims.take(&delivery);
-                    let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
-                    group.handovers.push(Box::new(move || room.put(claimed)));
-                }
-                None => group.nudges.push(destination),
-            }
-            deliveries.push(DeliveryRecord::new(delivery));
-        }
-        EventRecord { id, duplicates, deliveries }
-    }
-
     /// Writes what became of the blocks that the group touched.
     fn write_changes(&self, group: &mut Group) -> Result<(), Error> {
         let mut tally = BTreeMap::<Name, [i64; 4]>::new();
@@ -415,55 +296,4 @@ fn add(tally: &mut BTreeMap<Name, [i64; 4]>, more: BTreeMap<Name, [i64; 4]>, sig
         let sum = tally.entry(destination).or_default();
         sum.iter_mut().zip(counts).for_each(|(sum, n)| *sum += sign * n);
     }
-}
-
-impl Group {
-    /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
-    /// behind when it became shorter are never read; a byte too many is no frame.
-    fn put_long(&mut self, prefix: u8, block: BlockId, mut value: Vec<u8>) {
-        if value.len().is_multiple_of(CHUNK_BYTES) {
-            value.push(0);
-        }
-        for (number, part) in (0u16..).zip(value.chunks(CHUNK_BYTES)) {
-            self.batch.insert(keys::chunk(prefix, block, number), part);
-        }
-    }
-
-    fn put_attempt(&mut self, delivery: DeliveryId, number: u32, encoded: &[u8]) {
-        let mut value = block::first_byte();
-        block::push_frame(&mut value, encoded);
-        self.batch.insert(keys::attempt(delivery, number), value);
-    }
-
-    fn put_bodies(&mut self, block: BlockId, bodies: &Bodies) {
-        for (number, part) in (0u16..).zip(bodies.chunks()) {
-            self.bytes += part.len();
-            self.batch.insert(keys::chunk(keys::BODIES, block, number), part);
-        }
-    }
-}
-
-/// What is known of a provider's event id.
-pub(super) struct DedupeEntry {
-    pub(super) event: EventId,
-    pub(super) until: Timestamp,
-}
-
-impl DedupeEntry {
-    fn encode(&self) -> [u8; 24] {
-        let mut bytes = [0; 24];
-        bytes[..16].copy_from_slice(&self.event.to_bytes());
-        bytes[16..].copy_from_slice(&self.until.ms().to_be_bytes());
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (event, until) = bytes.split_first_chunk::<16>()?;
-        let until = u64::from_be_bytes(until.try_into().ok()?);
-        Some(Self { event: EventId::from_bytes(*event), until: Timestamp::from_ms(until) })
-    }
-}
-
-pub(super) fn failed(error: sled::Error) -> Error {
-    Error::Failed(error.to_string())
 }

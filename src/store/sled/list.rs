@@ -3,9 +3,9 @@
 //! A page looks at a bounded number of blocks. Where few of them fit, it may be short and still have a next one.
 
 use super::block::{EventRecord, UNROUTED};
+use super::dedupe::DedupeEntry;
 use super::keys::{self, BlockId, Key};
-use super::ledger::{DedupeEntry, failed};
-use super::shared::Shared;
+use super::shared::{Shared, failed};
 use crate::record::{DeliveryId, Event, EventId, StateName};
 use crate::store::{Cursor, DeliveryFilter, Error, EventFilter, EventState, Listed, Page, Tracked};
 use crate::time::Timestamp;

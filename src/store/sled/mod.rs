@@ -6,10 +6,13 @@
 mod block;
 mod bodies;
 mod claim;
+mod dedupe;
+mod group;
 mod keys;
 mod ledger;
 mod list;
 mod open;
+mod place;
 mod shared;
 
 use std::path::Path;
@@ -22,8 +25,9 @@ use tokio::sync::oneshot;
 pub use open::OpenError;
 
 use self::block::Head;
-use self::ledger::{Job, New, SledLedger, failed};
-use self::shared::Shared;
+use self::group::{Job, New};
+use self::ledger::SledLedger;
+use self::shared::{Shared, failed};
 use super::commit::{Commit, CommitObserver};
 use super::{
     Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
@@ -44,8 +48,8 @@ impl Sled {
     pub fn open(path: &Path, observer: CommitObserver) -> Result<Self, OpenError> {
         let opened = open::open(path)?;
         let damaged = |error: Error| OpenError::Engine { path: path.into(), why: error.to_string() };
-        let newest = newest(&opened.db).map_err(damaged)?;
         let shared = Arc::new(Shared::new(opened.db.clone()).map_err(damaged)?);
+        let newest = newest(&shared).map_err(damaged)?;
         let ledger = SledLedger::new(opened.db, opened.file, shared.clone(), newest);
         let commit = Commit::start(ledger, observer).map_err(|why| OpenError::Folder { path: path.into(), why })?;
         Ok(Self { commit: Arc::new(commit), shared: Mutex::new(Some(shared)) })
@@ -74,10 +78,11 @@ impl Sled {
     }
 }
 
-/// The first event of the last block.
-fn newest(tree: &sled::Db) -> Result<Option<EventId>, Error> {
-    let last = tree.scan_prefix([keys::STATES]).next_back().transpose().map_err(failed)?;
-    Ok(last.and_then(|(key, _)| keys::block_of_chunk(&key)))
+/// The newest event.
+fn newest(shared: &Shared) -> Result<Option<EventId>, Error> {
+    let Some(block) = shared.block_of(EventId::from_bytes([0xff; 16]))? else { return Ok(None) };
+    let last = shared.states(block)?.events().next_back().map(|(_, event)| event.id);
+    Ok(last.or(Some(block)))
 }
 
 #[async_trait]

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::block::{self, EventRecord, Head, States};
 use super::bodies::{CHUNK_BYTES, Span};
 use super::keys::{self, BlockId, Key};
-use super::ledger::failed;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::handoff::Handoffs;
 use crate::store::{Claim, Error};
@@ -261,4 +260,9 @@ impl Claims {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What sled could not do is the end of the store.
+pub(super) fn failed(error: sled::Error) -> Error {
+    Error::Failed(error.to_string())
 }

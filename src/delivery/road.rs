@@ -1,0 +1,24 @@
+//! What one lane works with: its destination and all that leads there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::prepare::Shape;
+use crate::config::settings::Destination;
+use crate::metrics::DestinationMetrics;
+use crate::net::pool::Pool;
+use crate::record::Name;
+use crate::store::Store;
+use crate::time::Clock;
+
+/// What one lane works with.
+pub(super) struct Road {
+    pub(super) destination: Arc<Destination>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pool: Pool,
+    pub(super) shape: Shape,
+    pub(super) metrics: Arc<DestinationMetrics>,
+    pub(super) clock: Clock,
+    /// The paths of sources that take everything below them.
+    pub(super) prefixes: Arc<HashMap<Name, String>>,
+}
