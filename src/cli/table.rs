@@ -22,7 +22,7 @@ pub(super) fn print<const N: usize>(heads: [&str; N], rows: impl IntoIterator<It
         table.add_row(row);
     }
     for line in table.lines() {
-        say(&format!("{}", line.trim_end()));
+        say(&line.trim_end());
     }
 }
 
