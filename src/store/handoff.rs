@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, mpsc};
@@ -14,7 +14,12 @@ use tokio::sync::{Notify, mpsc};
 use super::{Claim, Claimed};
 use crate::record::Name;
 
-/// A larger body is not held in memory until a lane has time for it; the lane reads it from the index.
+/// Bodies that wait in all hand-overs together, with an allowance for each event's head. However many lanes hang, no more than
+/// this is held for them; the rest is read from the index when its turn comes.
+const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What an event's head takes in memory, roughly.
+const HEAD_BYTES: usize = 2 * 1024;
+/// A larger body is not held at all: it would push out many small ones.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The lanes' ends of all hand-overs, as a store sees them.
@@ -22,6 +27,7 @@ pub struct Handoffs(Arc<Lanes>);
 
 struct Lanes {
     senders: Mutex<HashMap<Name, Sender>>,
+    waiting_bytes: Arc<AtomicUsize>,
     give_back: Box<dyn Fn(Claim) + Send + Sync>,
 }
 
@@ -47,6 +53,13 @@ struct Signal {
 pub struct Room {
     permit: mpsc::OwnedPermit<Handed>,
     lanes: Arc<Lanes>,
+    share: Share,
+}
+
+/// A share of [`WAITING_BYTES_MAX`], given back when dropped.
+struct Share {
+    waiting_bytes: Arc<AtomicUsize>,
+    bytes: usize,
 }
 
 /// A delivery on its way to a lane. Dropped before the lane took it out, its claim goes back.
@@ -54,13 +67,29 @@ struct Handed {
     claimed: Option<Claimed>,
     // Weak, so that what waits in a channel does not keep the channel's own sender alive.
     lanes: Weak<Lanes>,
+    _share: Share,
+}
+
+impl Share {
+    fn take(waiting_bytes: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        // Counted before it is compared: two that come at once cannot both get the last share.
+        let share = Self { waiting_bytes: waiting_bytes.clone(), bytes };
+        let before = waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= WAITING_BYTES_MAX).then_some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Room {
     /// Hands the delivery over. Must be called without a lock that giving a claim back takes.
     pub fn put(self, claimed: Claimed) {
         let destination = claimed.delivery.destination.clone();
-        let sender = self.permit.send(Handed { claimed: Some(claimed), lanes: Arc::downgrade(&self.lanes) });
+        let sender = self.permit.send(Handed { claimed: Some(claimed), lanes: Arc::downgrade(&self.lanes), _share: self.share });
         // A channel without a receiver keeps what is put into it while a sender is left.
         let left = if sender.is_closed() { self.lanes.forget_closed(&destination) } else { None };
         drop(left);
@@ -70,7 +99,8 @@ impl Room {
 impl Handoffs {
     /// No lanes yet. `give_back` releases the claim of a delivery that no lane took out; it must not call this back.
     pub fn new(give_back: impl Fn(Claim) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Lanes { senders: Mutex::default(), give_back: Box::new(give_back) }))
+        let lanes = Lanes { senders: Mutex::default(), waiting_bytes: Arc::default(), give_back: Box::new(give_back) };
+        Self(Arc::new(lanes))
     }
 
     /// Opens the hand-over of `destination` with room for `capacity` deliveries; an earlier one is closed.
@@ -92,7 +122,9 @@ impl Handoffs {
             return None;
         }
         let sender = self.0.senders().get(destination)?.fresh.clone();
-        sender.try_reserve_owned().ok().map(|permit| Room { permit, lanes: self.0.clone() })
+        let permit = sender.try_reserve_owned().ok()?;
+        let share = Share::take(&self.0.waiting_bytes, HEAD_BYTES + body_bytes)?;
+        Some(Room { permit, lanes: self.0.clone(), share })
     }
 
     /// Tells the lane that its index has something for it. Call it after the index shows it.
@@ -174,5 +206,23 @@ impl fmt::Debug for Fresh {
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Room")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_all_lanes_together_is_bounded() {
+        let handoffs = Handoffs::new(drop);
+        let names = ["a", "b"].map(|name| Name::try_new(name).unwrap());
+        let _lanes: Vec<_> = names.iter().map(|name| handoffs.open(name, 1000)).collect();
+        let most = WAITING_BYTES_MAX / (HEAD_BYTES + BODY_BYTES_MAX);
+        let mut rooms: Vec<_> = (0..most).map(|n| handoffs.room(&names[n % 2], BODY_BYTES_MAX).unwrap()).collect();
+        assert!(handoffs.room("a", BODY_BYTES_MAX).is_none());
+        rooms.pop();
+        assert!(handoffs.room("b", BODY_BYTES_MAX).is_some());
+        assert!(handoffs.room("a", BODY_BYTES_MAX + 1).is_none());
     }
 }
