@@ -7,7 +7,7 @@ use super::file::{File, Named};
 use super::problem::Severity;
 use super::reading::Reading;
 use super::route::Routes;
-use super::settings::{Limits, Settings, Source};
+use super::settings::{Limits, Settings, Source, Tls};
 use super::source::Address;
 use super::{destination, relay, source};
 use crate::record::Name;
@@ -21,6 +21,7 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let listen = relay::listen(file.listen);
     let https = listen.as_ref().map(|listen| listen.https);
     let tls = relay::tls(file.tls, folder.clone(), https);
+    reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
     let admin = relay::admin(file.admin, https);
     let store = relay::store(file.store, folder);
     let limits = relay::limits(file.limits);

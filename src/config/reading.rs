@@ -1,6 +1,6 @@
 //! One reading of a relay.toml: its text, what it may look at beside it, and the problems that were found so far.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,12 +15,14 @@ pub(super) struct Reading<'a> {
     pub(super) folder: &'a Path,
     /// The environment.
     pub(super) env: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Whether the relay is set up for development: on loopback, with a certificate of its own.
+    pub(super) is_development: Cell<bool>,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(text: &'a str, folder: &'a Path, file: &str, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
-        Self { file: file.into(), text, folder, env, problems: RefCell::default() }
+        Self { file: file.into(), text, folder, env, is_development: Cell::new(false), problems: RefCell::default() }
     }
 
     /// A path of the file: relative ones start at its folder.

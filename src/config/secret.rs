@@ -31,8 +31,12 @@ pub(super) fn read_lasting(value: &Value<'_>) -> Option<Secret> {
     secret(value, text?, None)
 }
 
-/// Warns where everybody on the machine can read a file that holds a secret.
+/// Warns where everybody on the machine can read a file that holds a secret. Not in development: what is tried out on loopback
+/// is rarely secret, and a demo's secret never.
 pub(super) fn warn_if_open(file: &File, value: &Value<'_>) {
+    if value.reading().is_development.get() {
+        return;
+    }
     #[cfg(unix)]
     if let Ok(metadata) = file.metadata()
         && metadata.is_file()
