@@ -18,6 +18,13 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
+impl Attempt {
+    /// Whether the relay itself cut it off.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed { failure: Failure::Interrupted, .. })
+    }
+}
+
 /// What came of an attempt: the application's answer, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

@@ -99,7 +99,7 @@ pub enum ParkReason {
 pub struct Budget {
     /// When it began.
     pub since: Timestamp,
-    /// Attempts made since then.
+    /// Attempts made since then, those that the relay itself cut off not counted.
     pub attempts: u32,
 }
 
@@ -162,7 +162,8 @@ impl Delivery {
             return Err(self.illegal("attempted"));
         }
         self.attempts_made = attempt.number;
-        self.budget.attempts += 1;
+        // A relay that ends during an attempt must not use up a step of the application's schedule.
+        self.budget.attempts += u32::from(!attempt.is_interrupted());
         self.state = match verdict {
             Verdict::Delivered => State::Delivered { at: now },
             Verdict::RetryAt(due) => State::Pending { due },
@@ -253,6 +254,17 @@ mod tests {
         assert_eq!((done.state, done.attempts_made, done.settled_at()), (State::Delivered { at: now }, 1, Some(now)));
         let again = done.attempted(&attempt(2), Verdict::Delivered, now);
         assert_eq!(again.unwrap_err().to_string(), "a delivery that is delivered cannot be attempted");
+    }
+
+    #[test]
+    fn an_interrupted_attempt_is_counted_but_costs_no_budget() {
+        let now = Timestamp::from_ms(9);
+        let outcome = Outcome::Failed { failure: Failure::Interrupted, detail: String::new() };
+        let interrupted = Attempt { outcome, ..attempt(1) };
+        let again = pending().attempted(&interrupted, Verdict::RetryAt(now), now).unwrap();
+        assert_eq!((again.attempts_made, again.budget.attempts), (1, 0));
+        let failed = again.attempted(&attempt(2), Verdict::RetryAt(now), now).unwrap();
+        assert_eq!((failed.attempts_made, failed.budget.attempts), (2, 1));
     }
 
     #[test]
