@@ -30,7 +30,7 @@ const HOP_BY_HOP: [HeaderName; 13] = [
     UPGRADE,
 ];
 /// Fields that a sender could forge to look like the relay, or like another peer.
-const FORGEABLE: [&str; 3] = ["forwarded", "x-real-ip", "via"];
+const FORGEABLE: [&str; 2] = ["forwarded", "x-real-ip"];
 const FORGEABLE_PREFIXES: [&str; 2] = ["x-forwarded-", "hookhold-"];
 /// Fields that `Connection` cannot take away: the application needs them to read and to trust the body.
 const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
@@ -192,6 +192,7 @@ mod tests {
                 ("x-forwarded-for", "6.6.6.6"),
                 ("hookhold-event-id", "forged"),
                 ("authorization", "Basic theirs"),
+                ("via", "1.1 edge"),
                 ("x-twice", "a"),
                 ("x-twice", "b"),
             ],
@@ -207,6 +208,7 @@ mod tests {
         assert_eq!(all("hookhold-attempt"), ["3"]);
         assert_eq!(all("authorization"), ["Bearer own"]);
         assert_eq!(all("x-twice"), ["a", "b"]);
+        assert_eq!(all("via"), ["1.1 edge"]);
         assert_eq!(all("forwarded"), ["for=203.0.113.7;host=\"hooks.example:8443\";proto=https"]);
     }
 
