@@ -1,5 +1,6 @@
 //! Places the new events of a group: packs them into blocks, and hands their deliveries to lanes that have room.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::block::{self, DeliveryRecord, EventRecord, States};
@@ -37,20 +38,24 @@ impl Shared {
     fn write_block(&self, events: Vec<Fresh>, group: &mut Group) {
         let Some(block) = events.first().map(|first| first.id) else { return };
         let (mut heads, mut bodies, mut states) = (block::first_byte(), Bodies::default(), States::default());
+        // Events of a block mostly share source and type.
+        let mut index = BTreeSet::new();
         for mut fresh in events {
             fresh.new.event.id = fresh.id;
             block::place(&mut fresh.new.head, fresh.id, bodies.length());
             block::push_frame(&mut heads, &fresh.new.head);
             bodies.push(fresh.new.body.clone());
             let event = &fresh.new.event;
-            for index in [Some(keys::by_source(&event.source)), event.kind.as_deref().map(keys::by_type)].into_iter().flatten() {
-                group.batch.insert(keys::with_block(index, block), &[]);
-            }
+            index.insert(keys::by_source(&event.source));
+            index.extend(event.kind.as_deref().map(keys::by_type));
             if let Some(dedupe) = &fresh.new.dedupe {
                 let entry = DedupeEntry { event: fresh.id, until: dedupe.until };
                 group.batch.insert(keys::dedupe(&event.source, &dedupe.key), &entry.encode()[..]);
             }
             states.0.push(Some(self.first_deliveries(fresh, group)));
+        }
+        for prefix in index {
+            group.batch.insert(keys::with_block(prefix, block), &[]);
         }
         group.bytes += heads.len();
         group.put_long(keys::HEADS, block, heads);
