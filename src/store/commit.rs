@@ -210,9 +210,16 @@ impl<L: Ledger> Writer<L> {
         let watch = Stopwatch::start();
         let (mut bytes, mut urgent) = (L::weight(&first), L::is_urgent(&first));
         let mut jobs = vec![first];
+        let mut yielded = false;
         while jobs.len() < GROUP_JOBS_MAX && bytes < GROUP_BYTES_MAX {
             let next = match self.receiver.try_recv() {
                 Ok(job) => Ok(job),
+                // Once, whoever is ready to add to the group gets the processor first: where it is busy, that is many.
+                Err(_) if urgent && !yielded => {
+                    std::thread::yield_now();
+                    yielded = true;
+                    continue;
+                }
                 Err(_) if urgent => break,
                 Err(_) => self.receiver.recv_timeout(RIDE_TIME.saturating_sub(watch.elapsed())),
             };

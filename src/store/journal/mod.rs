@@ -277,7 +277,7 @@ mod tests {
         }
         drop(journal);
         let (_, seen, _) = open(folder.path(), 0);
-        assert!(seen[0].0 > 1 && seen.len() > 25, "{} from {}", seen.len(), seen[0].0);
+        assert!(seen[0].0 > 1 && seen.len() > 12, "{} from {}", seen.len(), seen[0].0);
         assert_eq!(seen.last().map(|(number, _)| *number), Some(80));
     }
 }

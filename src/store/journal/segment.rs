@@ -18,7 +18,7 @@ const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 const SEGMENT_BYTES_FIRST: u64 = 1024 * 1024;
 const SEGMENT_GROWTH: u64 = 4;
 /// What was moved into sled is kept in the journal up to so many bytes: the end of a damaged sled is healed from it.
-const KEPT_BYTES: u64 = 256 * 1024 * 1024;
+const KEPT_BYTES: u64 = 128 * 1024 * 1024;
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 256 * 1024;
 /// The end of a segment's name.

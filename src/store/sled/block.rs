@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 const VERSION: u8 = 1;
 /// The newest attempt rides in its delivery's record up to this size; a larger one has a key of its own.
 const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
+/// Most records fit into so many bytes at once.
+const RECORD_BYTES: usize = 1024;
 /// The number of [`EventState::Unrouted`] in the index by state, behind those of [`StateName`].
 pub(super) const UNROUTED: u8 = 4;
 
@@ -172,7 +174,8 @@ impl DeliveryRecord {
 
 /// The encoded form of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    postcard::to_stdvec(value).map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
+    postcard::to_extend(value, Vec::with_capacity(RECORD_BYTES))
+        .map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
 }
 
 /// From an encoded form; `None` where it is damaged.

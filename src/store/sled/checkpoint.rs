@@ -14,7 +14,6 @@ use sled::Batch;
 
 use super::block;
 use super::bodies::CHUNK_BYTES;
-use super::dedupe::DedupeEntry;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Layer, Young};
 use super::shared::{Shared, failed};
@@ -27,8 +26,6 @@ use crate::store::journal::Release;
 const BATCH_KEYS: usize = 256;
 /// Bytes of a batch, roughly. One event may have more.
 const BATCH_BYTES: usize = 512 * 1024;
-/// Dedupe entries that are looked at in each checkpoint, at least, so that expired ones go.
-const SWEPT_MIN: usize = 64;
 
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
@@ -37,7 +34,7 @@ pub(super) struct Checkpointer {
     file: File,
     /// The counts of what is in sled.
     tally: Tally,
-    sweep_from: Key,
+    shared: Arc<Shared>,
 }
 
 /// A batch as it fills.
@@ -64,11 +61,9 @@ impl Filling {
 
     /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
     /// behind when it became shorter are never read; a byte too many is no frame.
-    fn put_long(&mut self, prefix: u8, block: BlockId, mut value: Vec<u8>) {
-        if value.len().is_multiple_of(CHUNK_BYTES) {
-            value.push(0);
-        }
-        for (number, part) in (0u16..).zip(value.chunks(CHUNK_BYTES)) {
+    fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
+        let parts = value.chunks(CHUNK_BYTES).chain(value.len().is_multiple_of(CHUNK_BYTES).then_some(&[0][..]));
+        for (number, part) in (0u16..).zip(parts) {
             self.put(keys::chunk(prefix, block, number), part);
         }
     }
@@ -85,8 +80,8 @@ impl Filling {
 }
 
 impl Checkpointer {
-    pub(super) fn new(tree: sled::Db, file: File, tally: Tally) -> Self {
-        Self { tree, file, tally, sweep_from: vec![keys::DEDUPE] }
+    pub(super) fn new(tree: sled::Db, file: File, tally: Tally, shared: Arc<Shared>) -> Self {
+        Self { tree, file, tally, shared }
     }
 
     /// Moves a layer into sled and makes it durable there.
@@ -100,13 +95,9 @@ impl Checkpointer {
             filling.put_attempt(*place, encoded);
             self.apply_full(&mut filling)?;
         }
-        for (key, entry) in &layer.dedupe {
-            filling.put(key.clone(), &entry.encode());
-            self.apply_full(&mut filling)?;
-        }
-        self.sweep(layer, &mut filling);
-        // The position comes behind all that it speaks of.
         self.apply(&mut filling)?;
+        self.shared.runs.add(&layer.dedupe, layer.newest)?;
+        // The position comes behind all that it speaks of.
         filling.put(keys::position(), &layer.number.to_be_bytes());
         self.apply(&mut filling)?;
         self.tree.flush().map_err(failed)?;
@@ -115,7 +106,7 @@ impl Checkpointer {
 
     fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {
         if let Some(parts) = &young.parts {
-            filling.put_long(keys::HEADS, block, parts.heads.clone());
+            filling.put_long(keys::HEADS, block, &parts.heads);
             for (number, part) in (0u16..).zip(parts.bodies.chunks()) {
                 filling.put(keys::chunk(keys::BODIES, block, number), &part);
             }
@@ -124,7 +115,7 @@ impl Checkpointer {
         let index = young.states.index(block);
         young.base.index.difference(&index).for_each(|key| filling.remove(key));
         index.difference(&young.base.index).for_each(|key| filling.put(key.clone(), &[]));
-        filling.put_long(keys::STATES, block, young.states.encode()?);
+        filling.put_long(keys::STATES, block, &young.states.encode()?);
         filling.counted.append(&mut self.tally.change(&young.base.tally, &young.states.tally()));
         Ok(())
     }
@@ -140,21 +131,6 @@ impl Checkpointer {
             filling.put(key, &value);
         }
         self.tree.apply_batch(std::mem::take(filling).batch).map_err(failed)
-    }
-
-    /// Removes dedupe entries whose time is over, a part of them each time.
-    fn sweep(&mut self, layer: &Layer, filling: &mut Filling) {
-        let end = vec![keys::DEDUPE + 1];
-        let mut last = None;
-        for entry in self.tree.range(self.sweep_from.clone()..end).take(SWEPT_MIN.max(2 * layer.dedupe.len())) {
-            let Ok((key, value)) = entry else { break };
-            let is_expired = DedupeEntry::decode(&value).is_none_or(|entry| entry.until <= layer.newest);
-            if is_expired && !layer.dedupe.contains_key(key.as_ref()) {
-                filling.remove(&key);
-            }
-            last = Some(key);
-        }
-        self.sweep_from = last.map_or_else(|| vec![keys::DEDUPE], |key| [&key[..], &[0]].concat());
     }
 }
 
@@ -181,10 +157,10 @@ struct Progress {
 
 impl Checkpoints {
     /// Starts the thread.
-    pub(super) fn start(checkpointer: Checkpointer, shared: Arc<Shared>, release: Release) -> std::io::Result<Self> {
+    pub(super) fn start(checkpointer: Checkpointer, release: Release) -> std::io::Result<Self> {
         let (sender, layers) = channel();
         let state = Arc::new(State::default());
-        let mover = Mover { checkpointer, layers, shared, release, state: state.clone() };
+        let mover = Mover { checkpointer, layers, release, state: state.clone() };
         let thread = std::thread::Builder::new().name("hookhold-checkpoint".into()).spawn(move || mover.run())?;
         Ok(Self { layers: Mutex::new(Some(sender)), state, thread: Mutex::new(Some(thread)) })
     }
@@ -225,7 +201,6 @@ impl Checkpoints {
 struct Mover {
     checkpointer: Checkpointer,
     layers: Receiver<Arc<Layer>>,
-    shared: Arc<Shared>,
     release: Release,
     state: Arc<State>,
 }
@@ -248,7 +223,7 @@ impl Mover {
             }
             drop(progress);
             // Not under a lock: a layer is large.
-            let thawed = self.shared.thaw();
+            let thawed = self.checkpointer.shared.thaw();
             self.release.up_to(layer.number);
             drop((thawed, layer));
             lock(&self.state.progress).is_busy = false;

@@ -9,12 +9,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block::{self, EventRecord, Head};
-use super::dedupe::DedupeEntry;
-use super::keys::Key;
+use super::dedupe::{DedupeEntry, DedupeKey};
 use crate::record::{DeliveryId, Event};
 use crate::store::Error;
 use crate::store::journal::Journal;
-use crate::time::Timestamp;
 
 /// The first byte of an entry.
 const CHANGE: u8 = 1;
@@ -42,16 +40,16 @@ pub(super) struct Arrival {
     /// Its encoded [`Head`], which does not say yet where the body is.
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
-    pub(super) dedupe: Option<(Key, DedupeEntry)>,
+    pub(super) dedupe: Option<(DedupeKey, DedupeEntry)>,
 }
 
 /// What is encoded of a [`Change`] in front of head and body.
 #[derive(Serialize, Deserialize)]
-struct Front {
-    record: EventRecord,
-    attempts: Vec<(DeliveryId, u32, Bytes)>,
+struct Front<Record, Attempts> {
+    record: Record,
+    attempts: Attempts,
     head_bytes: Option<u32>,
-    dedupe: Option<(Bytes, Timestamp)>,
+    dedupe: Option<(DedupeKey, DedupeEntry)>,
 }
 
 impl Change {
@@ -59,13 +57,10 @@ impl Change {
     pub(super) fn push(&self, journal: &mut Journal) -> Result<u64, Error> {
         let arrival = self.arrival.as_ref();
         let front = Front {
-            record: self.record.clone(),
-            attempts: self.attempts.clone(),
+            record: &self.record,
+            attempts: &self.attempts,
             head_bytes: arrival.map(|arrival| arrival.head.len() as u32),
-            dedupe: arrival.and_then(|arrival| {
-                let (key, entry) = arrival.dedupe.as_ref()?;
-                Some((Bytes::copy_from_slice(key), entry.until))
-            }),
+            dedupe: arrival.and_then(|arrival| arrival.dedupe),
         };
         let front = block::encode(&front)?;
         let length = (front.len() as u32).to_be_bytes();
@@ -94,13 +89,12 @@ impl Entry {
 fn decode_change(bytes: &[u8]) -> Option<Change> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (front, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    let Front { record, attempts, head_bytes, dedupe } = block::decode(front)?;
+    let Front { record, attempts, head_bytes, dedupe } = block::decode::<Front<EventRecord, Vec<_>>>(front)?;
     let arrival = match head_bytes {
         None => None,
         Some(head_bytes) => {
             let (head, body) = rest.split_at_checked(head_bytes as usize)?;
             let event = Arc::new(block::decode::<Head>(head)?.event);
-            let dedupe = dedupe.map(|(key, until)| (key.to_vec(), DedupeEntry { event: event.id, until }));
             Some(Arrival { event, head: head.to_vec(), body: Bytes::copy_from_slice(body), dedupe })
         }
     };

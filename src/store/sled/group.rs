@@ -1,12 +1,14 @@
 //! One commit group of the sled store as it is gathered: what comes in, and what it touches.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::block::EventRecord;
-use super::keys::{BlockId, Key};
+use super::dedupe::DedupeKey;
+use super::keys::BlockId;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::{Appended, Claim, Dedupe, Error, Settlement};
 use crate::time::Timestamp;
@@ -32,7 +34,7 @@ pub(super) struct New {
     pub(super) event: Event,
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
-    pub(super) destinations: Vec<Name>,
+    pub(super) destinations: Arc<[Name]>,
     pub(super) dedupe: Option<Dedupe>,
 }
 
@@ -40,10 +42,10 @@ pub(super) struct New {
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) new: Vec<Fresh>,
-    /// Older events that the group looked at: as they were, and as they are now.
+    /// Older events that the group looked at, as they are now.
     pub(super) touched: BTreeMap<EventId, Touched>,
     /// Dedupe keys of this group's new events, and their places in `new`.
-    pub(super) dedupe: HashMap<Key, usize>,
+    pub(super) dedupe: HashMap<DedupeKey, usize>,
     pub(super) freed: Vec<Claim>,
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,
@@ -60,8 +62,9 @@ pub(super) struct Fresh {
 /// An older event.
 pub(super) struct Touched {
     pub(super) block: BlockId,
-    pub(super) before: EventRecord,
     pub(super) now: EventRecord,
+    /// Whether it is not as it was.
+    pub(super) is_changed: bool,
     /// Attempts that need keys of their own, encoded.
     pub(super) attempts: Vec<(DeliveryId, u32, Bytes)>,
 }

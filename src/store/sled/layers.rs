@@ -11,13 +11,14 @@ use bytes::Bytes;
 
 use super::block::{self, EventRecord, Head, States};
 use super::bodies::{CHUNK_BYTES, Span};
-use super::dedupe::DedupeEntry;
+use super::dedupe::{self, DedupeEntry, DedupeKey};
 use super::entry::Change;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Covered, Layer, Overlay};
 use super::shared::{Shared, failed, lock};
 use crate::record::{Attempt, DeliveryId, Event, EventId};
 use crate::store::Error;
+use crate::time::Timestamp;
 
 /// Behind every key of a prefix: index keys end in at most a time and a block.
 const BEHIND: [u8; 25] = [0xff; 25];
@@ -121,22 +122,17 @@ impl Shared {
         self.overlay().is_full()
     }
 
-    /// What is known of a provider's event id.
-    pub(super) fn dedupe(&self, key: &[u8]) -> Result<Option<DedupeEntry>, Error> {
-        if let Some(entry) = self.overlay().dedupe(key) {
-            return Ok(Some(entry));
-        }
-        Ok(self.tree.get(key).map_err(failed)?.and_then(|value| DedupeEntry::decode(&value)))
+    /// What is known of a provider's event id at `now`.
+    pub(super) fn dedupe(&self, key: &DedupeKey, now: Timestamp) -> Result<Option<DedupeEntry>, Error> {
+        let above = self.overlay().dedupe(key).filter(|entry| now < entry.until);
+        above.map_or_else(|| self.runs.find(key, now), |entry| Ok(Some(entry)))
     }
 
     /// What is known of a provider's event id, in every source.
     pub(super) fn dedupe_of(&self, id: &str) -> Result<Vec<DedupeEntry>, Error> {
-        let prefix = keys::dedupe_of(id);
-        let mut found = self.overlay().dedupe_under(&prefix);
-        for entry in self.tree.scan_prefix(prefix) {
-            let (_, value) = entry.map_err(failed)?;
-            found.extend(DedupeEntry::decode(&value));
-        }
+        let id = dedupe::id_hash(id);
+        let mut found = self.overlay().dedupe_of(id);
+        found.append(&mut self.runs.find_all(&id)?);
         Ok(found)
     }
 
@@ -186,15 +182,16 @@ impl Shared {
     }
 
     fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
-        let length = head.event.body_bytes;
-        let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-        if let Some(span) = Span::of(head.body_at, length) {
-            let (first, last) = (keys::chunk(keys::BODIES, block, span.first), keys::chunk(keys::BODIES, block, span.last));
-            for entry in self.tree.range(first..=last) {
-                body.extend_from_slice(&entry.map_err(failed)?.1);
-            }
-            body.drain(..span.skip.min(body.len()));
-            body.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
+        let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
+        let mut body = Vec::new();
+        let mut skip = span.skip;
+        for chunk in span.first..=span.last {
+            let Some(part) = self.tree.get(keys::chunk(keys::BODIES, block, chunk)).map_err(failed)? else { break };
+            let part = part.get(std::mem::take(&mut skip)..).unwrap_or_default();
+            // Only now, since a damaged head may claim any length.
+            body.reserve_exact(part.len().min(length - body.len()));
+            body.extend_from_slice(&part[..part.len().min(length - body.len())]);
         }
         Ok(body.into())
     }

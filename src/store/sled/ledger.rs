@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::block::DeliveryRecord;
 use super::checkpoint::Checkpoints;
+use super::dedupe::DedupeKey;
 use super::entry::{Change, Entry};
 use super::group::{Fresh, Group, Job, New, Then, Touched};
-use super::keys::{self, BlockId};
+use super::keys::BlockId;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
@@ -64,7 +65,7 @@ impl SledLedger {
             self.noted = checkpoint;
         }
         let new = self.shared.place_new(group).into_iter().map(|change| (None, change));
-        let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.before != touched.now);
+        let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.is_changed);
         let touched =
             touched.map(|Touched { block, now, attempts, .. }| (Some(block), Change { record: now, attempts, arrival: None }));
         let changes = new.chain(touched).map(|(block, change)| Ok((change.push(&mut self.journal)?, block, change)));
@@ -154,13 +155,12 @@ impl SledLedger {
 
     fn append(&mut self, new: New, group: &mut Group) -> Result<Appended, Error> {
         if let Some(dedupe) = &new.dedupe {
-            let key = keys::dedupe(&new.event.source, &dedupe.key);
+            let key = DedupeKey::of(&new.event.source, &dedupe.key);
             if let Some(first) = group.dedupe.get(&key).and_then(|place| group.new.get_mut(*place)) {
                 first.duplicates += 1;
                 return Ok(Appended::Duplicate(first.id));
             }
-            let known = self.shared.dedupe(&key)?.filter(|entry| new.event.received_at < entry.until);
-            if let Some(entry) = known
+            if let Some(entry) = self.shared.dedupe(&key, new.event.received_at)?
                 && self.repeat(entry.event, new.event.received_at, group)?
             {
                 return Ok(Appended::Duplicate(entry.event));
@@ -174,7 +174,8 @@ impl SledLedger {
 
     /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event is gone.
     fn repeat(&self, id: EventId, now: Timestamp, group: &mut Group) -> Result<bool, Error> {
-        let Some(Touched { now: event, .. }) = self.load(id, group)? else { return Ok(false) };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else { return Ok(false) };
+        *is_changed = true;
         event.duplicates = event.duplicates.saturating_add(1);
         let mut woken = Vec::new();
         for record in event.deliveries.iter_mut().filter(|record| record.is(StateName::Parked)) {
@@ -193,10 +194,12 @@ impl SledLedger {
             return Ok(());
         }
         group.freed.push(claim);
-        let Some(Touched { now: event, attempts, .. }) = self.load(claim.delivery.event, group)? else { return Ok(()) };
+        let Some(touched) = self.load(claim.delivery.event, group)? else { return Ok(()) };
+        let Touched { now: event, attempts, is_changed, .. } = touched;
         let Some(record) = event.delivery_mut(claim.delivery) else { return Ok(()) };
         let Ok(delivery) = record.delivery.clone().attempted(&attempt, verdict, now) else { return Ok(()) };
         record.delivery = delivery;
+        *is_changed = true;
         let comes_again = record.delivery.due().is_some();
         let destination = record.delivery.destination.clone();
         for (number, attempt) in record.put_newest(&attempt)? {
@@ -219,7 +222,7 @@ impl SledLedger {
         let Some(source) = self.load_head(id)?.map(|event| event.source) else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
-        let Some(Touched { now: event, .. }) = self.load(id, group)? else {
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
         let mut made = Vec::with_capacity(destinations.len());
@@ -231,6 +234,7 @@ impl SledLedger {
                     && let Ok(retried) = record.delivery.clone().retried(now)
                 {
                     record.delivery = retried;
+                    *is_changed = true;
                 }
                 made.push(record.delivery.id);
                 continue;
@@ -241,6 +245,7 @@ impl SledLedger {
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
             made.push(delivery.id);
             event.deliveries.push(DeliveryRecord::new(delivery));
+            *is_changed = true;
         }
         group.nudges.extend_from_slice(destinations);
         Ok(Ok(made))
@@ -251,9 +256,8 @@ impl SledLedger {
         F: FnOnce(Delivery) -> Result<Delivery, crate::record::IllegalChange>,
     {
         let missing = || Error::NotFound(format!("delivery {id}"));
-        let Some(record) = self.load(id.event, group)?.and_then(|event| event.now.delivery_mut(id)) else {
-            return Ok(Err(missing()));
-        };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id.event, group)? else { return Ok(Err(missing())) };
+        let Some(record) = event.delivery_mut(id) else { return Ok(Err(missing())) };
         if self.shared.claims.has(id) {
             return Ok(Err(Error::Conflict("the delivery is in flight".to_owned())));
         }
@@ -261,6 +265,7 @@ impl SledLedger {
             Err(illegal) => Ok(Err(Error::Conflict(illegal.to_string()))),
             Ok(changed) => {
                 record.delivery = changed.clone();
+                *is_changed = true;
                 group.nudges.push(changed.destination.clone());
                 Ok(Ok(changed))
             }
@@ -270,8 +275,8 @@ impl SledLedger {
     /// The record of an event, in the group's memory.
     fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut Touched>, Error> {
         if let btree_map::Entry::Vacant(vacant) = group.touched.entry(id) {
-            let Some((block, before)) = self.shared.lift(id)? else { return Ok(None) };
-            vacant.insert(Touched { block, now: before.clone(), before, attempts: Vec::new() });
+            let Some((block, now)) = self.shared.lift(id)? else { return Ok(None) };
+            vacant.insert(Touched { block, now, is_changed: false, attempts: Vec::new() });
         }
         Ok(group.touched.get_mut(&id))
     }

@@ -63,7 +63,7 @@ impl Sled {
         let opened = open::open(path)?;
         let Replayed { journal, shared, checkpointer } = replay::replay(opened, path)?;
         let newest = newest(&shared).map_err(|error| OpenError::Engine { path: path.into(), why: error.to_string() })?;
-        let checkpoints = Checkpoints::start(checkpointer, shared.clone(), journal.release()).map_err(in_folder)?;
+        let checkpoints = Checkpoints::start(checkpointer, journal.release()).map_err(in_folder)?;
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
         let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes));
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
@@ -103,7 +103,7 @@ fn newest(shared: &Shared) -> Result<Option<EventId>, Error> {
 #[async_trait]
 impl Store for Sled {
     async fn append(&self, intake: Intake) -> Result<Appended, Error> {
-        let (destinations, dedupe) = (intake.destinations().to_vec(), intake.dedupe().cloned());
+        let (destinations, dedupe) = (intake.destinations().clone(), intake.dedupe().cloned());
         let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
         let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
         let encoded = block::encode(&head)?;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::block::{self, EventRecord, States};
 use super::bodies::Bodies;
-use super::dedupe::DedupeEntry;
+use super::dedupe::{DedupeEntry, DedupeKey, IdHash};
 use super::entry::{Arrival, Change};
 use super::keys::{self, BlockId, Key};
 use super::tally::Tally;
@@ -47,7 +47,7 @@ pub(super) struct Layer {
     pub(super) blocks: BTreeMap<BlockId, Young>,
     /// Blocks from this one on are not in sled; those before are, and were changed.
     first_new: Option<BlockId>,
-    pub(super) dedupe: BTreeMap<Key, DedupeEntry>,
+    pub(super) dedupe: BTreeMap<DedupeKey, DedupeEntry>,
     pub(super) attempts: BTreeMap<(DeliveryId, u32), Bytes>,
     /// The blocks that sled has, too.
     lifted: BTreeSet<BlockId>,
@@ -229,17 +229,13 @@ impl Overlay {
     }
 
     /// What is known of a provider's event id, where it is here.
-    pub(super) fn dedupe(&self, key: &[u8]) -> Option<DedupeEntry> {
+    pub(super) fn dedupe(&self, key: &DedupeKey) -> Option<DedupeEntry> {
         self.layers().find_map(|layer| layer.dedupe.get(key).copied())
     }
 
-    /// The dedupe entries whose keys begin with `prefix`.
-    pub(super) fn dedupe_under(&self, prefix: &[u8]) -> Vec<DedupeEntry> {
-        let under = |layer: &'_ Layer| {
-            let from = layer.dedupe.range(prefix.to_vec()..);
-            from.take_while(|(key, _)| key.starts_with(prefix)).map(|(_, entry)| *entry).collect::<Vec<_>>()
-        };
-        self.layers().flat_map(under).collect()
+    /// What is known of a provider's event id in all sources, where it is here.
+    pub(super) fn dedupe_of(&self, id: IdHash) -> Vec<DedupeEntry> {
+        self.layers().flat_map(|layer| layer.dedupe.range(DedupeKey::all_of(id)).map(|(_, entry)| *entry)).collect()
     }
 
     /// The attempts of a delivery that are here.
@@ -311,7 +307,7 @@ impl Overlay {
             let is_true = |key: &Key| {
                 never_changes(prefix) || !keys::block_at_end(key).is_some_and(|block| self.active.blocks.contains_key(&block))
             };
-            for layer in &self.frozen {
+            if let Some(layer) = &self.frozen {
                 some(&layer.index, range, newest_first, limit, &mut found, is_true);
             }
         }

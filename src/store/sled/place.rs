@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::block::{self, DeliveryRecord, EventRecord};
-use super::dedupe::DedupeEntry;
+use super::dedupe::{DedupeEntry, DedupeKey};
 use super::entry::{Arrival, Change};
 use super::group::{Fresh, Group};
-use super::keys;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId};
 use crate::store::Claimed;
@@ -24,23 +23,23 @@ impl Shared {
         block::place(&mut new.head, id, 0);
         let event = Arc::new(new.event);
         let mut deliveries = Vec::with_capacity(new.destinations.len());
-        for (place, destination) in new.destinations.into_iter().enumerate() {
+        for (place, destination) in new.destinations.iter().enumerate() {
             let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
             let delivery =
                 Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
-            match self.handoffs.room(&destination, new.body.len()) {
+            match self.handoffs.room(destination, new.body.len()) {
                 Some(room) => {
                     let claim = self.claims.take(&delivery);
                     let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
                     group.handovers.push(Box::new(move || room.put(claimed)));
                 }
-                None => group.nudges.push(destination),
+                None => group.nudges.push(destination.clone()),
             }
             deliveries.push(DeliveryRecord::new(delivery));
         }
         let dedupe = new.dedupe.map(|dedupe| {
             let entry = DedupeEntry { event: id, until: dedupe.until };
-            (keys::dedupe(&event.source, &dedupe.key), entry)
+            (DedupeKey::of(&event.source, &dedupe.key), entry)
         });
         let arrival = Arrival { event, head: new.head, body: new.body, dedupe };
         Change { record: EventRecord { id, duplicates, deliveries }, attempts: Vec::new(), arrival: Some(arrival) }

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::OpenError;
 use super::checkpoint::Checkpointer;
+use super::dedupe::Runs;
 use super::entry::Entry;
 use super::keys;
 use super::open::Opened;
@@ -56,9 +57,11 @@ pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError>
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let Opened { db, file } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
-    let shared = Arc::new(Shared::new(db.clone(), tally.clone()));
+    let (runs, damaged) = Runs::open(db.clone())?;
+    let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
+    shared.damaged.store(damaged, Ordering::Relaxed);
     shared.begin_at(position);
-    let mut checkpointer = Checkpointer::new(db, file, tally);
+    let mut checkpointer = Checkpointer::new(db, file, tally, shared.clone());
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
         Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::dedupe::Runs;
 use super::keys;
 use super::overlay::Overlay;
 use super::tally::Tally;
@@ -14,6 +15,8 @@ use crate::store::{Claim, Error};
 /// The parts that both sides work with.
 pub(super) struct Shared {
     pub(super) tree: sled::Db,
+    /// What is known of provider's event ids.
+    pub(super) runs: Runs,
     pub(super) handoffs: Handoffs,
     pub(super) claims: Arc<Claims>,
     /// What is not in sled yet.
@@ -24,12 +27,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// For an open tree that holds what `tally` counts.
-    pub(super) fn new(tree: sled::Db, tally: Tally) -> Self {
+    pub(super) fn new(tree: sled::Db, tally: Tally, runs: Runs) -> Self {
         let claims = Arc::<Claims>::default();
         let given_back = claims.clone();
         let handoffs = Handoffs::new(move |claim| given_back.free(claim));
         let (overlay, tally) = (Mutex::default(), Mutex::new(tally));
-        Self { tree, handoffs, claims, overlay, tally, damaged: AtomicU64::new(0) }
+        Self { tree, runs, handoffs, claims, overlay, tally, damaged: AtomicU64::new(0) }
     }
 
     /// Counts a damaged record.
