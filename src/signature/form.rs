@@ -40,8 +40,21 @@ pub(super) fn only<'a>(text: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]
     if values.next().is_some() { Err(Reason::BadEncoding) } else { Ok(value) }
 }
 
+/// The values of the fields of that name, in the order sent.
+pub(super) fn values(text: &[u8], name: &str) -> Vec<Vec<u8>> {
+    fields(text).filter(|(n, _)| **n == *name.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
 /// Gives each name and value, without separators, names in the order of their bytes.
 pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
+    each_sorted(text, repeats, &mut |name, value| {
+        sink(name);
+        sink(value);
+    })
+}
+
+/// Gives each field, names in the order of their bytes.
+pub(super) fn each_sorted(text: &[u8], repeats: Repeats, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Reason> {
     let mut by_name: BTreeMap<Cow<'_, [u8]>, Vec<Cow<'_, [u8]>>> = BTreeMap::new();
     for (count, (name, value)) in fields(text).enumerate() {
         if count == FIELDS_MAX {
@@ -58,10 +71,7 @@ pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[
                 values.dedup();
             }
         }
-        for value in values {
-            sink(&name);
-            sink(&value);
-        }
+        values.iter().for_each(|value| each(&name, value));
     }
     Ok(())
 }
@@ -123,5 +133,6 @@ mod tests {
         assert_eq!(only(b"a=1", "b"), Ok(None));
         assert_eq!(only(b"a=1&a=1", "a"), Err(Reason::BadEncoding));
         assert_eq!(only(b"a=1&%61=2", "a"), Err(Reason::BadEncoding));
+        assert_eq!(values(b"a=1&%61=2&b=", "a"), [b"1", b"2"]);
     }
 }

@@ -6,7 +6,6 @@ use std::fmt;
 use url::Url;
 
 use super::address::{Base, Form};
-use super::body::Body;
 use super::key::Key;
 use super::naming::Naming;
 use super::scheme::Way;
@@ -70,9 +69,10 @@ impl Verifier {
     /// Proves who sent `received`, judged at the time that its head had arrived.
     pub fn verify(&self, received: Received) -> Result<Verified, Box<Refused>> {
         match self.prove(&received) {
-            Ok(ready) => {
-                let body = || Body::new(&received.body, self.gunzip).whole().ok();
-                let (id, kind) = ready.naming.read(&received.headers, body);
+            Ok((way, ready)) => {
+                let view = View::new(&received, self.base.as_ref(), self.gunzip);
+                let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
+                let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }
             Err(reason) => Err(Box::new(Refused { received, reason })),
@@ -106,15 +106,15 @@ impl Verifier {
     }
 
     /// The way that proves the request.
-    fn prove(&self, received: &Received) -> Result<&Ready, Reason> {
+    fn prove(&self, received: &Received) -> Result<(Option<&Way>, &Ready), Reason> {
         let view = View::new(received, self.base.as_ref(), self.gunzip);
         let Some(scheme) = &self.scheme else {
-            return self.ready.first().ok_or(Reason::NoSecret);
+            return self.ready.first().map(|ready| (None, ready)).ok_or(Reason::NoSecret);
         };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             match way.prove(&ready.keys, &view, received.at) {
-                Ok(()) => return Ok(ready),
+                Ok(()) => return Ok((Some(way), ready)),
                 // What one way refuses for good tells more than that another one was not tried.
                 Err(reason) if refusal == Reason::MissingHeader => refusal = reason,
                 Err(_) => {}
