@@ -77,7 +77,7 @@ impl Line {
                 entry.metrics.accepted_in(watch.elapsed());
                 entry.metrics.event_at(at);
                 tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
-                reply::accepted(event)
+                reply::accepted(event, &entry.source.answer)
             }
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
