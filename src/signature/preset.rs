@@ -177,6 +177,7 @@ mod tests {
             assert!(preset.doc.starts_with("https://"), "{name}");
             assert!((200..300).contains(&preset.answer.status), "{name}");
             assert!(preset.dedupe.is_none() || preset.event_id.is_some(), "{name}: nothing to know a repeat by");
+            assert!(preset.dedupe.is_none_or(|time| time.as_secs() >= 3600 && time.as_secs().is_multiple_of(3600)), "{name}");
             let texts = [Some(&preset.title), preset.note.as_ref(), preset.deadline.as_ref(), preset.retries.as_ref()];
             assert!(texts.into_iter().flatten().all(|text| !text.is_empty() && text.trim() == text), "{name}");
         }
