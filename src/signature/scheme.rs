@@ -11,7 +11,7 @@ use super::hash::Hash;
 use super::jws::WrittenJws;
 use super::template::{BadTemplate, Template};
 use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{Selector, pointer};
+use super::{BadSecret, Secret, Selector, pointer};
 
 /// As a signature's `key`: what the source calls `public_key`.
 const PUBLIC_KEY: &str = "{public_key}";
@@ -87,6 +87,19 @@ impl Scheme {
     /// Where the event's type is; of several ways, in the first that has one.
     pub fn event_type(&self) -> Option<&Selector> {
         self.ways.iter().find_map(|way| way.event_type.as_ref())
+    }
+
+    /// Whether a secret could count for one of its signatures.
+    pub(super) fn takes(&self, secret: &Secret) -> Result<(), BadSecret> {
+        let mut sources = self.ways.iter().flat_map(|way| &way.sources);
+        if secret.slot().is_some_and(|slot| !sources.clone().any(|source| source.slot.as_deref() == Some(slot))) {
+            return Err(BadSecret::Slot);
+        }
+        let has_password = secret.expose().contains(&b':');
+        if !has_password && sources.all(|source| source.form == Form::Basic) {
+            return Err(BadSecret::NoPassword);
+        }
+        Ok(())
     }
 
     /// Whether it has a place for the public key's name, which each merchant has another one of.

@@ -48,6 +48,9 @@ pub struct Options {
 impl Verifier {
     /// For `scheme`. Fails where a secret is not what the scheme needs; the number tells which one (from 0).
     pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, (usize, BadSecret)> {
+        for (i, secret) in secrets.iter().enumerate() {
+            scheme.takes(secret).map_err(|error| (i, error))?;
+        }
         let keys = |way: &Way| {
             let key = |(i, secret)| Key::try_new(way, secret).map_err(|error| (i, error));
             secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()
@@ -304,6 +307,10 @@ mod tests {
         };
         assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
         assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
+        let basic = Verifier::try_new(scheme("chargebee"), vec![secret("password")], Options::default());
+        assert_eq!(basic.unwrap_err(), (0, BadSecret::NoPassword));
+        let slot = vec![secret("1").in_slot("primary".into()), secret("2").in_slot("first".into())];
+        assert_eq!(Verifier::try_new(scheme("box"), slot, Options::default()).unwrap_err(), (1, BadSecret::Slot));
     }
 
     #[test]

@@ -25,9 +25,12 @@ fn explained(name: Option<&str>) -> String {
     String::from_utf8(command.stdout).unwrap()
 }
 
-/// Hexadecimal, base64, and text with a colon for those that need one.
+/// What is text, hexadecimal and base64 fits all; but for some it must be a user and a password.
 fn env(name: &str) -> Option<OsString> {
-    name.ends_with("_SECRET").then(|| "00112233445566778899aabbccddeeff".into())
+    let name = name.strip_suffix("_SECRET")?.replace('_', "-").to_lowercase();
+    let scheme = toml::Table::try_from(&preset::find(&name)?.scheme).unwrap();
+    let secret = if scheme["kind"].as_str() == Some("basic") { "user:pass" } else { "00112233445566778899aabbccddeeff" };
+    Some(secret.into())
 }
 
 #[test]
