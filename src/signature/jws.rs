@@ -38,12 +38,20 @@ pub(super) struct WrittenBodyClaim {
     pub(super) encoding: Encoding,
 }
 
+/// The text that is signed, and the decoded parts.
+struct Token<'a> {
+    signed: &'a str,
+    head: Vec<u8>,
+    claims: Vec<u8>,
+    signature: Vec<u8>,
+}
+
 impl WrittenJws {
     /// Whether one of `keys` signed the token, and the token speaks of this body.
     pub(super) fn prove(&self, way: &Way, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
         let texts = way.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
         let token = texts.iter().flatten().next().ok_or(Reason::MissingHeader)?;
-        let (signed, head, claims, signature) = split(token)?;
+        let Token { signed, head, claims, signature } = Token::split(token)?;
         if scalar(&head, "alg")? != Some(Scalar::Text(algorithm(way.check).into())) || scalar(&head, "crit")?.is_some() {
             return Err(Reason::UnknownVersion);
         }
@@ -98,15 +106,16 @@ impl WrittenBodyClaim {
     }
 }
 
-/// What is signed; head, claims and signature, decoded.
-fn split(token: &str) -> Result<(&str, Vec<u8>, Vec<u8>, Vec<u8>), Reason> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(Reason::BadEncoding);
+impl<'a> Token<'a> {
+    fn split(token: &'a str) -> Result<Self, Reason> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Reason::BadEncoding);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(Reason::BadEncoding)?;
+        let (head, claims) = signed.split_once('.').ok_or(Reason::BadEncoding)?;
+        let decode = |text: &str| Encoding::Base64url.decode(text).ok_or(Reason::BadEncoding);
+        Ok(Self { signed, head: decode(head)?, claims: decode(claims)?, signature: decode(signature)? })
     }
-    let (signed, signature) = token.rsplit_once('.').ok_or(Reason::BadEncoding)?;
-    let (head, claims) = signed.split_once('.').ok_or(Reason::BadEncoding)?;
-    let decode = |text: &str| Encoding::Base64url.decode(text).ok_or(Reason::BadEncoding);
-    Ok((signed, decode(head)?, decode(claims)?, decode(signature)?))
 }
 
 fn algorithm(check: Check) -> &'static str {
