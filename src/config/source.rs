@@ -169,8 +169,9 @@ fn answer(section: &mut Section<'_>, provider: Option<&Provider>) -> Answer {
             let text = value.node().get_ref().as_str();
             text.filter(|text| text.len() <= ANSWER_BYTES_MAX).or_else(|| value.error("must be a short text"))
         });
+        let empty_refusal = section.or("empty_refusal", false, |value| value.boolean());
         section.finish(&[]);
-        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned() })
+        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), empty_refusal })
     })
 }
 

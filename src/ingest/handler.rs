@@ -82,7 +82,9 @@ impl Line {
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
                 tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
-                refusal.answer(close(body, version))
+                let answer = refusal.answer(close(body, version));
+                let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
+                if is_empty { reply::emptied(answer) } else { answer }
             }
         }
     }

@@ -96,6 +96,13 @@ pub(super) fn accepted(event: EventId, wanted: &Answer) -> Response<Full<Bytes>>
     answer
 }
 
+/// The same without its body, for providers that test whether there is none.
+pub(super) fn emptied(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    answer.headers_mut().remove(CONTENT_TYPE);
+    *answer.body_mut() = Full::default();
+    answer
+}
+
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::from(text));
     *answer.status_mut() = status;

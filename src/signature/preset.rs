@@ -67,12 +67,15 @@ pub struct Answer {
     /// Its body, as plain text.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub body: String,
+    /// A request that is not believed is answered without a body.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty_refusal: bool,
 }
 
 impl Default for Answer {
     /// 200 and nothing: some providers show it to their users.
     fn default() -> Self {
-        Self { status: 200, body: String::new() }
+        Self { status: 200, body: String::new(), empty_refusal: false }
     }
 }
 

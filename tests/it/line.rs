@@ -50,6 +50,10 @@ async fn a_provider_hears_what_it_wants_to_hear() {
         path = "/in/sign"
         provider = "dropbox-sign"
         secrets = [{ file = "secret" }]
+        [sources.quiet]
+        path = "/in/quiet"
+        provider = "xero"
+        secrets = [{ file = "secret" }]
         [[routes]]
         from = "sign"
         to = ["app"]
@@ -64,6 +68,8 @@ async fn a_provider_hears_what_it_wants_to_hear() {
     assert_eq!(answer.headers["content-type"], "text/plain");
     let forged = body.replace("signed", "agreed");
     assert_eq!(world.post("/in/sign", &form, forged.as_bytes()).await.status, 401);
+    let refused = world.post("/in/quiet", &[], b"{}").await;
+    assert_eq!((refused.status.as_u16(), &refused.body[..]), (401, &b""[..]));
     assert_eq!(world.app.got(1).await[0].body, body);
     assert_eq!(world.listed("/events", 1).await[0]["type"], "signed");
 }
