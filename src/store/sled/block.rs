@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keys::{self, BlockId, Key};
+use super::tally::Tally;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::store::{Error, EventState};
 use crate::time::Timestamp;
@@ -69,10 +70,6 @@ impl States {
         self.0.iter().enumerate().filter_map(|(place, event)| Some((place, event.as_ref()?)))
     }
 
-    fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
-        self.events().flat_map(|(_, event)| &event.deliveries).map(|record| &record.delivery)
-    }
-
     /// The keys under which the index finds the block.
     pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
         let mut states = [false; 5];
@@ -93,12 +90,10 @@ impl States {
         index
     }
 
-    /// How many deliveries each destination has in each state.
-    pub(super) fn tally(&self) -> BTreeMap<Name, [i64; 4]> {
-        let mut tally = BTreeMap::<Name, [i64; 4]>::new();
-        for delivery in self.deliveries() {
-            tally.entry(delivery.destination.clone()).or_default()[delivery.state.name() as usize] += 1;
-        }
+    /// What the block adds to the counts.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally { events: self.0.len() as i64, ..Tally::default() };
+        self.events().for_each(|(_, event)| tally.add(event, 1));
         tally
     }
 
@@ -269,7 +264,7 @@ mod tests {
         let block = states.0[0].as_ref().unwrap().id;
         let due: Vec<_> = states.index(block).into_iter().filter(|k| k[0] == keys::DUE).collect();
         assert_eq!(due, [keys::due("d", Timestamp::from_ms(5), block)]);
-        assert_eq!(states.tally().into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
+        assert_eq!(states.tally().deliveries.into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
     }
 
     #[test]

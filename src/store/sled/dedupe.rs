@@ -4,6 +4,7 @@ use crate::record::EventId;
 use crate::time::Timestamp;
 
 /// What is known of a provider's event id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DedupeEntry {
     pub(super) event: EventId,
     pub(super) until: Timestamp,

@@ -6,6 +6,7 @@
 //! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
 //! k HASH SOURCE            a provider's event id                c DESTINATION   counts; `c` alone: events
+//! p                        the journal's record up to which all of it is here
 //! ```
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
@@ -24,6 +25,7 @@ pub(super) const BY_SOURCE: u8 = b'S';
 pub(super) const BY_TYPE: u8 = b'T';
 pub(super) const DEDUPE: u8 = b'k';
 pub(super) const COUNT: u8 = b'c';
+const POSITION: u8 = b'p';
 
 /// Types are the provider's words and have no bound; a key has one. Longer ones share a key and are told apart by a read.
 const TYPE_BYTES_MAX: usize = 128;
@@ -98,6 +100,11 @@ pub(super) fn dedupe(source: &str, id: &str) -> Key {
 /// The prefix of a provider's event id in every source.
 pub(super) fn dedupe_of(id: &str) -> Key {
     key(DEDUPE, &[&id_hash(id)])
+}
+
+/// The key of the position in the journal.
+pub(super) fn position() -> Key {
+    vec![POSITION]
 }
 
 /// A prefix and a block.
