@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
         (Some(preset), true, _) => say(&json(&Item::new(preset))?),
         (None, true, _) => say(&json(&found.into_iter().map(Item::new).collect::<Vec<_>>())?),
         (_, _, true) => say(&explain::tables(&found)?.trim_end()),
-        (Some(preset), ..) => say(&details(preset)),
+        (Some(preset), ..) => say(&details(preset)?),
         (None, ..) => print(["name", "title", "event id", "confidence"], found.into_iter().map(row)),
     }
     Ok(ExitCode::SUCCESS)
@@ -106,12 +106,13 @@ fn row(p: &Preset) -> [String; 4] {
     [p.name.clone(), p.title.clone(), id, p.confidence.as_str().to_owned()]
 }
 
-fn details(p: &Preset) -> String {
+fn details(p: &Preset) -> anyhow::Result<String> {
     let or_none = |selector: Option<&Selector>| selector.map_or("none".to_owned(), Selector::to_string);
     let proves = if p.scheme.covers_body() { "sender and body" } else { "the sender; not the whole body" };
     let lines = [
         Some(("documentation", p.doc.clone())),
         Some(("confidence", format!("{}: {}", p.confidence.as_str(), p.confidence.sentence()))),
+        Some(("signs", explain::summary(p)?)),
         Some(("proves", proves.to_owned())),
         p.scheme
             .signs_address()
@@ -126,7 +127,7 @@ fn details(p: &Preset) -> String {
         p.note.clone().map(|note| ("note", note)),
     ];
     let lines = lines.into_iter().flatten().map(|(what, text)| format!("\n{what:<15}{text}"));
-    format!("{} ({}){}", p.title, p.name, lines.collect::<String>())
+    Ok(format!("{} ({}){}", p.title, p.name, lines.collect::<String>()))
 }
 
 /// As `dedupe` in relay.toml. Presets have whole hours.
@@ -164,10 +165,16 @@ mod tests {
 
     #[test]
     fn everything_that_is_known_is_shown() {
-        let text = details(preset::find("dropbox-sign").unwrap());
-        for part in
-            ["Dropbox Sign", "tested: ", "not the whole body", "200 and \"Hello API Event Received\"", "hellosign", "30 s"]
-        {
+        let text = details(preset::find("dropbox-sign").unwrap()).unwrap();
+        for part in [
+            "Dropbox Sign",
+            "tested: ",
+            "not the whole body",
+            "200 and \"Hello API Event Received\"",
+            "hellosign",
+            "30 s",
+            "hmac sha256 in json /event/event_hash",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

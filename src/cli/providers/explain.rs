@@ -15,6 +15,23 @@ pub(super) fn tables(presets: &[&Preset]) -> anyhow::Result<String> {
     Ok(tables.join("\n"))
 }
 
+/// How it signs, in a line: `hmac sha256 in header X-Signature`.
+pub(super) fn summary(preset: &Preset) -> anyhow::Result<String> {
+    let scheme = Table::try_from(&preset.scheme)?;
+    let ways: Vec<_> = match scheme.get(WAYS).and_then(Value::as_array) {
+        Some(ways) => ways.iter().filter_map(Value::as_table).map(way).collect(),
+        None => vec![way(&scheme)],
+    };
+    Ok(ways.join("; or "))
+}
+
+fn way(way: &Table) -> String {
+    let text = |table: &Table, key: &str| table.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let sources = way.get("signature").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table);
+    let places: Vec<_> = sources.map(|source| format!("{} {}", text(source, "in"), text(source, "name"))).collect();
+    format!("{} {} in {}", text(way, "kind"), text(way, "hash"), places.join(" or ")).replace("  ", " ")
+}
+
 fn table(preset: &Preset) -> anyhow::Result<String> {
     let name = &preset.name;
     let mut out = format!("[sources.{name}]\npath = \"/in/{name}\"\nprovider = \"custom\"\n");
