@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_decode_str, percent_encode};
 
 use super::Reason;
 
@@ -20,6 +20,9 @@ pub(super) enum Repeats {
 
 /// Fields of one form that are sorted: each costs some memory before anything is proved, and no provider sends a tenth of it.
 const FIELDS_MAX: usize = 10_000;
+
+/// RFC 3986, section 2.3.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One field, decoded.
 type Field<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
@@ -86,6 +89,16 @@ pub(super) fn feed_sorted_query(query: &str, sink: &mut dyn FnMut(&[u8])) {
     }
 }
 
+/// The same with names and values encoded anew, since some senders sign what they encode and send it as it is. A `+` is itself.
+pub(super) fn encoded_query(query: &str) -> String {
+    let encode = |text: &str| percent_encode(&percent_decode_str(text).collect::<Vec<u8>>(), UNRESERVED).to_string();
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    let mut parameters: Vec<_> = parameters.map(|p| p.split_once('=').unwrap_or((p, ""))).collect();
+    parameters.sort_unstable();
+    let parameters: Vec<_> = parameters.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    parameters.join("&")
+}
+
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
@@ -125,6 +138,7 @@ mod tests {
         let mut out = Vec::new();
         feed_sorted_query("b=%7e&a=2&&a=1", &mut |piece| out.extend_from_slice(piece));
         assert_eq!(out, b"a=1&a=2&b=%7e");
+        assert_eq!(encoded_query("b=1:2+3&&a&c=%7e%3A"), "a=&b=1%3A2%2B3&c=~%3A");
     }
 
     #[test]

@@ -59,7 +59,8 @@ enum Part {
     Path,
     Secret,
     SortedForm(Repeats),
-    SortedQuery,
+    /// `true`: with all but letters, digits and `-_.~` as `%XX`, whatever was sent.
+    SortedQuery(bool),
     Word(Word),
 }
 
@@ -202,12 +203,13 @@ impl Part {
                 "url_noport" => Self::Address(Form::NoPort),
                 "path" => Self::Path,
                 "secret" => Self::Secret,
-                "sorted_query" => Self::SortedQuery,
+                "sorted_query" => Self::SortedQuery(false),
                 word => Self::Word(Word::parse(word, None)?),
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
             Some(("sorted_form", "all")) => Self::SortedForm(Repeats::All),
             Some(("sorted_form", "last")) => Self::SortedForm(Repeats::Last),
+            Some(("sorted_query", "encoded")) => Self::SortedQuery(true),
             Some((_, "")) => return None,
             Some(("header", name)) => Self::Header(http::HeaderName::try_from(name).ok()?.as_str().to_owned()),
             Some(("field", name)) => Self::Field(name.to_owned()),
@@ -249,7 +251,8 @@ impl Part {
             Self::Path => sink(address::path_of(view.target).as_bytes()),
             Self::Secret => sink(beside.secret),
             Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
-            Self::SortedQuery => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::SortedQuery(false) => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::SortedQuery(true) => sink(form::encoded_query(address::query_of(view.target)).as_bytes()),
             Self::Word(word) => return word.feed(view, beside, sink),
         }
         Ok(())
