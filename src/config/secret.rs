@@ -14,13 +14,15 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// What must be written in place of a secret.
 const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a secret is never in relay.toml itself";
 
-/// A secret that may end: `until` is a key beside `env` or `file`.
+/// A secret that may end, or count for one of several signatures: `until` and `slot` are keys beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
     let mut section = section(value)?;
     let until = section.take("until").and_then(|until| end(&until));
+    let slot = section.take("slot").and_then(|slot| slot.text());
     let text = content(value, &mut section);
     section.finish(&[]);
-    secret(value, text?, until)
+    let secret = secret(value, text?, until)?;
+    Some(if let Some(slot) = slot { secret.in_slot(slot.to_owned()) } else { secret })
 }
 
 /// A secret without an end.

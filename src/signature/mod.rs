@@ -13,7 +13,9 @@ mod claim;
 mod encoding;
 mod form;
 mod hash;
+mod jws;
 mod key;
+mod multipart;
 mod naming;
 mod pointer;
 mod proof;
@@ -27,6 +29,7 @@ mod template;
 mod verified;
 mod verifier;
 mod view;
+mod words;
 mod written;
 
 pub use captured::{Captured, CapturedSecret, Config, Judgement, Outcome, verify_captured};

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
+use super::jws::WrittenJws;
 use super::template::{BadTemplate, Template};
-use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{Selector, pointer};
+use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
+use super::{BadSecret, Secret, Selector, pointer};
+
+/// As a signature's `key`: what the source calls `public_key`.
+const PUBLIC_KEY: &str = "{public_key}";
 
 /// A provider's way to sign, as a preset or `[sources.NAME.verify]` in relay.toml writes it. Cheap to clone.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +34,8 @@ pub(super) struct Way {
     /// What is signed; any of them may match. Empty for tokens.
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
+    pub(super) jws: Option<WrittenJws>,
+    pub(super) body_field: Option<String>,
     pub(super) require: Vec<Requirement>,
     /// The array whose elements are proved one by one, and the way on from an element.
     pub(super) for_each: Option<(String, String)>,
@@ -83,6 +89,31 @@ impl Scheme {
         self.ways.iter().find_map(|way| way.event_type.as_ref())
     }
 
+    /// Whether a secret could count for one of its signatures.
+    pub(super) fn takes(&self, secret: &Secret) -> Result<(), BadSecret> {
+        let mut sources = self.ways.iter().flat_map(|way| &way.sources);
+        if secret.slot().is_some_and(|slot| !sources.clone().any(|source| source.slot.as_deref() == Some(slot))) {
+            return Err(BadSecret::Slot);
+        }
+        let has_password = secret.expose().contains(&b':');
+        if !has_password && sources.all(|source| source.form == Form::Basic) {
+            return Err(BadSecret::NoPassword);
+        }
+        Ok(())
+    }
+
+    /// Whether it has a place for the public key's name, which each merchant has another one of.
+    pub fn needs_public_key(&self) -> bool {
+        self.written.keys().any(|key| key == PUBLIC_KEY)
+    }
+
+    /// The same with that name in its place.
+    pub fn with_public_key(&self, name: &str) -> Result<Self, BadScheme> {
+        let mut written = (*self.written).clone();
+        written.keys_mut().filter(|key| *key == PUBLIC_KEY).for_each(|key| name.clone_into(key));
+        Self::try_from(written)
+    }
+
     /// Whether the address that the provider calls is signed, so that a relay behind another name needs `public_url`.
     pub fn signs_address(&self) -> bool {
         self.ways.iter().flat_map(|way| &way.payloads).any(Template::holds_address)
@@ -90,9 +121,11 @@ impl Scheme {
 
     /// Whether the body is proved, or only that the sender knows the secret.
     pub fn covers_body(&self) -> bool {
-        self.ways
-            .iter()
-            .all(|way| way.body_hash.is_some() || (!way.payloads.is_empty() && way.payloads.iter().all(Template::covers_body)))
+        self.ways.iter().all(|way| {
+            way.body_hash.is_some()
+                || way.jws.is_some()
+                || (!way.payloads.is_empty() && way.payloads.iter().all(Template::covers_body))
+        })
     }
 }
 
@@ -141,10 +174,12 @@ impl Way {
             check,
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
-            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form]),
+            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::FormLast]),
             sources,
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
+            jws: written.jws.clone(),
+            body_field: written.body_field.clone(),
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
             for_each: written.for_each()?,
             event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
@@ -155,6 +190,17 @@ impl Way {
 }
 
 impl Written {
+    /// The keys of all signatures.
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        let own = self.signature.iter().chain(self.any.iter().flat_map(|way| &way.signature));
+        own.filter_map(|source| source.key.as_ref()).flat_map(OneOrMany::as_slice)
+    }
+
+    fn keys_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let own = self.signature.iter_mut().chain(self.any.iter_mut().flat_map(|way| &mut way.signature));
+        own.filter_map(|source| source.key.as_mut()).flat_map(OneOrMany::as_mut_slice)
+    }
+
     fn check(&self) -> Result<Check, BadScheme> {
         let hash = self.hash.ok_or(BadScheme::Missing("hash"));
         match self.kind {
@@ -180,6 +226,8 @@ impl Written {
         match check {
             Check::Shown if !texts.is_empty() => return Err(BadScheme::Unused("payload")),
             Check::Shown => return Ok(Vec::new()),
+            Check::Hmac(_) if self.jws.is_some() && texts.is_empty() => return Ok(Vec::new()),
+            _ if self.jws.is_some() => return Err(BadScheme::Unused("jws")),
             _ if self.payload.is_none() => return Err(BadScheme::Missing("payload")),
             _ => {}
         }
@@ -211,7 +259,7 @@ fn prove_payload(text: &str, check: Check) -> Result<Template, BadScheme> {
 fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp>) -> Result<Source, BadScheme> {
     let numbered = written.place == Place::Header && written.name.ends_with('*');
     let name = prove_name(written.place, written.name.trim_end_matches('*'), "signature.name")?;
-    let keys = written.key.clone().map(super::written::OneOrMany::into_vec).unwrap_or_default();
+    let keys = written.key.clone().map(OneOrMany::into_vec).unwrap_or_default();
     match (&written.kv, keys.is_empty()) {
         (Some(_), true) => return Err(BadScheme::Missing("signature.key")),
         (None, false) => return Err(BadScheme::Missing("signature.kv")),
@@ -257,7 +305,7 @@ fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, Bad
     let good = match place {
         Place::Header => HeaderName::try_from(name).ok().map(|n| n.as_str().to_owned()),
         Place::Json => pointer::tokens(name).ok().map(|_| name.to_owned()),
-        Place::Query | Place::Form | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
+        Place::Query | Place::Form | Place::FormLast | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
     };
     good.ok_or_else(|| BadScheme::Value(key, name.to_owned()))
 }
@@ -274,7 +322,7 @@ fn prove_stamp(mut stamp: WrittenStamp) -> Result<WrittenStamp, BadScheme> {
 }
 
 fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, BadScheme> {
-    if matches!(body_hash.place, Place::Field | Place::Form | Place::Json) {
+    if matches!(body_hash.place, Place::Field | Place::Form | Place::FormLast | Place::Json) {
         return Err(BadScheme::Value("body_hash.in", "the body itself".into()));
     }
     body_hash.name = prove_name(body_hash.place, &body_hash.name, "body_hash.name")?;

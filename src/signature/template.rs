@@ -1,11 +1,15 @@
 //! Payload templates: what is signed, as text with `{placeholders}`. Parsed once; a request only gives its pieces, in order, to
 //! a hash. `{{` and `}}` stand for the braces themselves.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Reason;
 use super::address::{self, Form};
 use super::form::{self, Repeats};
 use super::hash::Hash;
 use super::view::View;
+use super::words::{self, Word};
 use super::written::Place;
 
 /// A parsed template.
@@ -55,10 +59,12 @@ enum Part {
     Path,
     Secret,
     SortedForm(Repeats),
-    SortedQuery,
+    /// `true`: with all but letters, digits and `-_.~` as `%XX`, whatever was sent.
+    SortedQuery(bool),
+    Word(Word),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Filter {
     Raw(Hash),
     Hex(Hash),
@@ -67,6 +73,11 @@ enum Filter {
     Json,
     /// Gunzipped where it is gzip; of the body only.
     Gunzip,
+    Base64,
+    /// In JSON's canonical form; of the body only.
+    Canonical,
+    /// The `%XX` that stand for one of these are decoded.
+    Decode(String),
 }
 
 impl Template {
@@ -102,7 +113,7 @@ impl Template {
 
     /// Whether the whole body is in it.
     pub(super) fn covers_body(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Body | Part::SortedForm(_)) && piece.filter != Some(Filter::Lower))
+        self.0.iter().any(|piece| piece.part.covers_body() && piece.filter != Some(Filter::Lower))
     }
 
     /// Whether the secret is in it.
@@ -117,18 +128,31 @@ impl Template {
 
     /// Whether the address is in it.
     pub(super) fn holds_address(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Address(_)))
+        self.0.iter().any(|piece| match &piece.part {
+            Part::Address(_) => true,
+            Part::Word(word) => word.holds_address(),
+            _ => false,
+        })
     }
 
     /// Whether items of the signature's own header are in it.
     pub(super) fn holds_fields(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Field(_)))
+        self.0.iter().any(|piece| match &piece.part {
+            Part::Field(_) => true,
+            Part::Word(word) => word.holds_fields(),
+            _ => false,
+        })
+    }
+
+    /// The headers in it.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| if let Part::Header(name) = &piece.part { Some(name.as_str()) } else { None })
     }
 
     /// Gives the payload of a request, piece by piece.
     pub(super) fn feed(&self, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         for (i, piece) in self.0.iter().enumerate() {
-            match piece.filter {
+            match &piece.filter {
                 None => piece.part.feed(view, beside, self.separator_after(i), sink)?,
                 Some(filter) => filter.feed(&piece.part, view, beside, sink)?,
             }
@@ -152,12 +176,21 @@ impl Piece {
             None => (inside, None),
         };
         let piece = Self { part: Part::parse(part)?, filter };
-        // Only the body is ever packed.
-        (filter != Some(Filter::Gunzip) || piece.part == Part::Body).then_some(piece)
+        // Only the body is ever packed, or JSON.
+        let of_body = matches!(piece.filter, Some(Filter::Gunzip | Filter::Canonical));
+        (!of_body || piece.part == Part::Body).then_some(piece)
     }
 }
 
 impl Part {
+    fn covers_body(&self) -> bool {
+        match self {
+            Self::Body | Self::SortedForm(_) => true,
+            Self::Word(word) => word.covers_body(),
+            _ => false,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         Some(match text.split_once(':') {
             None => match text {
@@ -170,22 +203,24 @@ impl Part {
                 "url_noport" => Self::Address(Form::NoPort),
                 "path" => Self::Path,
                 "secret" => Self::Secret,
-                "sorted_query" => Self::SortedQuery,
-                _ => return None,
+                "sorted_query" => Self::SortedQuery(false),
+                word => Self::Word(Word::parse(word, None)?),
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
             Some(("sorted_form", "all")) => Self::SortedForm(Repeats::All),
             Some(("sorted_form", "last")) => Self::SortedForm(Repeats::Last),
+            Some(("sorted_query", "encoded")) => Self::SortedQuery(true),
             Some((_, "")) => return None,
             Some(("header", name)) => Self::Header(http::HeaderName::try_from(name).ok()?.as_str().to_owned()),
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
+            Some(("form-last", name)) => Self::Value(Place::FormLast, name.to_owned()),
             Some(("json", pointer)) if pointer.starts_with('/') && pointer.ends_with('?') => {
                 Self::Optional(pointer.trim_end_matches('?').to_owned())
             }
             Some(("json", pointer)) if pointer.starts_with('/') => Self::Value(Place::Json, pointer.to_owned()),
-            _ => return None,
+            Some((word, argument)) => Self::Word(Word::parse(word, Some(argument))?),
         })
     }
 
@@ -216,7 +251,9 @@ impl Part {
             Self::Path => sink(address::path_of(view.target).as_bytes()),
             Self::Secret => sink(beside.secret),
             Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
-            Self::SortedQuery => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::SortedQuery(false) => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::SortedQuery(true) => sink(form::encoded_query(address::query_of(view.target)).as_bytes()),
+            Self::Word(word) => return word.feed(view, beside, sink),
         }
         Ok(())
     }
@@ -230,25 +267,35 @@ impl Filter {
             "lower" => Self::Lower,
             "json" => Self::Json,
             "gzip_if_magic" => Self::Gunzip,
-            _ => return None,
+            "base64" => Self::Base64,
+            "jcs" => Self::Canonical,
+            _ => Self::Decode(text.strip_prefix("decode ").filter(|list| !list.is_empty())?.to_owned()),
         })
     }
 
-    fn feed(self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
+    fn feed(&self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         match self {
-            Self::Raw(hash) => sink(&hashed(hash, part, view, beside)?),
-            Self::Hex(hash) => sink(hex::encode(hashed(hash, part, view, beside)?).as_bytes()),
+            Self::Raw(hash) => sink(&hashed(*hash, part, view, beside)?),
+            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?).as_bytes()),
             Self::Lower => part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()))?,
             Self::Json => {
-                let mut whole = Vec::new();
-                part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
+                let whole = gathered(part, view, beside)?;
                 let text = std::str::from_utf8(&whole).map_err(|_| Reason::BadEncoding)?;
                 sink(&serde_json::to_vec(text).map_err(|_| Reason::BadEncoding)?);
             }
             Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
+            Self::Base64 => sink(STANDARD.encode(gathered(part, view, beside)?).as_bytes()),
+            Self::Canonical => sink(&words::canonical(&gathered(part, view, beside)?)?),
+            Self::Decode(list) => sink(&words::decode(&gathered(part, view, beside)?, list.as_bytes())),
         }
         Ok(())
     }
+}
+
+fn gathered(part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Vec<u8>, Reason> {
+    let mut whole = Vec::new();
+    part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
+    Ok(whole)
 }
 
 fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Box<[u8]>, Reason> {
@@ -280,8 +327,19 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_an_error() {
-        for unknown in ["bdy", "header:", "header:a b", "json:a", "sorted_form:x", "body|rot13", "url|gzip_if_magic", "", "form:"]
-        {
+        for unknown in [
+            "bdy",
+            "header:",
+            "header:a b",
+            "json:a",
+            "sorted_form:x",
+            "body|rot13",
+            "url|gzip_if_magic",
+            "ts|jcs",
+            "",
+            "form:",
+            "url|decode ",
+        ] {
             let error = Template::parse(&format!("{{{unknown}}}")).unwrap_err();
             assert_eq!(error, BadTemplate::Unknown(unknown.into()));
         }

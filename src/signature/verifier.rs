@@ -6,7 +6,6 @@ use std::fmt;
 use url::Url;
 
 use super::address::{Base, Form};
-use super::body::Body;
 use super::key::Key;
 use super::naming::Naming;
 use super::scheme::Way;
@@ -49,6 +48,9 @@ pub struct Options {
 impl Verifier {
     /// For `scheme`. Fails where a secret is not what the scheme needs; the number tells which one (from 0).
     pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, (usize, BadSecret)> {
+        for (i, secret) in secrets.iter().enumerate() {
+            scheme.takes(secret).map_err(|error| (i, error))?;
+        }
         let keys = |way: &Way| {
             let key = |(i, secret)| Key::try_new(way, secret).map_err(|error| (i, error));
             secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()
@@ -70,9 +72,10 @@ impl Verifier {
     /// Proves who sent `received`, judged at the time that its head had arrived.
     pub fn verify(&self, received: Received) -> Result<Verified, Box<Refused>> {
         match self.prove(&received) {
-            Ok(ready) => {
-                let body = || Body::new(&received.body, self.gunzip).whole().ok();
-                let (id, kind) = ready.naming.read(&received.headers, body);
+            Ok((way, ready)) => {
+                let view = View::new(&received, self.base.as_ref(), self.gunzip);
+                let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
+                let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }
             Err(reason) => Err(Box::new(Refused { received, reason })),
@@ -106,15 +109,15 @@ impl Verifier {
     }
 
     /// The way that proves the request.
-    fn prove(&self, received: &Received) -> Result<&Ready, Reason> {
+    fn prove(&self, received: &Received) -> Result<(Option<&Way>, &Ready), Reason> {
         let view = View::new(received, self.base.as_ref(), self.gunzip);
         let Some(scheme) = &self.scheme else {
-            return self.ready.first().ok_or(Reason::NoSecret);
+            return self.ready.first().map(|ready| (None, ready)).ok_or(Reason::NoSecret);
         };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             match way.prove(&ready.keys, &view, received.at) {
-                Ok(()) => return Ok(ready),
+                Ok(()) => return Ok((Some(way), ready)),
                 // What one way refuses for good tells more than that another one was not tried.
                 Err(reason) if refusal == Reason::MissingHeader => refusal = reason,
                 Err(_) => {}
@@ -304,6 +307,10 @@ mod tests {
         };
         assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
         assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
+        let basic = Verifier::try_new(scheme("chargebee"), vec![secret("password")], Options::default());
+        assert_eq!(basic.unwrap_err(), (0, BadSecret::NoPassword));
+        let slot = vec![secret("1").in_slot("primary".into()), secret("2").in_slot("first".into())];
+        assert_eq!(Verifier::try_new(scheme("box"), slot, Options::default()).unwrap_err(), (1, BadSecret::Slot));
     }
 
     #[test]
