@@ -42,6 +42,7 @@ chapters!(
     pages_join_without_gap_or_repeat,
     counts_and_backlog_add_up,
     a_restart_keeps_everything,
+    a_change_that_comes_late_is_kept,
     a_closed_store_says_so,
 );
 
@@ -413,6 +414,17 @@ async fn a_restart_keeps_everything(mut world: World) {
     let late = stored(&*world.store, intake("s", &["d"]).at(1)).await;
     assert!(late > event);
     assert_eq!(world.store.health(), Ok(()));
+}
+
+async fn a_change_that_comes_late_is_kept(mut world: World) {
+    let event = stored(&*world.store, intake("s", &["d"]).at(1)).await;
+    // So long that what was stored is due to be moved to where older things are, when the change comes.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let cancelled = world.store.cancel(key(event), at(2)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.store.delivery(key(event)).await.unwrap().unwrap().delivery, cancelled);
+        world.reopen().await;
+    }
 }
 
 async fn a_closed_store_says_so(world: World) {
