@@ -16,6 +16,8 @@ use crate::time::Stopwatch;
 pub(super) const FORMAT: u32 = 2;
 /// Names the format; written before sled is opened.
 const FORMAT_FILE: &str = "format";
+/// sled's settings, with a checksum at their end.
+const SETTINGS_FILE: &str = "conf";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
@@ -69,10 +71,12 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
         write_format(path).map_err(in_folder)?;
     }
     remove_unfinished_snapshots(path).map_err(in_folder)?;
+    remove_torn_settings(path).map_err(in_folder)?;
     let db = open_sled(path)?;
     let file = File::open(path.join("db")).map_err(in_folder)?;
-    // The new file's directory entry must survive, too.
-    file.sync_all().and_then(|()| sync_folder(path)).map_err(in_folder)?;
+    // sled syncs neither of these, and the new files' directory entries must survive, too.
+    let settings = File::open(path.join(SETTINGS_FILE)).map_err(in_folder)?;
+    settings.sync_all().and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(in_folder)?;
     Ok(Opened { db, file })
 }
 
@@ -141,6 +145,19 @@ fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// sled refuses settings that a loss of power left half written. It writes them again where there are none, and they are the same
+/// for all stores of a format.
+fn remove_torn_settings(path: &Path) -> io::Result<()> {
+    let settings = path.join(SETTINGS_FILE);
+    let bytes = match fs::read(&settings) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_whole = bytes.split_last_chunk::<4>().is_some_and(|(text, crc)| crc32fast::hash(text).to_le_bytes() == *crc);
+    if is_whole { Ok(()) } else { fs::remove_file(settings) }
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
@@ -183,6 +200,26 @@ mod tests {
         let refused = open(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("format version 99"), "{refused}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn settings_that_are_half_written_are_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).unwrap().db;
+        db.insert("k", "v").unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let settings = folder.path().join(SETTINGS_FILE);
+        let whole = fs::read(&settings).unwrap();
+        let mut zeros = vec![0; whole.len() - 4];
+        zeros.extend_from_slice(&whole[whole.len() - 4..]);
+        for torn in [&zeros[..], &whole[..20], &zeros[..3], &[]] {
+            fs::write(&settings, torn).unwrap();
+            let opened = open(folder.path()).unwrap();
+            assert_eq!(opened.db.get("k").unwrap().as_deref(), Some(&b"v"[..]));
+            drop(opened);
+            assert_eq!(fs::read(&settings).unwrap(), whole);
+        }
     }
 
     #[test]
