@@ -51,6 +51,8 @@ impl Journal {
         mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(Self, Replayed), E> {
         fs::create_dir_all(folder)?;
+        // Else a loss of power takes the folder with all that was synced in it.
+        folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
         let mut files = Vec::new();
         for (path, salt) in segment::list(folder)? {
             let bytes = fs::metadata(&path)?.len();
