@@ -45,6 +45,8 @@ pub(super) struct Replayed {
     pub(super) records: u64,
     /// The number of the first one of them.
     pub(super) first: Option<u64>,
+    /// Whether there was no record at all.
+    pub(super) is_empty: bool,
 }
 
 impl Journal {
@@ -88,6 +90,7 @@ impl Journal {
                 replay(found.number, found.payload)?;
             }
         }
+        replayed.is_empty = files.is_empty();
         let kept = files.into_iter().map(|(_, closed)| closed).collect();
         let stock = Stock::start(folder, kept)?;
         let missing_before = gaps.missing(|gap| gap.start == after + 1);

@@ -70,26 +70,27 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) db: sled::Db,
     pub(super) file: File,
-    /// Whether a database was begun now.
-    pub(super) is_new: bool,
+    /// Whether it is new in a folder that is not.
+    pub(super) was_missing: bool,
 }
 
 /// Opens the store in `path`, making it where nothing is there. sled may panic in it, over damage and over failing calls.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     make_folder(path).map_err(in_folder)?;
-    if check_format(path)? {
+    let is_first = check_format(path)?;
+    if is_first {
         write_format(path).map_err(in_folder)?;
     }
     remove_unfinished_snapshots(path).map_err(in_folder)?;
     remove_torn_settings(path).map_err(in_folder)?;
-    let is_new = !path.join(DATABASE_FILE).exists();
+    let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
     let db = open_sled(path)?;
     let file = File::open(path.join(DATABASE_FILE)).map_err(in_folder)?;
     // sled syncs neither of these, and the new files' directory entries must survive, too.
     let settings = File::open(path.join(SETTINGS_FILE)).map_err(in_folder)?;
     settings.sync_all().and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(in_folder)?;
-    Ok(Opened { db, file, is_new })
+    Ok(Opened { db, file, was_missing })
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {

@@ -57,7 +57,7 @@ pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError>
 }
 
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
-    let Opened { db, file, is_new } = opened;
+    let Opened { db, file, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
     let (runs, damaged) = Runs::open(db.clone())?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
@@ -67,7 +67,7 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
         Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
-    known.report(position, is_new, &found);
+    known.report(position, was_missing, &found);
     move_down(&shared, &mut checkpointer, true)?;
     journal.release().up_to(shared.number());
     Ok(Replayed { journal, shared, checkpointer })
@@ -110,7 +110,7 @@ impl Known<'_> {
         move_down(self.shared, self.checkpointer, false)
     }
 
-    fn report(&self, position: u64, is_new: bool, found: &journal::Replayed) {
+    fn report(&self, position: u64, was_missing: bool, found: &journal::Replayed) {
         let unreadable = found.missing - found.missing_before + self.senseless;
         self.shared.damaged.fetch_add(found.missing_before + unreadable, Ordering::Relaxed);
         if unreadable > 0 {
@@ -127,8 +127,15 @@ impl Known<'_> {
                 "the journal does not keep all that the database lost; what was stored between these records is not there"
             );
         }
-        if is_new && records > 0 {
+        if found.is_empty && position > 0 {
+            tracing::error!(position, "the journal is gone; what came last and was in it alone is lost");
+        }
+        if was_missing && records > 0 {
             tracing::error!(records, first, "there was no database though there is a journal; its records were put back");
+        } else if was_missing {
+            tracing::warn!(
+                "the folder holds neither a database nor a journal: a first start was cut short, or they were taken away"
+            );
         } else if position < self.held {
             tracing::error!(
                 position,
