@@ -58,6 +58,8 @@ fn what_was_acknowledged_survives_loss_of_power() {
             chain(shim, first, seed, images - large, send);
             if large > 0 {
                 let record = recorded(shim, TempDir::new().unwrap(), 0, seed, "large");
+                let is_reuse = |entry: &Entry| matches!(&entry.what, What::Rename(_, to) if to.contains("/journal/"));
+                assert!(record.record.entries.iter().any(is_reuse), "no file of the journal was used again");
                 record.images(Disk::default(), Expected::default(), large, seed, send);
             }
         });
