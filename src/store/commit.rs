@@ -46,6 +46,9 @@ pub(super) trait Ledger: Send + 'static {
 
     /// Makes everything that was written durable. After an error nothing is known, so it is never called again.
     fn sync(&mut self) -> Result<(), Error>;
+
+    /// Is called after a sync, once all that is durable was acted on as well ([`Written::first`]).
+    fn seen(&mut self) -> Result<(), Error>;
 }
 
 /// What makes a durable group seen; where it fails, the ledger has failed.
@@ -181,11 +184,15 @@ impl<L: Ledger> Writer<L> {
         let (records, urgent) = (jobs.len(), jobs.iter().any(L::is_urgent));
         let Written { first, then, bytes } = self.ledger.write(jobs)?;
         let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
-        let sync = if urgent || lazy_is_over { self.sync()? } else { Duration::ZERO };
+        let is_synced = urgent || lazy_is_over;
+        let sync = if is_synced { self.sync()? } else { Duration::ZERO };
         self.state.waiting.fetch_sub(records, Ordering::Relaxed);
         first.map_or(Ok(()), |act| act())?;
         self.answer(then);
         (self.observer)(CommitReport { records, bytes, sync });
+        if is_synced {
+            self.ledger.seen()?;
+        }
         Ok(true)
     }
 
@@ -204,8 +211,11 @@ impl<L: Ledger> Writer<L> {
             let Some(since) = self.unsynced else { return Ok(self.receiver.recv().ok()) };
             match self.receiver.recv_timeout(LAZY_SYNC.saturating_sub(since.elapsed())) {
                 Ok(job) => return Ok(Some(job)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.sync()?,
-            };
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.sync()?;
+                    self.ledger.seen()?;
+                }
+            }
         }
     }
 
@@ -277,6 +287,10 @@ mod tests {
         fn sync(&mut self) -> Result<(), Error> {
             let n = self.syncs.fetch_add(1, Ordering::SeqCst);
             if n == self.fail_at_sync { Err(Error::Failed("no space".into())) } else { Ok(()) }
+        }
+
+        fn seen(&mut self) -> Result<(), Error> {
+            Ok(())
         }
     }
 

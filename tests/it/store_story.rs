@@ -43,6 +43,7 @@ chapters!(
     counts_and_backlog_add_up,
     a_restart_keeps_everything,
     nothing_is_forgotten_while_it_is_moved,
+    a_change_that_comes_late_is_kept,
     a_closed_store_says_so,
 );
 
@@ -469,6 +470,17 @@ async fn nothing_is_forgotten_while_it_is_moved(mut world: World) {
         if matches!(world.kind, Kind::Memory) {
             break;
         }
+    }
+}
+
+async fn a_change_that_comes_late_is_kept(mut world: World) {
+    let event = stored(&*world.store, intake("s", &["d"]).at(1)).await;
+    // So long that what was stored is due to be moved to where older things are, when the change comes.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let cancelled = world.store.cancel(key(event), at(2)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.store.delivery(key(event)).await.unwrap().unwrap().delivery, cancelled);
+        world.reopen().await;
     }
 }
 

@@ -39,8 +39,14 @@ const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
 pub(super) struct Replayed {
     /// Records that must be there, by their numbers, and cannot be read.
     pub(super) missing: u64,
+    /// Those of them that came before all that was found: the journal did not keep them.
+    pub(super) missing_before: u64,
     /// Records that were replayed.
     pub(super) records: u64,
+    /// The number of the first one of them.
+    pub(super) first: Option<u64>,
+    /// Whether there was no record at all.
+    pub(super) is_empty: bool,
 }
 
 impl Journal {
@@ -51,6 +57,8 @@ impl Journal {
         mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(Self, Replayed), E> {
         fs::create_dir_all(folder)?;
+        // Else a loss of power takes the folder with all that was synced in it.
+        folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
         let mut files = Vec::new();
         for (path, salt) in segment::list(folder)? {
             let bytes = fs::metadata(&path)?.len();
@@ -61,7 +69,7 @@ impl Journal {
             }
         }
         files.sort_by_key(|(first, _)| *first);
-        let (mut records, mut gaps, mut last) = (0, Gaps::default(), after);
+        let (mut replayed, mut gaps, mut last) = (Replayed::default(), Gaps::default(), after);
         for place in 0..files.len() {
             let next_first = files.get(place + 1).map(|(first, _)| *first);
             let closed = &mut files[place].1;
@@ -76,14 +84,17 @@ impl Journal {
                     continue;
                 }
                 gaps.step(last, &found);
-                records += 1;
+                replayed.records += 1;
+                replayed.first.get_or_insert(found.number);
                 last = found.number;
                 replay(found.number, found.payload)?;
             }
         }
+        replayed.is_empty = files.is_empty();
         let kept = files.into_iter().map(|(_, closed)| closed).collect();
         let stock = Stock::start(folder, kept)?;
-        let replayed = Replayed { missing: gaps.missing(), records };
+        let missing_before = gaps.missing(|gap| gap.start == after + 1);
+        let replayed = Replayed { missing: gaps.missing(|_| true), missing_before, ..replayed };
         Ok((Self { stock, segment: None, buffer: Vec::new(), next: last + 1, synced: last }, replayed))
     }
 
@@ -169,8 +180,8 @@ impl Gaps {
         }
     }
 
-    fn missing(&self) -> u64 {
-        self.gaps.iter().map(|gap| gap.end.min(self.synced + 1).saturating_sub(gap.start)).sum()
+    fn missing(&self, which: impl Fn(&Range<u64>) -> bool) -> u64 {
+        self.gaps.iter().filter(|gap| which(gap)).map(|gap| gap.end.min(self.synced + 1).saturating_sub(gap.start)).sum()
     }
 }
 

@@ -121,7 +121,12 @@ impl Ledger for SledLedger {
     fn sync(&mut self) -> Result<(), Error> {
         self.journal.sync().map_err(|error| Error::Failed(format!("sync: {error}")))?;
         self.bytes.store(self.journal.bytes(), Ordering::Relaxed);
-        // All that was seen so far is durable now, and sled must never be ahead of the journal.
+        Ok(())
+    }
+
+    fn seen(&mut self) -> Result<(), Error> {
+        // Here only: sled must never be ahead of the journal, and no group may find its blocks moved away between its writing and
+        // its being seen.
         self.checkpoint()
     }
 }

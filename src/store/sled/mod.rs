@@ -5,6 +5,7 @@
 //! moves that into sled. sled is used only in the way that survived every crash image: see `open`. Reads run on threads for
 //! blocking work.
 
+mod aside;
 mod block;
 mod bodies;
 mod checkpoint;
@@ -23,6 +24,7 @@ mod replay;
 mod shared;
 mod tally;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,8 +62,7 @@ impl Sled {
     /// Opens the store in `path`, making it where nothing is there. `observer` is told what each group cost. Blocks.
     pub fn open(path: &Path, observer: CommitObserver) -> Result<Self, OpenError> {
         let in_folder = |why| OpenError::Folder { path: path.into(), why };
-        let opened = open::open(path)?;
-        let Replayed { journal, shared, checkpointer } = replay::replay(opened, path)?;
+        let Replayed { journal, shared, checkpointer } = start(path)?;
         let newest = newest(&shared).map_err(|error| OpenError::Engine { path: path.into(), why: error.to_string() })?;
         let checkpoints = Checkpoints::start(checkpointer, journal.release()).map_err(in_folder)?;
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
@@ -91,6 +92,31 @@ impl Sled {
         self.commit.submit(job(reply))?;
         answer.await.unwrap_or_else(|_| Err(self.commit.gone()))
     }
+}
+
+/// Opens what is in `path` and replays the journal. A damaged database is set aside, and a new one filled from the journal.
+fn start(path: &Path) -> Result<Replayed, OpenError> {
+    let why = match try_start(path) {
+        Err(OpenError::Damaged { why, .. }) => why,
+        started => return started,
+    };
+    let folder = aside::set_aside(path).map_err(|why| OpenError::Folder { path: path.into(), why })?;
+    tracing::error!(
+        folder = %folder.display(),
+        why,
+        "the database is damaged; it was set aside as it is, and a new one is filled with what the journal still has"
+    );
+    try_start(path)
+}
+
+fn try_start(path: &Path) -> Result<Replayed, OpenError> {
+    let started = catch_unwind(AssertUnwindSafe(|| replay::replay(open::open(path)?, path)));
+    started.unwrap_or_else(|panic| {
+        Err(match aside::panic_message(&*panic) {
+            Ok(why) => OpenError::Damaged { path: path.into(), why },
+            Err(why) => OpenError::Engine { path: path.into(), why },
+        })
+    })
 }
 
 /// The newest event.
@@ -261,8 +287,10 @@ impl Store for Sled {
         let closed = tokio::task::spawn_blocking(close).await;
         self.commit.answered().await;
         let closed = closed.unwrap_or_else(|error| Err(Error::Failed(error.to_string())));
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        closed
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // sled's end makes a last sync, and panics where that fails.
+        let ended = catch_unwind(AssertUnwindSafe(|| drop(shared)));
+        closed.and(ended.map_err(|_| Error::Failed("the storage engine did not end well".to_owned())))
     }
 }
 

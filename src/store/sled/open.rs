@@ -6,16 +6,20 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::aside;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
 pub(super) const FORMAT: u32 = 2;
 /// Names the format; written before sled is opened.
 const FORMAT_FILE: &str = "format";
+/// sled's log: all that is in the database.
+pub(super) const DATABASE_FILE: &str = "db";
+/// sled's settings, with a checksum at their end.
+pub(super) const SETTINGS_FILE: &str = "conf";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
@@ -44,9 +48,17 @@ pub enum OpenError {
         /// What is there, and what to do.
         why: String,
     },
-    /// sled does not open it.
+    /// sled does not open it, for a reason that may go away.
     #[error("store.path: {} cannot be opened: {why}", .path.display())]
     Engine {
+        /// The folder.
+        path: PathBuf,
+        /// What sled says.
+        why: String,
+    },
+    /// What is in sled's files makes no sense.
+    #[error("store.path: {}: the database is damaged: {why}", .path.display())]
+    Damaged {
         /// The folder.
         path: PathBuf,
         /// What sled says.
@@ -58,22 +70,27 @@ pub enum OpenError {
 pub(super) struct Opened {
     pub(super) db: sled::Db,
     pub(super) file: File,
+    /// Whether it is new in a folder that is not.
+    pub(super) was_missing: bool,
 }
 
-/// Opens the store in `path`, making it where nothing is there.
+/// Opens the store in `path`, making it where nothing is there. sled may panic in it, over damage and over failing calls.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     make_folder(path).map_err(in_folder)?;
-    let is_new = check_format(path)?;
-    if is_new {
+    let is_first = check_format(path)?;
+    if is_first {
         write_format(path).map_err(in_folder)?;
     }
     remove_unfinished_snapshots(path).map_err(in_folder)?;
+    remove_torn_settings(path).map_err(in_folder)?;
+    let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
     let db = open_sled(path)?;
-    let file = File::open(path.join("db")).map_err(in_folder)?;
-    // The new file's directory entry must survive, too.
-    file.sync_all().and_then(|()| sync_folder(path)).map_err(in_folder)?;
-    Ok(Opened { db, file })
+    let file = File::open(path.join(DATABASE_FILE)).map_err(in_folder)?;
+    // sled syncs neither of these, and the new files' directory entries must survive, too.
+    let settings = File::open(path.join(SETTINGS_FILE)).map_err(in_folder)?;
+    settings.sync_all().and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(in_folder)?;
+    Ok(Opened { db, file, was_missing })
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -99,8 +116,8 @@ fn check_format(path: &Path) -> Result<bool, OpenError> {
                 "the store is of format version {other} and this is hookhold {} with format version {FORMAT}; use a version of hookhold that knows it",
                 env!("CARGO_PKG_VERSION")
             ))),
-            // A crash at the very first start.
-            None if text.is_empty() && !path.join("db").exists() => Ok(true),
+            // A crash at the very first start, when it was half written.
+            None if format_text().starts_with(text.trim_end_matches('\0')) && !path.join(DATABASE_FILE).exists() => Ok(true),
             None => Err(refuse(format!("the file `{FORMAT_FILE}` names no format version of hookhold"))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -116,10 +133,15 @@ fn check_format(path: &Path) -> Result<bool, OpenError> {
     }
 }
 
+/// What names the format.
+fn format_text() -> String {
+    format!("hookhold store {FORMAT}\n")
+}
+
 /// Makes a new folder ours.
 fn write_format(path: &Path) -> io::Result<()> {
     let mut file = File::create(path.join(FORMAT_FILE))?;
-    writeln!(file, "hookhold store {FORMAT}")?;
+    file.write_all(format_text().as_bytes())?;
     file.sync_all()?;
     sync_folder(path)
 }
@@ -141,6 +163,19 @@ fn remove_unfinished_snapshots(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// sled refuses settings that a loss of power left half written. It writes them again where there are none, and they are the same
+/// for all stores of a format.
+fn remove_torn_settings(path: &Path) -> io::Result<()> {
+    let settings = path.join(SETTINGS_FILE);
+    let bytes = match fs::read(&settings) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_whole = bytes.split_last_chunk::<4>().is_some_and(|(text, crc)| crc32fast::hash(text).to_le_bytes() == *crc);
+    if is_whole { Ok(()) } else { fs::remove_file(settings) }
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
@@ -150,9 +185,9 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
         .flush_every_ms(None);
     let refuse = |why: String| OpenError::Engine { path: path.into(), why };
     let watch = Stopwatch::start();
-    let is_locked = |opened: &std::thread::Result<sled::Result<sled::Db>>| matches!(opened, Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock"));
+    let is_locked = |opened: &sled::Result<sled::Db>| matches!(opened, Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock"));
     let opened = loop {
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let opened = config.open();
         if !is_locked(&opened) {
             break opened;
         }
@@ -162,11 +197,10 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
         // Nothing tells when a lock is free.
         std::thread::sleep(LOCK_PAUSE);
     };
-    match opened {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(error)) => Err(refuse(error.to_string())),
-        Err(_) => Err(refuse("its files are damaged in a way that the storage engine cannot read".to_owned())),
-    }
+    opened.map_err(|error| match aside::is_damage(&error) {
+        true => OpenError::Damaged { path: path.into(), why: error.to_string() },
+        false => refuse(error.to_string()),
+    })
 }
 
 #[cfg(test)]
@@ -183,6 +217,36 @@ mod tests {
         let refused = open(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("format version 99"), "{refused}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_begun_again() {
+        for left in ["", "\0\0\0", "hookhold", "hookhold store ", "hookhold store \0\0"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(FORMAT_FILE), left).unwrap();
+            open(folder.path()).unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join(FORMAT_FILE)).unwrap(), format_text());
+        }
+    }
+
+    #[test]
+    fn settings_that_are_half_written_are_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(folder.path()).unwrap().db;
+        db.insert("k", "v").unwrap();
+        db.flush().unwrap();
+        drop(db);
+        let settings = folder.path().join(SETTINGS_FILE);
+        let whole = fs::read(&settings).unwrap();
+        let mut zeros = vec![0; whole.len() - 4];
+        zeros.extend_from_slice(&whole[whole.len() - 4..]);
+        for torn in [&zeros[..], &whole[..20], &zeros[..3], &[]] {
+            fs::write(&settings, torn).unwrap();
+            let opened = open(folder.path()).unwrap();
+            assert_eq!(opened.db.get("k").unwrap().as_deref(), Some(&b"v"[..]));
+            drop(opened);
+            assert_eq!(fs::read(&settings).unwrap(), whole);
+        }
     }
 
     #[test]

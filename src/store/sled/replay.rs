@@ -1,7 +1,8 @@
 //! What a start does with the journal: everything that sled does not hold yet is replayed and moved into it.
 //!
 //! sled says up to which record it holds everything. Where it says less than the journal knows it once held, sled was cut short by
-//! damage: what the journal still has is put back, and what it has not is told loudly.
+//! damage: what the journal still has is put back, and what it has not is told loudly. Damage of sled that a replay meets ends it: the
+//! database is set aside, and all of the journal replayed into a new one.
 
 use std::io;
 use std::path::Path;
@@ -50,12 +51,13 @@ impl From<Error> for Stop {
 pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError> {
     replay_into(opened, path).map_err(|stop| match stop {
         Stop::Journal(why) => OpenError::Folder { path: path.join(JOURNAL), why },
+        Stop::Store(Error::Damaged(why)) => OpenError::Damaged { path: path.into(), why },
         Stop::Store(why) => OpenError::Engine { path: path.into(), why: why.to_string() },
     })
 }
 
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
-    let Opened { db, file } = opened;
+    let Opened { db, file, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
     let (runs, damaged) = Runs::open(db.clone())?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
@@ -65,7 +67,7 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
         Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
-    known.report(position, &found);
+    known.report(position, was_missing, &found);
     move_down(&shared, &mut checkpointer, true)?;
     journal.release().up_to(shared.number());
     Ok(Replayed { journal, shared, checkpointer })
@@ -108,25 +110,41 @@ impl Known<'_> {
         move_down(self.shared, self.checkpointer, false)
     }
 
-    fn report(&self, position: u64, found: &journal::Replayed) {
-        let missing = found.missing + self.senseless;
-        self.shared.damaged.fetch_add(missing, Ordering::Relaxed);
-        if missing > 0 {
+    fn report(&self, position: u64, was_missing: bool, found: &journal::Replayed) {
+        let unreadable = found.missing - found.missing_before + self.senseless;
+        self.shared.damaged.fetch_add(found.missing_before + unreadable, Ordering::Relaxed);
+        if unreadable > 0 {
             tracing::error!(
-                records = missing,
+                records = unreadable,
                 "records of the journal cannot be read; what they held is lost unless sled has it"
             );
         }
-        if position < self.held {
-            let records = found.records;
+        let (records, first) = (found.records, found.first.unwrap_or_default());
+        if found.missing_before > 0 {
+            tracing::error!(
+                position,
+                first,
+                "the journal does not keep all that the database lost; what was stored between these records is not there"
+            );
+        }
+        if found.is_empty && position > 0 {
+            tracing::error!(position, "the journal is gone; what came last and was in it alone is lost");
+        }
+        if was_missing && records > 0 {
+            tracing::error!(records, first, "there was no database though there is a journal; its records were put back");
+        } else if was_missing {
+            tracing::warn!(
+                "the folder holds neither a database nor a journal: a first start was cut short, or they were taken away"
+            );
+        } else if position < self.held {
             tracing::error!(
                 position,
                 held = self.held,
                 records,
                 "the database was cut short by damage; records of the journal were put back"
             );
-        } else if found.records > 0 {
-            tracing::info!(records = found.records, "replayed what the journal had and the database did not");
+        } else if records > 0 {
+            tracing::info!(records, "replayed what the journal had and the database did not");
         }
     }
 }

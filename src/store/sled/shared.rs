@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::aside;
 use super::dedupe::Runs;
 use super::keys;
 use super::overlay::Overlay;
@@ -127,7 +128,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What sled could not do is the end of the store.
+/// What sled could not do is the end of the store, where it is not that a record cannot be read.
 pub(super) fn failed(error: sled::Error) -> Error {
-    Error::Failed(error.to_string())
+    if aside::is_damage(&error) { Error::Damaged(error.to_string()) } else { Error::Failed(error.to_string()) }
 }
