@@ -18,7 +18,7 @@ use super::value::Value;
 use super::{relay, secret, web};
 use crate::record::Name;
 use crate::signature::preset::{self, Preset};
-use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
+use crate::signature::{Options, Scheme, Secret, Selector, Unready, Verifier};
 
 /// A path is compared with each request's; longer ones are a mistake.
 const PATH_BYTES_MAX: usize = 1024;
@@ -171,7 +171,8 @@ fn verifier(
     let secrets: Option<Vec<Secret>> = secrets.into_iter().collect();
     match Verifier::try_new(scheme?, secrets?, options) {
         Ok(verifier) => Some(verifier),
-        Err((i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),
+        Err(Unready::Secret(i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),
+        Err(other) => value.error(&other.to_string()),
     }
 }
 

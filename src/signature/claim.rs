@@ -31,6 +31,8 @@ pub(super) struct Source {
 pub(super) enum Form {
     /// The output of a hash of that many bytes.
     Tag(Encoding, usize),
+    /// A signature by a key, whose length its algorithm judges.
+    Signature(Encoding),
     /// The secret itself.
     Token(Encoding),
     /// `user:password` in base64.
@@ -122,7 +124,7 @@ impl Source {
     /// The names of HTTP's authentication schemes (`Bearer`, `Basic`) have no case.
     fn prefix_in_any_case<'a>(&self, value: &'a str) -> Option<&'a str> {
         let (front, rest) = value.split_at_checked(self.prefix.len())?;
-        (!matches!(self.form, Form::Tag(..)) && front.eq_ignore_ascii_case(&self.prefix)).then_some(rest)
+        (!matches!(self.form, Form::Tag(..) | Form::Signature(_)) && front.eq_ignore_ascii_case(&self.prefix)).then_some(rest)
     }
 }
 
@@ -130,6 +132,7 @@ impl Form {
     fn read(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Tag(encoding, bytes) => encoding.decode(text).filter(|tag| tag.len() == bytes),
+            Self::Signature(encoding) => encoding.decode(text).filter(|bytes| !bytes.is_empty()),
             Self::Token(encoding) => encoding.decode(text),
             Self::Basic => Encoding::Base64.decode(text).filter(|pair| pair.contains(&b':')),
         }

@@ -41,6 +41,8 @@ impl Key {
             Check::Hmac(hash) => Ready::Mac(Keyed::try_new(hash, &bytes).ok_or(BadSecret::Encoding("a key"))?),
             Check::Digest(hash) => Ready::Digest(hash, bytes),
             Check::Shown => Ready::Shown(bytes),
+            // Its keys are in a ring.
+            Check::Signed => return Err(BadSecret::Encoding("what this scheme signs with")),
         };
         Ok(Self { secret: secret.clone(), ready })
     }

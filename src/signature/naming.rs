@@ -1,5 +1,8 @@
 //! An event's id and type, read after the proof.
 
+use serde_json::Value;
+
+use super::json;
 use super::pointer::{BadPointer, Pointers, Scalar};
 use super::selector::{self, Selector};
 use crate::record::Headers;
@@ -17,6 +20,7 @@ enum Where {
     Header(String),
     /// The number of a pointer.
     Pointer(usize),
+    Claim(String),
 }
 
 impl Naming {
@@ -27,6 +31,7 @@ impl Naming {
             Ok(match selector {
                 None => None,
                 Some(Selector::Header(name)) => Some(Where::Header(name.to_ascii_lowercase())),
+                Some(Selector::Claim(pointer)) => Some(Where::Claim(pointer.clone())),
                 Some(Selector::Pointer(pointer)) => Some(Where::Pointer(pointers.add(pointer)?)),
             })
         };
@@ -34,10 +39,11 @@ impl Naming {
         Ok(Self { id, kind, pointers })
     }
 
-    /// Id and type of a request. The body is asked for only where a pointer leads into it.
+    /// Id and type of a request. The body is asked for only where a pointer leads into it. `claims`: what was signed beside it.
     pub(super) fn read<'a, B: AsRef<[u8]>>(
         &self,
         headers: &Headers,
+        claims: Option<&Value>,
         body: impl FnOnce() -> Option<B> + 'a,
     ) -> (Option<String>, Option<String>) {
         let found = if self.pointers.is_empty() {
@@ -45,14 +51,18 @@ impl Naming {
         } else {
             body().map(|b| self.pointers.read(b.as_ref())).unwrap_or_default()
         };
-        let read = |place: &Option<Where>| value(place.as_ref()?, headers, &found);
+        let read = |place: &Option<Where>| value(place.as_ref()?, headers, claims, &found);
         (read(&self.id), read(&self.kind))
     }
 }
 
-fn value(place: &Where, headers: &Headers, found: &[Option<Scalar>]) -> Option<String> {
+fn value(place: &Where, headers: &Headers, claims: Option<&Value>, found: &[Option<Scalar>]) -> Option<String> {
     match place {
         Where::Header(name) => selector::from_header(headers, name),
+        Where::Claim(pointer) => {
+            let value = claims?.pointer(pointer).filter(|value| !value.is_boolean())?;
+            selector::from_scalar(&Scalar::Text(json::text(value)?))
+        }
         Where::Pointer(number) => selector::from_scalar(found.get(*number)?.as_ref()?),
     }
 }

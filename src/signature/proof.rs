@@ -63,7 +63,7 @@ impl Way {
             }
             _ => None,
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, secret: b"" };
+        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
         let mut refusal = Reason::MissingHeader;
         let proved = keys.iter().filter(|key| key.is_valid_at(at)).any(|key| {
             let proof = key.proves(self, view, beside, &group.claims);
@@ -79,7 +79,7 @@ impl Way {
         self.body_hash.as_ref().map_or(Ok(()), |body_hash| body_hash.holds(view))
     }
 
-    fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
+    pub(super) fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
         for requirement in &self.require {
             let value = view.header(&requirement.header)?.ok_or(Reason::MissingHeader)?;
             if value != requirement.equals.as_bytes() {
@@ -90,12 +90,12 @@ impl Way {
     }
 
     /// The texts in which signatures stand, by source.
-    fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
+    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
         let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
         if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
-    fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
+    pub(super) fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
         let mut groups = Vec::new();
         for (source, texts) in self.sources.iter().zip(texts) {
             texts.iter().for_each(|text| source.read(text, &mut groups));
@@ -110,7 +110,7 @@ impl Way {
 
 impl WrittenStamp {
     /// The timestamp as text, verbatim.
-    fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
+    pub(super) fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
         if self.place == Place::Field {
             let positional = way.sources.iter().any(|source| source.positional.is_some());
             let name = if positional { "" } else { &self.name };

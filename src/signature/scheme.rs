@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
+use super::signed::{Setting, Signed, SignedKind};
 use super::template::{BadTemplate, Template};
 use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
 use super::{Selector, pointer};
@@ -39,6 +40,8 @@ pub(super) struct Way {
     pub(super) by_group: bool,
     /// The timestamp stands in the body and is not needed for the payload: it is looked for after the proof.
     pub(super) stamp_after_proof: bool,
+    /// How it is signed, where it is not with a shared secret's hash alone.
+    pub(super) signed: Option<Signed>,
 }
 
 /// How a way proves a request.
@@ -48,6 +51,8 @@ pub(super) enum Check {
     Digest(Hash),
     /// The request shows the secret itself: its content is not proved.
     Shown,
+    /// By a key, as the way's [`Signed`] says.
+    Signed,
 }
 
 /// A scheme that cannot be used.
@@ -90,9 +95,46 @@ impl Scheme {
 
     /// Whether the body is proved, or only that the sender knows the secret.
     pub fn covers_body(&self) -> bool {
-        self.ways
-            .iter()
-            .all(|way| way.body_hash.is_some() || (!way.payloads.is_empty() && way.payloads.iter().all(Template::covers_body)))
+        self.ways.iter().all(Way::covers_body)
+    }
+
+    /// Whether it can be used with secrets: with a keyed hash, a token that is shown, or a token that a secret signs.
+    pub fn takes_secrets(&self) -> bool {
+        self.ways.iter().any(|way| way.signed.as_ref().is_none_or(Signed::by_secret))
+    }
+
+    /// Whether a secret alone signs as the provider does.
+    pub fn is_signable(&self) -> bool {
+        self.ways.iter().any(|way| way.signed.is_none())
+    }
+
+    /// Whether it can be used with keys of the source: public ones, or those of RFC 9421.
+    pub fn takes_keys(&self) -> bool {
+        self.signed().any(|signed| !signed.by_secret())
+    }
+
+    /// Whether the source may say where keys are published.
+    pub fn takes_key_url(&self) -> bool {
+        self.signed().any(|signed| signed.source.takes_address())
+    }
+
+    /// Whether the source may say which roots count.
+    pub fn takes_roots(&self) -> bool {
+        self.signed().any(|signed| signed.source.takes_roots())
+    }
+
+    /// Whether it is RFC 9421, where source and sender agree on what is covered.
+    pub fn takes_components(&self) -> bool {
+        self.signed().any(Signed::names_makers)
+    }
+
+    /// The settings that a source can say of itself, by name.
+    pub fn settings(&self) -> Vec<&Setting> {
+        self.signed().flat_map(Signed::settings).collect()
+    }
+
+    fn signed(&self) -> impl Iterator<Item = &Signed> {
+        self.ways.iter().filter_map(|way| way.signed.as_ref())
     }
 }
 
@@ -123,6 +165,14 @@ fn ways_of_any(written: &Written) -> Result<Vec<Way>, BadScheme> {
 }
 
 impl Way {
+    fn covers_body(&self) -> bool {
+        let covered = || !self.payloads.is_empty() && self.payloads.iter().all(Template::covers_body);
+        match self.signed.as_ref().map(|signed| &signed.kind) {
+            Some(SignedKind::Message(profile)) => profile.covers_body(),
+            _ => self.body_hash.is_some() || covered(),
+        }
+    }
+
     /// From what is written for it; `outer` says where id and type are unless it does itself.
     fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
         if !written.any.is_empty() {
@@ -131,6 +181,7 @@ impl Way {
         let check = written.check()?;
         let payloads = written.payloads(check)?;
         let stamp = written.timestamp.clone().map(prove_stamp).transpose()?;
+        let signed = Signed::try_new(written, &payloads)?;
         let sources = written.sources(check, stamp.as_ref())?;
         let holds_stamp = payloads.iter().any(Template::holds_stamp);
         let stamp_in = |places: &[Place]| stamp.as_ref().is_some_and(|s| places.contains(&s.place));
@@ -141,7 +192,8 @@ impl Way {
             check,
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
-            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form]),
+            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::Claim, Place::Envelope]),
+            signed,
             sources,
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
@@ -162,7 +214,10 @@ impl Written {
             Kind::Digest => Ok(Check::Digest(hash?)),
             Kind::Token | Kind::Basic if self.hash.is_some() => Err(BadScheme::Unused("hash")),
             Kind::Token | Kind::Basic => Ok(Check::Shown),
-            Kind::Any => Err(BadScheme::Value("kind", "any".into())),
+            _ if self.kind.is_signed() && self.hash.is_some() => Err(BadScheme::Unused("hash")),
+            _ if self.kind.is_signed() && self.secret.is_some() => Err(BadScheme::Unused("secret")),
+            _ if self.kind.is_signed() => Ok(Check::Signed),
+            _ => Err(BadScheme::Value("kind", "any".into())),
         }
     }
 
@@ -180,6 +235,9 @@ impl Written {
         match check {
             Check::Shown if !texts.is_empty() => return Err(BadScheme::Unused("payload")),
             Check::Shown => return Ok(Vec::new()),
+            Check::Signed if matches!(self.kind, Kind::Jwt | Kind::HttpMessageSignature) => {
+                return if texts.is_empty() { Ok(Vec::new()) } else { Err(BadScheme::Unused("payload")) };
+            }
             _ if self.payload.is_none() => return Err(BadScheme::Missing("payload")),
             _ => {}
         }
@@ -187,6 +245,9 @@ impl Written {
     }
 
     fn sources(&self, check: Check, stamp: Option<&WrittenStamp>) -> Result<Vec<Source>, BadScheme> {
+        if self.kind == Kind::HttpMessageSignature && self.signature.is_empty() {
+            return Ok(Vec::new());
+        }
         if self.signature.is_empty() {
             return Err(BadScheme::Missing("signature"));
         }
@@ -194,8 +255,11 @@ impl Written {
             (Check::Hmac(hash) | Check::Digest(hash), _) => {
                 encoding.map(|e| Form::Tag(e, hash.bytes())).ok_or(BadScheme::Missing("signature.encoding"))
             }
+            (Check::Signed, Kind::Signature | Kind::X509) => {
+                encoding.map(Form::Signature).ok_or(BadScheme::Missing("signature.encoding"))
+            }
             (Check::Shown, Kind::Basic) => Ok(Form::Basic),
-            (Check::Shown, _) => Ok(Form::Token(encoding.unwrap_or_default())),
+            (Check::Shown | Check::Signed, _) => Ok(Form::Token(encoding.unwrap_or_default())),
         };
         self.signature.iter().map(|source| prove_source(source, form(source.encoding)?, stamp)).collect()
     }
@@ -253,10 +317,10 @@ fn number(text: &str) -> Result<usize, BadScheme> {
 }
 
 /// The name as it is looked for: lower case for headers, a real pointer for JSON.
-fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, BadScheme> {
+pub(super) fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, BadScheme> {
     let good = match place {
         Place::Header => HeaderName::try_from(name).ok().map(|n| n.as_str().to_owned()),
-        Place::Json => pointer::tokens(name).ok().map(|_| name.to_owned()),
+        Place::Json | Place::Claim | Place::Envelope => pointer::tokens(name).ok().map(|_| name.to_owned()),
         Place::Query | Place::Form | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
     };
     good.ok_or_else(|| BadScheme::Value(key, name.to_owned()))
@@ -274,7 +338,7 @@ fn prove_stamp(mut stamp: WrittenStamp) -> Result<WrittenStamp, BadScheme> {
 }
 
 fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, BadScheme> {
-    if matches!(body_hash.place, Place::Field | Place::Form | Place::Json) {
+    if matches!(body_hash.place, Place::Field | Place::Form | Place::Json | Place::Envelope) {
         return Err(BadScheme::Value("body_hash.in", "the body itself".into()));
     }
     body_hash.name = prove_name(body_hash.place, &body_hash.name, "body_hash.name")?;

@@ -1,4 +1,5 @@
-//! Where a value stands in a request: a header, or a JSON pointer into the body. Written `header:NAME` or `json:/POINTER`.
+//! Where a value stands in a request: a header, or a JSON pointer into the body or into the claims of its token. Written
+//! `header:NAME`, `json:/POINTER` or `claim:/POINTER`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,11 +20,13 @@ pub enum Selector {
     Header(String),
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(String),
+    /// A JSON pointer into what was signed, where that is not the body: the claims of a token.
+    Claim(String),
 }
 
 /// Text that is no [`Selector`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write \"header:NAME\" or \"json:/POINTER\"")]
+#[error("write \"header:NAME\", \"json:/POINTER\" or \"claim:/POINTER\"")]
 pub struct BadSelector;
 
 impl Selector {
@@ -66,6 +69,9 @@ impl FromStr for Selector {
         match text.split_once(':') {
             Some(("header", name)) => Self::header(name),
             Some(("json", pointer)) => Self::pointer(pointer),
+            Some(("claim", pointer)) => {
+                pointer::tokens(pointer).map(|_| Self::Claim(pointer.to_owned())).map_err(|_| BadSelector)
+            }
             _ => Err(BadSelector),
         }
     }
@@ -76,6 +82,7 @@ impl fmt::Display for Selector {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Pointer(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
         }
     }
 }

@@ -38,6 +38,11 @@ impl StampFormat {
                 let at = zoned.then(|| Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z"))))??;
                 Some((at.ms(), now.ms()))
             }
+            Self::SpacedUtc => {
+                let (date, time) = text.split_once(' ')?;
+                let plain = date.len() == 10 && time.len() == 8 && !text.contains(['T', 't', 'Z', 'z', '+']);
+                whole_seconds(plain.then(|| Timestamp::parse(&format!("{date}T{time}Z")))??.ms())
+            }
             Self::HttpDate => whole_seconds(Timestamp::from_system(httpdate::parse_http_date(text).ok()?).ms()),
         }
     }
@@ -48,6 +53,7 @@ impl StampFormat {
             Self::Unix | Self::UnixAuto => now.seconds().to_string(),
             Self::UnixMs => now.ms().to_string(),
             Self::Iso8601 => now.to_string(),
+            Self::SpacedUtc => now.to_string().replace('T', " ").chars().take("2026-01-01 00:00:00".len()).collect(),
             Self::HttpDate => httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(now.seconds())),
         }
     }
@@ -102,7 +108,7 @@ mod tests {
     #[test]
     fn every_format_reads_what_it_writes() {
         use StampFormat::*;
-        for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate] {
+        for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate, SpacedUtc] {
             let text = format.write(Timestamp::from_ms(NOW * 1000));
             assert_eq!(judge(format, &text), Ok(()), "{text}");
         }
@@ -115,7 +121,7 @@ mod tests {
         #[test]
         fn any_text_is_judged_without_a_panic(text: String, now: u64) {
             use StampFormat::*;
-            for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate] {
+            for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate, SpacedUtc] {
                 let _ = stamp(format).judge(&text, Timestamp::from_ms(now));
             }
         }

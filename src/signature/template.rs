@@ -3,8 +3,10 @@
 
 use super::Reason;
 use super::address::{self, Form};
+use super::canonical;
 use super::form::{self, Repeats};
 use super::hash::Hash;
+use super::json;
 use super::view::View;
 use super::written::Place;
 
@@ -21,6 +23,8 @@ pub(super) struct Beside<'a> {
     pub(super) fields: &'a [(&'a str, &'a str)],
     /// The secret, for those who hash it with the text.
     pub(super) secret: &'a [u8],
+    /// The header fields that a token lists, as lines.
+    pub(super) signed_fields: Option<&'a str>,
 }
 
 /// A template that is not one.
@@ -56,6 +60,14 @@ enum Part {
     Secret,
     SortedForm(Repeats),
     SortedQuery,
+    /// The header fields that a token lists.
+    SignedFields,
+    /// A value that the source says of itself.
+    Setting(String),
+    /// What Amazon SNS signs.
+    Sns,
+    /// What PHP makes of all fields of a form but this one.
+    PhpForm(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +79,8 @@ enum Filter {
     Json,
     /// Gunzipped where it is gzip; of the body only.
     Gunzip,
+    /// Its CRC-32 as a decimal number: no proof of anything, but some sign it.
+    Crc32,
 }
 
 impl Template {
@@ -97,12 +111,18 @@ impl Template {
 
     /// Whether anything of the request is in it.
     pub(super) fn covers_something(&self) -> bool {
-        self.0.iter().any(|piece| !matches!(piece.part, Part::Text(_) | Part::Secret | Part::Stamp))
+        self.0.iter().any(|piece| !matches!(piece.part, Part::Text(_) | Part::Secret | Part::Stamp | Part::Setting(_)))
     }
 
     /// Whether the whole body is in it.
     pub(super) fn covers_body(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Body | Part::SortedForm(_)) && piece.filter != Some(Filter::Lower))
+        let whole = |part: &Part| matches!(part, Part::Body | Part::SortedForm(_) | Part::Sns | Part::PhpForm(_));
+        self.0.iter().any(|piece| whole(&piece.part) && !matches!(piece.filter, Some(Filter::Lower | Filter::Crc32)))
+    }
+
+    /// The source's settings that are in it.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| if let Part::Setting(name) = &piece.part { Some(name.as_str()) } else { None })
     }
 
     /// Whether the secret is in it.
@@ -171,6 +191,8 @@ impl Part {
                 "path" => Self::Path,
                 "secret" => Self::Secret,
                 "sorted_query" => Self::SortedQuery,
+                "signed_fields" => Self::SignedFields,
+                "aws_sns" => Self::Sns,
                 _ => return None,
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
@@ -178,6 +200,8 @@ impl Part {
             Some(("sorted_form", "last")) => Self::SortedForm(Repeats::Last),
             Some((_, "")) => return None,
             Some(("header", name)) => Self::Header(http::HeaderName::try_from(name).ok()?.as_str().to_owned()),
+            Some(("setting", name)) => Self::Setting(name.to_owned()),
+            Some(("php_form", except)) => Self::PhpForm(except.to_owned()),
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
@@ -216,6 +240,13 @@ impl Part {
             Self::Path => sink(address::path_of(view.target).as_bytes()),
             Self::Secret => sink(beside.secret),
             Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
+            Self::SignedFields => sink(beside.signed_fields.ok_or(Reason::MissingPart)?.as_bytes()),
+            Self::Setting(name) => {
+                let value = view.unpacked.settings.and_then(|settings| settings.only(name)).and_then(json::text);
+                sink(value.ok_or(Reason::MissingPart)?.as_bytes());
+            }
+            Self::Sns => return canonical::sns::feed(&view.body.whole()?, sink),
+            Self::PhpForm(except) => return canonical::php::feed(&view.body.whole()?, except, sink),
             Self::SortedQuery => form::feed_sorted_query(address::query_of(view.target), sink),
         }
         Ok(())
@@ -230,6 +261,7 @@ impl Filter {
             "lower" => Self::Lower,
             "json" => Self::Json,
             "gzip_if_magic" => Self::Gunzip,
+            "crc32" => Self::Crc32,
             _ => return None,
         })
     }
@@ -244,6 +276,11 @@ impl Filter {
                 part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
                 let text = std::str::from_utf8(&whole).map_err(|_| Reason::BadEncoding)?;
                 sink(&serde_json::to_vec(text).map_err(|_| Reason::BadEncoding)?);
+            }
+            Self::Crc32 => {
+                let mut running = crc32fast::Hasher::new();
+                part.feed(view, beside, None, &mut |piece| running.update(piece))?;
+                sink(running.finalize().to_string().as_bytes());
             }
             Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
         }

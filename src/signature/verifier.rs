@@ -3,15 +3,17 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use url::Url;
 
 use super::address::{Base, Form};
 use super::body::Body;
-use super::key::Key;
+use super::documents::{Documents, Shelf};
 use super::naming::Naming;
-use super::scheme::Way;
+use super::ready::{self, Ready};
+use super::signed::Case;
 use super::view::View;
-use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Signer, Verified};
+use super::{ConfiguredKey, Reason, Refused, Scheme, Secret, Selector, Signer, Terms, Unready, Verified};
 use crate::record::Received;
 use crate::time::Timestamp;
 
@@ -22,14 +24,10 @@ pub struct Verifier {
     /// For each way of the scheme, its keys and names; one without keys where nothing is to be verified.
     ready: Vec<Ready>,
     base: Option<Base>,
+    /// The host (and port) of what the provider calls, where that was configured.
+    authority: Option<String>,
     gunzip: bool,
-}
-
-/// What one way needs, made once.
-#[derive(Debug, Default)]
-struct Ready {
-    keys: Vec<Key>,
-    naming: Naming,
+    terms: Terms,
 }
 
 /// What a source adds to its provider's scheme.
@@ -44,38 +42,50 @@ pub struct Options {
     pub kind: Option<Selector>,
     /// The signature covers the gunzipped body.
     pub gunzip: bool,
+    /// Keys that verify, in place of those that the provider publishes.
+    pub keys: Vec<ConfiguredKey>,
+    /// Where the provider publishes its keys, in place of the scheme's address.
+    pub key_url: Option<String>,
+    /// The roots that chains of certificates must lead to, in PEM, in place of those that browsers trust.
+    pub roots: Vec<String>,
+    /// What the source says of itself.
+    pub terms: Terms,
 }
 
 impl Verifier {
-    /// For `scheme`. Fails where a secret is not what the scheme needs; the number tells which one (from 0).
-    pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, (usize, BadSecret)> {
-        let keys = |way: &Way| {
-            let key = |(i, secret)| Key::try_new(way, secret).map_err(|error| (i, error));
-            secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()
-        };
-        let ready = |way: &Way| {
-            let naming = options.naming(way.event_id.as_ref(), way.event_type.as_ref());
-            Ok(Ready { keys: keys(way)?, naming })
-        };
-        let ready = scheme.ways().iter().map(ready).collect::<Result<_, _>>()?;
-        Ok(Self { ready, scheme: Some(scheme), base: options.base(), gunzip: options.gunzip })
+    /// For `scheme`. Fails where the source lacks something, or has a secret or a key that the scheme cannot use.
+    pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, Unready> {
+        let ready = ready::ways(&scheme, &secrets, &options)?;
+        Ok(Self::with(Some(scheme), ready, options))
     }
 
     /// For a source that says that nothing is to be verified (`provider = "none"`).
     pub fn trusting(options: Options) -> Self {
-        let ready = vec![Ready { keys: Vec::new(), naming: options.naming(None, None) }];
-        Self { scheme: None, ready, base: options.base(), gunzip: options.gunzip }
+        let ready = vec![Ready { naming: options.naming(None, None), ..Ready::default() }];
+        Self::with(None, ready, options)
     }
 
-    /// Proves who sent `received`, judged at the time that its head had arrived.
+    fn with(scheme: Option<Scheme>, ready: Vec<Ready>, options: Options) -> Self {
+        let authority =
+            options.public_url.as_ref().map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned());
+        Self { scheme, ready, base: options.base(), authority, gunzip: options.gunzip, terms: options.terms }
+    }
+
+    /// Proves who sent `received`, judged at the time that its head had arrived, without any document.
     pub fn verify(&self, received: Received) -> Result<Verified, Box<Refused>> {
-        match self.prove(&received) {
-            Ok(ready) => {
+        self.verify_with(received, &Documents::default())
+    }
+
+    /// The same with what the provider publishes. Where a document is missing that could change the judgement, the refusal names it.
+    pub fn verify_with(&self, received: Received, documents: &Documents) -> Result<Verified, Box<Refused>> {
+        let shelf = Shelf::new(documents);
+        match self.prove(&received, &shelf) {
+            Ok((ready, claims)) => {
                 let body = || Body::new(&received.body, self.gunzip).whole().ok();
-                let (id, kind) = ready.naming.read(&received.headers, body);
+                let (id, kind) = ready.naming.read(&received.headers, claims.as_ref(), body);
                 Ok(Verified::new(received, id, kind))
             }
-            Err(reason) => Err(Box::new(Refused { received, reason })),
+            Err(reason) => Err(Box::new(Refused { received, reason, needed: shelf.into_needed() })),
         }
     }
 
@@ -105,18 +115,28 @@ impl Verifier {
         self
     }
 
-    /// The way that proves the request.
-    fn prove(&self, received: &Received) -> Result<&Ready, Reason> {
-        let view = View::new(received, self.base.as_ref(), self.gunzip);
+    /// The way that proves the request, and what was signed beside the body.
+    fn prove(&self, received: &Received, shelf: &Shelf<'_>) -> Result<(&Ready, Option<Value>), Reason> {
+        let mut view = View::new(received, self.base.as_ref(), self.gunzip);
+        view.authority = self.authority.as_deref().unwrap_or(view.authority);
+        view.unpacked.settings = Some(&self.terms.settings);
         let Some(scheme) = &self.scheme else {
-            return self.ready.first().ok_or(Reason::NoSecret);
+            return self.ready.first().map(|ready| (ready, None)).ok_or(Reason::NoSecret);
         };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
-            match way.prove(&ready.keys, &view, received.at) {
-                Ok(()) => return Ok(ready),
-                // What one way refuses for good tells more than that another one was not tried.
-                Err(reason) if refusal == Reason::MissingHeader => refusal = reason,
+            let proof = match (&way.signed, &ready.signed) {
+                (None, _) => way.prove(&ready.keys, &view, received.at).map(|()| None),
+                (Some(signed), Some(keys)) => {
+                    way.prove_signed(signed, Case { view, keys, shelf, at: received.at, terms: &self.terms })
+                }
+                (Some(_), None) => continue,
+            };
+            match proof {
+                Ok(claims) => return Ok((ready, claims)),
+                // What cannot be judged now outweighs every refusal; else what one way refuses for good tells more than that
+                // another one was not tried.
+                Err(reason) if refusal == Reason::MissingHeader || reason == Reason::KeyUnavailable => refusal = reason,
                 Err(_) => {}
             }
         }
@@ -136,7 +156,7 @@ impl Options {
     }
 
     /// Selectors hold pointers that were proved, so a bad one is no place at all.
-    fn naming(&self, id: Option<&Selector>, kind: Option<&Selector>) -> Naming {
+    pub(super) fn naming(&self, id: Option<&Selector>, kind: Option<&Selector>) -> Naming {
         Naming::try_new(self.event_id.as_ref().or(id), self.kind.as_ref().or(kind)).unwrap_or_default()
     }
 }
@@ -145,7 +165,7 @@ impl Options {
 mod tests {
     use super::*;
     use crate::record::Headers;
-    use crate::signature::preset;
+    use crate::signature::{BadSecret, preset};
     use crate::time::Timestamp;
     use bytes::Bytes;
     use http::{HeaderName, HeaderValue};
@@ -302,8 +322,8 @@ mod tests {
             let secrets = secrets.iter().map(|text| secret(text)).collect();
             Verifier::try_new(scheme("standard-webhooks"), secrets, Options::default()).unwrap_err()
         };
-        assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
-        assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
+        assert_eq!(bad(&[STANDARD, "whsec_%"]), Unready::Secret(1, BadSecret::Encoding("base64")));
+        assert_eq!(bad(&["whsec_"]), Unready::Secret(0, BadSecret::Empty));
     }
 
     #[test]

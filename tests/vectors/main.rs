@@ -5,8 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use hookhold::signature::preset::Confidence;
 use hookhold::signature::{Captured, Judgement, preset, verify_captured};
 use serde::Deserialize;
+
+const HMAC: &str = include_str!("hmac.json");
+const KEYS: &str = include_str!("keys.json");
 
 #[derive(Deserialize)]
 struct Vector {
@@ -22,24 +26,47 @@ fn load(text: &str) -> Vec<Vector> {
     serde_json::from_str(text).unwrap()
 }
 
-#[test]
-fn hmac() {
-    let vectors = load(include_str!("hmac.json"));
-    assert_eq!(vectors.len(), 221);
+/// How many requests of each provider were accepted and refused.
+type Counts = BTreeMap<String, (usize, usize)>;
+
+/// Judges all; every one must be judged as it says.
+fn judge(vectors: &[Vector]) -> Counts {
     let mut wrong = Vec::new();
-    let mut count = BTreeMap::<&str, (usize, usize)>::new();
-    for Vector { captured, expect, lenient_ok } in &vectors {
+    let mut count = Counts::new();
+    for Vector { captured, expect, lenient_ok } in vectors {
         let outcome = verify_captured(captured);
         let accepted = outcome.judgement == Judgement::Accept;
         if accepted != (expect == "accept") && !(accepted && *lenient_ok) {
             wrong.push(format!("{}: expected {expect}, got {outcome:?}", captured.id));
         }
-        let (accepts, rejects) = count.entry(&captured.provider).or_default();
+        let name = preset::find(&captured.provider).map_or(captured.provider.as_str(), |p| p.name.as_str());
+        let (accepts, rejects) = count.entry(name.to_owned()).or_default();
         *(if accepted { accepts } else { rejects }) += 1;
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    for preset in preset::all() {
-        let (accepts, rejects) = count.get(preset.name.as_str()).copied().unwrap_or_default();
+    count
+}
+
+#[test]
+fn hmac() {
+    let vectors = load(HMAC);
+    assert_eq!(vectors.len(), 221);
+    judge(&vectors);
+}
+
+/// Public keys, tokens, certificates, message signatures.
+#[test]
+fn keys() {
+    let vectors = load(KEYS);
+    assert_eq!(vectors.len(), 118);
+    judge(&vectors);
+}
+
+#[test]
+fn every_provider_has_requests_of_both_kinds() {
+    let counts = judge(&load(HMAC).into_iter().chain(load(KEYS)).collect::<Vec<_>>());
+    for preset in preset::all().iter().filter(|preset| preset.confidence != Confidence::Unproved) {
+        let (accepts, rejects) = counts.get(&preset.name).copied().unwrap_or_default();
         assert!(accepts > 0 && rejects > 0, "{} has no vector of both kinds", preset.name);
     }
 }
@@ -50,7 +77,7 @@ fn every_changed_body_is_refused() {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     let mut tried = 0;
-    for Vector { captured, expect, .. } in load(include_str!("hmac.json")) {
+    for Vector { captured, expect, .. } in load(HMAC) {
         let body = STANDARD.decode(&captured.body_base64).unwrap();
         // A form is signed by its fields: some changes of its text change no field.
         if expect != "accept" || body.is_empty() || captured.provider == "twilio" {
@@ -65,4 +92,61 @@ fn every_changed_body_is_refused() {
         }
     }
     assert!(tried > 150, "{tried}");
+}
+
+/// The same for schemes of keys, where the body is signed: a changed byte anywhere in it is refused.
+#[test]
+fn every_changed_body_of_a_signed_request_is_refused() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    let mut tried = 0;
+    for Vector { captured, expect, .. } in load(KEYS) {
+        let body = STANDARD.decode(&captured.body_base64).unwrap();
+        let covers_body = preset::find(&captured.provider).is_some_and(|preset| preset.scheme.covers_body());
+        // A form is signed by its fields, and SNS signs members: some changes of the text change neither.
+        if expect != "accept" || !covers_body || ["paddle-classic", "aws-sns"].contains(&captured.provider.as_str()) {
+            continue;
+        }
+        for at in (0..body.len()).step_by(7) {
+            let mut changed = body.clone();
+            changed[at] ^= 1;
+            let forged = Captured { body_base64: STANDARD.encode(changed), ..captured.clone() };
+            assert_eq!(verify_captured(&forged).judgement, Judgement::Reject, "{} at {at}", forged.id);
+            tried += 1;
+        }
+    }
+    assert!(tried > 300, "{tried}");
+}
+
+/// A changed character of the header that holds the signature, and a header that stands there twice, are refused.
+#[test]
+fn every_changed_signature_is_refused() {
+    // The old header of Alexa is not looked at.
+    let holds_signature =
+        |name: &str, value: &str| value.len() > 60 && name != "Signature" && !name.starts_with("Signature-Input");
+    let mut tried = 0;
+    for Vector { captured, .. } in load(KEYS).into_iter().filter(|vector| vector.expect == "accept") {
+        // The old header of Alexa is not looked at.
+        let ignored = |name: &str| captured.provider == "alexa" && name == "Signature";
+        for (i, (name, value)) in
+            captured.headers.iter().enumerate().filter(|(_, (name, value))| holds_signature(name, value) && !ignored(name))
+        {
+            for at in [value.len() / 2, value.len() - 10] {
+                let mut changed = value.clone();
+                let other = if value.as_bytes()[at] == b'A' { "B" } else { "A" };
+                changed.replace_range(at..=at, other);
+                let mut forged = captured.clone();
+                forged.headers[i].1 = changed;
+                assert_eq!(verify_captured(&forged).judgement, Judgement::Reject, "{} {name} at {at}", forged.id);
+                tried += 1;
+            }
+            let mut twice = captured.clone();
+            twice.headers.push((name.clone(), value.clone()));
+            // A header that is a list may be two lists.
+            if captured.provider != "standard-webhooks-v1a" {
+                assert_eq!(verify_captured(&twice).judgement, Judgement::Reject, "{} {name} twice", twice.id);
+            }
+        }
+    }
+    assert!(tried > 30, "{tried}");
 }
