@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The content of the next value, which must have that tag.
-    pub(in crate::signature) fn expect(&mut self, wanted: u8) -> Option<&'a [u8]> {
+    pub(in crate::signature) fn tagged(&mut self, wanted: u8) -> Option<&'a [u8]> {
         let (tag, content) = self.next()?;
         (tag == wanted).then_some(content)
     }
@@ -62,13 +62,13 @@ impl<'a> Reader<'a> {
     /// The next value, which must have that tag, with its tag and its length.
     pub(in crate::signature) fn raw(&mut self, wanted: u8) -> Option<&'a [u8]> {
         let before = self.0;
-        self.expect(wanted)?;
+        self.tagged(wanted)?;
         before.get(..before.len() - self.0.len())
     }
 
     /// What is in the next value, which must be a sequence.
     pub(in crate::signature) fn sequence(&mut self) -> Option<Self> {
-        self.expect(SEQUENCE).map(Self)
+        self.tagged(SEQUENCE).map(Self)
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
         fn what_is_written_is_read(content in prop::collection::vec(any::<u8>(), 0..70_000)) {
             let bytes = write(OCTET_STRING, &content);
             let mut reader = Reader::new(&bytes);
-            prop_assert_eq!(reader.expect(OCTET_STRING), Some(&content[..]));
+            prop_assert_eq!(reader.tagged(OCTET_STRING), Some(&content[..]));
             prop_assert!(reader.is_empty());
         }
 

@@ -239,8 +239,8 @@ fn is_small_order(key: &[u8]) -> bool {
 /// The bits of the modulus of an `RSAPublicKey`.
 fn rsa_bits(bytes: &[u8]) -> Option<usize> {
     let mut numbers = der::whole_sequence(bytes)?;
-    let modulus = der::positive(numbers.expect(der::INTEGER)?)?;
-    der::positive(numbers.expect(der::INTEGER)?)?;
+    let modulus = der::positive(numbers.tagged(der::INTEGER)?)?;
+    der::positive(numbers.tagged(der::INTEGER)?)?;
     let first = modulus.first()?;
     numbers.is_empty().then_some(modulus.len() * 8 - first.leading_zeros() as usize)
 }

@@ -76,15 +76,15 @@ impl Material {
     pub(in crate::signature) fn from_spki(bytes: &[u8]) -> Option<Self> {
         let mut info = der::whole_sequence(bytes)?;
         let mut algorithm = info.sequence()?;
-        let bits = info.expect(BIT_STRING)?;
-        let (name, key) = (algorithm.expect(OID)?, bits.strip_prefix(&[0])?);
+        let bits = info.tagged(BIT_STRING)?;
+        let (name, key) = (algorithm.tagged(OID)?, bits.strip_prefix(&[0])?);
         if !info.is_empty() {
             return None;
         }
         let kind = match name {
             ED25519 if algorithm.is_empty() => return ed25519(key.to_vec()),
             RSA => return Self::from_pkcs1(key),
-            EC => match algorithm.expect(OID)? {
+            EC => match algorithm.tagged(OID)? {
                 P256 => KeyType::P256,
                 P384 => KeyType::P384,
                 P521 => KeyType::P521,
@@ -104,8 +104,8 @@ impl Material {
     /// From an `RSAPublicKey`.
     fn from_pkcs1(bytes: &[u8]) -> Option<Self> {
         let mut numbers = der::whole_sequence(bytes)?;
-        der::positive(numbers.expect(INTEGER)?)?;
-        der::positive(numbers.expect(INTEGER)?)?;
+        der::positive(numbers.tagged(INTEGER)?)?;
+        der::positive(numbers.tagged(INTEGER)?)?;
         numbers.is_empty().then(|| Self { kind: KeyType::Rsa, bytes: bytes.to_vec() })
     }
 }

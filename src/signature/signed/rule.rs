@@ -9,6 +9,7 @@ use crate::signature::pointer::Scalar;
 use crate::signature::scheme::{BadScheme, prove_name};
 use crate::signature::view::View;
 use crate::signature::written::Place;
+use crate::signature::x509::address;
 use crate::signature::{Reason, canonical};
 
 /// A rule, proved.
@@ -30,6 +31,8 @@ enum Wanted {
     Made(Made),
     /// What this header says, where it is there.
     Header(String),
+    /// An address that fits one of these.
+    Address(Vec<address::Rule>),
 }
 
 /// A rule that a source adds to its provider's.
@@ -69,6 +72,12 @@ impl Rule {
         let names = written.name.clone().into_vec();
         let names = names.iter().map(|name| prove_name(written.place, name, "rules.name")).collect::<Result<Vec<_>, _>>()?;
         let wanted = match (&written.setting, written.is) {
+            (None, None) if !written.addresses.is_empty() && written.equals.is_empty() && written.header.is_none() => {
+                let bad = |text: &String| BadScheme::Value("rules.addresses", text.clone());
+                let rules = written.addresses.iter().map(|text| address::Rule::parse(text).ok_or_else(|| bad(text)));
+                Wanted::Address(rules.collect::<Result<_, _>>()?)
+            }
+            _ if !written.addresses.is_empty() => return Err(BadScheme::Unused("rules.addresses")),
             (None, None) if written.header.is_some() && written.equals.is_empty() => {
                 let name = written.header.as_deref().unwrap_or_default();
                 Wanted::Header(prove_name(Place::Header, name, "rules.header")?)
@@ -115,6 +124,10 @@ impl Rule {
                 }
             }
             Wanted::Made(made) => return self.holds_made(*made, view),
+            Wanted::Address(rules) => {
+                let good = |value: &Scalar| matches!(value, Scalar::Text(text) if address::allows(rules, text));
+                return self.hold(view, Reason::BadClaim, good);
+            }
             Wanted::Header(name) => {
                 let Some(says) = view.header(name)? else { return Ok(()) };
                 return self.hold(view, Reason::BadClaim, |value| matches!(value, Scalar::Text(t) if t.as_bytes() == says));

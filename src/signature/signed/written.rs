@@ -176,6 +176,9 @@ pub(in crate::signature) struct WrittenRule {
     /// A header that is not signed, and says the same where it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::signature) header: Option<String>,
+    /// The value is an address, and one of these when its query is left aside; see `x509::address`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::signature) addresses: Vec<String>,
     /// The value may be missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::signature) optional: bool,

@@ -106,6 +106,12 @@ pub(in crate::signature) fn allowed(rules: &[Rule], text: &str) -> Option<String
     rules.iter().any(|rule| rule.fits(&rebuilt)).then_some(rebuilt)
 }
 
+/// Whether the address that `text` means is one of `rules` when its query is left aside.
+pub(in crate::signature) fn allows(rules: &[Rule], text: &str) -> bool {
+    let (front, query) = text.split_once('?').unwrap_or((text, ""));
+    query.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#') && allowed(rules, front).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +175,17 @@ mod tests {
         ] {
             assert_eq!(check(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_query_can_be_left_aside() {
+        let rules = rules(&["https://sns.{region}.amazonaws.com/"]);
+        let check = |rest: &str| allows(&rules, &format!("https://sns.us-east-1.amazonaws.com{rest}"));
+        assert!(check("/?Action=ConfirmSubscription&Token=a%2Fb") && check("/"));
+        for bad in ["/x?a=1", ".attacker.test/?a=1", "@attacker.test/?a", "/?a=\n", "/?a#b", "/?a\\b"] {
+            assert!(!check(bad), "{bad:?}");
+        }
+        assert!(!allows(&rules, "http://169.254.169.254/?https://sns.us-east-1.amazonaws.com/"));
     }
 
     #[test]

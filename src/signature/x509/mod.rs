@@ -32,7 +32,7 @@ impl<'a> Certificate<'a> {
         if inside.tag() == Some(VERSION) {
             inside.next()?;
         }
-        inside.expect(der::INTEGER)?;
+        inside.tagged(der::INTEGER)?;
         inside.sequence()?;
         inside.sequence()?;
         let valid = time::validity(inside.sequence()?)?;
@@ -63,11 +63,11 @@ fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {
     let mut found = Vec::new();
     while !list.is_empty() {
         let mut extension = list.sequence()?;
-        let oid = extension.expect(OID)?;
+        let oid = extension.tagged(OID)?;
         if extension.tag() == Some(BOOLEAN) {
             extension.next()?;
         }
-        extension.expect(OCTET_STRING)?;
+        extension.tagged(OCTET_STRING)?;
         if found.len() == EXTENSIONS_MAX || !extension.is_empty() {
             return None;
         }
