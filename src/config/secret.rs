@@ -16,7 +16,11 @@ const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a se
 
 /// A secret that may end: `until` is a key beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
-    let mut section = section(value)?;
+    read_rest(value, section(value)?)
+}
+
+/// A secret in a table of which other keys were read.
+pub(super) fn read_rest<'a>(value: &Value<'a>, mut section: Section<'a>) -> Option<Secret> {
     let until = section.take("until").and_then(|until| end(&until));
     let text = content(value, &mut section);
     section.finish(&[]);

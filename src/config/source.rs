@@ -15,17 +15,17 @@ use super::problem::did_you_mean;
 use super::settings::{Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{relay, secret, web};
+use super::{identity, relay, secret, web};
 use crate::record::Name;
 use crate::signature::preset::{self, Preset};
-use crate::signature::{Options, Scheme, Secret, Selector, Unready, Verifier};
+use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 
 /// A path is compared with each request's; longer ones are a mistake.
 const PATH_BYTES_MAX: usize = 1024;
 /// Providers redeliver for days, people for weeks.
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// Settings that this version does not have.
-const UNSUPPORTED: [&str; 4] = ["ack", "verify_token", "topic_arns", "per_second"];
+const UNSUPPORTED: [&str; 3] = ["ack", "verify_token", "per_second"];
 
 /// Who the sender is.
 enum Provider {
@@ -149,7 +149,7 @@ fn verifier(
     section: &mut Section<'_>,
     provider: Option<&Provider>,
     scheme: Option<Scheme>,
-    options: Options,
+    mut options: Options,
 ) -> Option<Verifier> {
     if let Some(Provider::None) = provider {
         return match section.take("secrets") {
@@ -157,23 +157,32 @@ fn verifier(
             None => Some(Verifier::trusting(options)),
         };
     }
+    let (takes_secrets, takes_keys) = scheme.as_ref().map_or((true, false), |s| (s.takes_secrets(), s.takes_keys()));
+    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(section, scheme, &mut options));
     let value = match provider {
-        Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
-        // Whether it needs any is not known.
-        None => section.take("secrets")?,
+        Some(_) if takes_secrets && !takes_keys => {
+            Some(section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?)
+        }
+        // Whether it needs any is not known, or shows below.
+        _ => section.take("secrets"),
     };
+    let secrets = match value {
+        Some(value) if !takes_secrets => return value.error("would not be used: this provider signs with a key"),
+        Some(value) => secrets(&value)?,
+        None => Vec::new(),
+    };
+    told?;
+    Verifier::try_new(scheme?, secrets, options).map_or_else(|unready| identity::unready(section, &unready), Some)
+}
+
+fn secrets(value: &Value<'_>) -> Option<Vec<Secret>> {
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");
     }
     // Each is read, so that the problems of all of them are found.
     let secrets: Vec<Option<Secret>> = items.iter().map(secret::read).collect();
-    let secrets: Option<Vec<Secret>> = secrets.into_iter().collect();
-    match Verifier::try_new(scheme?, secrets?, options) {
-        Ok(verifier) => Some(verifier),
-        Err(Unready::Secret(i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),
-        Err(other) => value.error(&other.to_string()),
-    }
+    secrets.into_iter().collect()
 }
 
 /// How long a repeat is known. What `dedupe` says of the event's id goes to `options`.

@@ -49,6 +49,7 @@ pub use scheme::{BadScheme, Scheme};
 pub use secret::{BadSecret, Secret};
 pub use selector::{BadSelector, EVENT_ID_BYTES_MAX, Selector};
 pub use sign::{Signer, Unsignable, Unsigned};
+pub use signed::key_source::is_address as is_key_address;
 pub use signed::{ConfiguredKey, Requirement, Setting, Settings, Without};
 pub use template::BadTemplate;
 pub use verified::Verified;

@@ -11,7 +11,7 @@ use super::hash::Hash;
 use super::signed::{Setting, Signed, SignedKind};
 use super::template::{BadTemplate, Template};
 use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{Selector, pointer};
+use super::{Selector, Terms, pointer};
 
 /// A provider's way to sign, as a preset or `[sources.NAME.verify]` in relay.toml writes it. Cheap to clone.
 #[derive(Clone, Debug, Deserialize)]
@@ -128,9 +128,36 @@ impl Scheme {
         self.signed().any(Signed::names_makers)
     }
 
+    /// Whether a source may say how old a timestamp may be.
+    pub fn takes_tolerance(&self) -> bool {
+        self.ways.iter().any(|way| way.signed.as_ref().is_some_and(|signed| way.stamp.is_some() || signed.names_makers()))
+    }
+
+    /// Whether a source may add rules of its own.
+    pub fn takes_terms(&self) -> bool {
+        self.signed().next().is_some()
+    }
+
+    /// The settings of which a source says nothing, neither by their name nor by a rule of its own.
+    pub fn unsaid(&self, terms: &Terms) -> Vec<&Setting> {
+        let ruled = |name: &str| {
+            let mut rules = self.signed().flat_map(|signed| &signed.rules);
+            rules.any(|rule| {
+                rule.setting().is_some_and(|(n, _)| n == name) && terms.requirements.iter().any(|r| rule.is_met_by(r))
+            })
+        };
+        self.settings().into_iter().filter(|setting| !terms.settings.says(&setting.name) && !ruled(&setting.name)).collect()
+    }
+
     /// The settings that a source can say of itself, by name.
     pub fn settings(&self) -> Vec<&Setting> {
-        self.signed().flat_map(Signed::settings).collect()
+        let mut settings: Vec<&Setting> = Vec::new();
+        for setting in self.signed().flat_map(Signed::settings) {
+            if settings.iter().all(|known| known.name != setting.name) {
+                settings.push(setting);
+            }
+        }
+        settings
     }
 
     fn signed(&self) -> impl Iterator<Item = &Signed> {

@@ -310,7 +310,7 @@ fn key_of_leaf(chain: &[CertificateDer<'_>], algorithm: Algorithm, at: Timestamp
 }
 
 /// An address that documents can be fetched from.
-pub(in crate::signature) fn is_address(text: &str) -> bool {
+pub fn is_address(text: &str) -> bool {
     let url = url::Url::parse(text);
     url.is_ok_and(|url| {
         url.scheme() == "https"
