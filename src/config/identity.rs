@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
+use super::settings::KeyFetch;
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, secret};
+use super::{certificates, destination, secret};
 use crate::signature::{
     BadKey, ConfiguredKey, Options, Requirement, Scheme, Secret, Setting, Terms, Unready, Without, is_key_address,
 };
@@ -17,7 +18,7 @@ use crate::signature::{
 const TOLERANCE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a source says of its keys and of itself, as far as its scheme asks for it.
-pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Options) -> Option<()> {
+pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Options, fetch: &mut KeyFetch) -> Option<()> {
     let mut good = Some(());
     let mut note = |read: Option<()>| good = good.and(read);
     if scheme.takes_keys() {
@@ -25,6 +26,13 @@ pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Opt
     }
     if scheme.takes_key_url() {
         note(section.take("key_url").map_or(Some(()), |value| key_url(&value).map(|url| options.key_url = Some(url))));
+    }
+    if scheme.takes_key_url() {
+        fetch.is_own = options.key_url.is_some();
+        let own = || scheme.key_addresses().into_iter().map(str::to_owned).collect();
+        fetch.addresses = options.key_url.clone().map_or_else(own, |address| vec![address]);
+        note(section.take("key_fetch").map_or(Some(()), |value| key_fetch(&value, fetch)));
+        note(members_are_there(section, scheme, options, fetch));
     }
     if scheme.takes_roots() {
         note(section.take("roots").map_or(Some(()), |value| roots(&value).map(|texts| options.roots = texts)));
@@ -118,6 +126,33 @@ fn key_url(value: &Value<'_>) -> Option<String> {
     if is_key_address(text) { Some(text.to_owned()) } else { value.error("must be an address of https without a user") }
 }
 
+/// How keys are fetched: roots, header fields, and members of what is posted.
+fn key_fetch(value: &Value<'_>, fetch: &mut KeyFetch) -> Option<()> {
+    let mut section = value.inner()?;
+    let ca = section.take("ca").map(|value| certificates::roots(&value));
+    fetch.headers = destination::headers(&mut section, None);
+    let members = section.take("members").map(|value| members(&value));
+    section.finish(&[]);
+    fetch.ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
+    fetch.members = members.unwrap_or_else(|| Some(Vec::new()))?;
+    Some(())
+}
+
+fn members(value: &Value<'_>) -> Option<Vec<(String, Secret)>> {
+    let table = value.inner()?;
+    let member = |(name, value): (&str, Value<'_>)| Some((name.to_owned(), secret::read_lasting(&value)?));
+    table.entries().into_iter().map(member).collect()
+}
+
+/// Whether what must be posted for a key is there; a source that has its keys asks for none.
+fn members_are_there(section: &Section<'_>, scheme: &Scheme, options: &Options, fetch: &KeyFetch) -> Option<()> {
+    let missing = |name: &&str| options.keys.is_empty() && fetch.members.iter().all(|(known, _)| known != name);
+    let Some(name) = scheme.key_members().into_iter().find(missing) else { return Some(()) };
+    let help = "write key_fetch = { members = { NAME = { env = \"NAME\" } } }, or the keys themselves as keys = [...]";
+    section.error(&format!("key_fetch.members.{name} is missing"), Some(help.to_owned()));
+    None
+}
+
 fn roots(value: &Value<'_>) -> Option<Vec<String>> {
     value.one_or_many().iter().map(certificates::text).collect()
 }
@@ -129,12 +164,11 @@ fn requirements(value: &Value<'_>, terms: &mut Terms) -> Option<()> {
         let values = section.require("in", "write in = [\"...\"], the values that are possible").and_then(|value| values(&value));
         let (json, claim) = (section.take("json"), section.take("claim"));
         section.finish(&[]);
-        let (place, make): (_, fn(&str, Vec<Json>) -> Option<Requirement>) = match (json, claim) {
-            (Some(json), None) => (json, Requirement::of_body),
-            (None, Some(claim)) => (claim, Requirement::of_claims),
+        let (place, made) = match (json, claim) {
+            (Some(json), None) => (json.clone(), Requirement::of_body(json.text()?, values?)),
+            (None, Some(claim)) => (claim.clone(), Requirement::of_claims(claim.text()?, values?)),
             _ => return item.error("needs either json or claim"),
         };
-        let made = make(place.text()?, values?);
         terms.requirements.push(made.or_else(|| place.error("is not a JSON pointer, such as \"/data/account\""))?);
     }
     Some(())

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
-use super::settings::{Limits, Source, SourcePath};
+use super::settings::{KeyFetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
 use super::{identity, relay, secret, web};
@@ -64,11 +64,12 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         ..Options::default()
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
-    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options);
+    let mut key_fetch = KeyFetch::default();
+    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options, &mut key_fetch);
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
-    Some(Source { name, host, path, provider, verifier, dedupe, body_bytes, methods, allow, destinations })
+    Some(Source { name, host, path, provider, verifier, key_fetch, dedupe, body_bytes, methods, allow, destinations })
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -150,6 +151,7 @@ fn verifier(
     provider: Option<&Provider>,
     scheme: Option<Scheme>,
     mut options: Options,
+    fetch: &mut KeyFetch,
 ) -> Option<Verifier> {
     if let Some(Provider::None) = provider {
         return match section.take("secrets") {
@@ -158,7 +160,7 @@ fn verifier(
         };
     }
     let (takes_secrets, takes_keys) = scheme.as_ref().map_or((true, false), |s| (s.takes_secrets(), s.takes_keys()));
-    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(section, scheme, &mut options));
+    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(section, scheme, &mut options, fetch));
     let value = match provider {
         Some(_) if takes_secrets && !takes_keys => {
             Some(section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?)

@@ -22,10 +22,20 @@ pub struct Documents {
 /// A document that a judgement lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needed {
+    address: String,
+    newer: bool,
+}
+
+impl Needed {
     /// Its address, made of a scheme's own address or rule only.
-    pub address: String,
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// There is a copy, but it does not hold the key that the request names: a newer one could.
-    pub newer: bool,
+    pub fn newer(&self) -> bool {
+        self.newer
+    }
 }
 
 impl Documents {
@@ -39,6 +49,11 @@ impl Documents {
     /// Adds one, or puts a newer copy in its place. One that is too long is one that cannot be had.
     pub fn insert(&mut self, address: String, text: &str) {
         self.texts.insert(address, (text.len() <= DOCUMENT_BYTES_MAX).then(|| text.into()));
+    }
+
+    /// Takes one away.
+    pub fn forget(&mut self, address: &str) {
+        self.texts.remove(address);
     }
 
     /// Notes that one cannot be had now.

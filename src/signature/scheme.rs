@@ -118,6 +118,16 @@ impl Scheme {
         self.signed().any(|signed| signed.source.takes_address())
     }
 
+    /// Where keys are published, as far as the scheme says it itself.
+    pub fn key_addresses(&self) -> Vec<&str> {
+        self.signed().filter_map(|signed| signed.source.own_address()).collect()
+    }
+
+    /// The members that a source must post for a key.
+    pub fn key_members(&self) -> Vec<&str> {
+        self.signed().flat_map(|signed| signed.source.members()).map(String::as_str).collect()
+    }
+
     /// Whether the source may say which roots count.
     pub fn takes_roots(&self) -> bool {
         self.signed().any(|signed| signed.source.takes_roots())

@@ -89,6 +89,13 @@ impl Verifier {
         }
     }
 
+    /// The addresses of what the provider publishes, as far as they depend on no request.
+    pub fn published(&self) -> Vec<String> {
+        let Some(scheme) = &self.scheme else { return Vec::new() };
+        let ways = scheme.ways().iter().zip(&self.ready);
+        ways.filter_map(|(way, ready)| way.signed.as_ref()?.source.fixed_address(ready.signed.as_ref()?)).collect()
+    }
+
     /// The scheme; `None` where nothing is to be verified.
     pub fn scheme(&self) -> Option<&Scheme> {
         self.scheme.as_ref()

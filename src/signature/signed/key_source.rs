@@ -58,7 +58,7 @@ pub(in crate::signature) struct Document {
     list: Option<(String, String)>,
     shape: IdShape,
     expired_at: Option<String>,
-    post: bool,
+    post: Vec<String>,
 }
 
 /// What a source has to find keys with.
@@ -129,6 +129,31 @@ impl KeySource {
         }
     }
 
+    /// The address that every request needs; `None` where each names its own, or none is needed.
+    pub(in crate::signature) fn fixed_address(&self, keys: &Keys) -> Option<String> {
+        let own = match self {
+            _ if !keys.ring.is_empty() => return None,
+            Self::Set(own) => own,
+            Self::Document(document) if document.post.is_empty() => &document.address,
+            _ => return None,
+        };
+        Some(keys.address.clone().unwrap_or_else(|| own.clone())).filter(|address| !address.contains("{kid}"))
+    }
+
+    /// The scheme's own address, if it has one.
+    pub(in crate::signature) fn own_address(&self) -> Option<&str> {
+        match self {
+            Self::Set(own) => Some(own.as_str()).filter(|own| !own.is_empty()),
+            Self::Document(document) => Some(&document.address),
+            _ => None,
+        }
+    }
+
+    /// The members that must be posted for a document, beside the key's id.
+    pub(in crate::signature) fn members(&self) -> &[String] {
+        if let Self::Document(document) = self { &document.post } else { &[] }
+    }
+
     /// Whether the source may name another address.
     pub(in crate::signature) fn takes_address(&self) -> bool {
         matches!(self, Self::Set(_) | Self::Document(_))
@@ -188,16 +213,16 @@ impl Document {
             list: written.list.clone(),
             shape: written.id_shape,
             expired_at: pointer(&written.expired_at)?,
-            post: !written.post.is_empty(),
+            post: written.post.clone(),
         })
     }
 
     fn key(&self, address: &str, algorithm: Algorithm, wish: Wish<'_>, shelf: &Shelf<'_>) -> Result<PublicKey, Reason> {
         let id = wish.id.filter(|id| self.shape.fits(id)).ok_or(Reason::UnknownKey);
-        let address = match (address.contains("{kid}"), self.post) {
+        let address = match (address.contains("{kid}"), self.post.is_empty()) {
             (true, _) => address.replace("{kid}", id?),
-            (false, true) => format!("{address}#{}", id?),
-            (false, false) => address.to_owned(),
+            (false, false) => format!("{address}#{}", id?),
+            (false, true) => address.to_owned(),
         };
         let text = shelf.text(&address)?;
         if self.at.is_none() && self.list.is_none() {

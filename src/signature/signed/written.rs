@@ -53,7 +53,7 @@ pub(in crate::signature) struct WrittenDocument {
     /// A JSON pointer to the second from which on the key does not count, or to `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::signature) expired_at: Option<String>,
-    /// The document is asked for with these (names of the source's `fetch`), and the key's id is no part of the address.
+    /// The document is asked for with these members of the source's `key_fetch` and `key_id`, which is no part of the address then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::signature) post: Vec<String>,
 }
