@@ -14,9 +14,15 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// What must be written in place of a secret.
 const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a secret is never in relay.toml itself";
 
-/// A secret that may end: `until` is a key beside `env` or `file`.
+/// A secret that may end, and may be for one slot only: `until` and `slot` are keys beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
-    read_rest(value, section(value)?)
+    let mut section = section(value)?;
+    let slot = section.take("slot").map(|slot| slot.text().map(str::to_owned));
+    let secret = read_rest(value, section)?;
+    match slot {
+        None => Some(secret),
+        Some(slot) => slot.map(|slot| secret.in_slot(slot)),
+    }
 }
 
 /// A secret in a table of which other keys were read.

@@ -18,8 +18,11 @@ pub struct CapturedKeys {
     public_key: Values,
     /// One secret, or several.
     secret: Values,
-    /// The secret that a header shows.
+    /// The secret that a header, or each element of the body, shows.
+    #[serde(alias = "client_state")]
     value: Option<String>,
+    /// The secret of the slot that `public_key` names.
+    private_key: Option<String>,
     /// Where the provider publishes its keys.
     #[serde(alias = "url_template")]
     url: Option<String>,
@@ -82,7 +85,11 @@ impl Values {
 impl CapturedKeys {
     /// The secrets among them.
     pub(super) fn secrets(&self) -> Result<Vec<Secret>, String> {
-        self.secret.iter().chain(&self.value).map(|text| secret(text)).collect()
+        let mut secrets = self.secret.iter().chain(&self.value).map(|text| secret(text)).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(private_key), Values::One(slot)) = (&self.private_key, &self.public_key) {
+            secrets.push(secret(private_key)?.in_slot(slot.clone()));
+        }
+        Ok(secrets)
     }
 
     /// What would be fetched.

@@ -97,8 +97,13 @@ impl Source {
     }
 
     fn read_item<'a>(&'a self, index: usize, item: &'a str, group: &mut Group<'a>) {
+        let mut slot = self.slot.as_deref();
         let value = match (&self.kv, self.positional) {
             (Some(separator), _) => match item.split_once(separator.as_str()) {
+                Some((key, value)) if self.keys_are_slots() => {
+                    slot = Some(key);
+                    value
+                }
                 Some((key, value)) if self.keys.iter().any(|known| known == key) => value,
                 Some(field) => {
                     group.fields.push(field);
@@ -113,12 +118,17 @@ impl Source {
         match value.strip_prefix(self.prefix.as_str()).or_else(|| self.prefix_in_any_case(value)) {
             Some("") => {}
             Some(claimed) => match self.form.read(claimed) {
-                Some(bytes) => group.claims.push(Claim { bytes, slot: self.slot.as_deref() }),
+                Some(bytes) => group.claims.push(Claim { bytes, slot }),
                 None => group.blame(Reason::BadEncoding),
             },
             None if value.is_empty() => {}
             None => group.blame(Reason::UnknownVersion),
         }
+    }
+
+    /// The key of an item is the name of the secret that made it.
+    fn keys_are_slots(&self) -> bool {
+        matches!(&self.keys[..], [any] if any == "*")
     }
 
     /// The names of HTTP's authentication schemes (`Bearer`, `Basic`) have no case.

@@ -54,10 +54,21 @@ pub enum Unready {
     Missing(String),
 }
 
+/// Makes ready what must be proved beside the one way of `scheme`; `None` where the source lacks something for it.
+pub(super) fn also(scheme: &Scheme, options: &Options) -> Result<Option<Keys>, Unready> {
+    let Some(signed) = scheme.also().and_then(|also| also.way.signed.as_ref()) else { return Ok(None) };
+    let keys = Keys { ring: ring_of_keys(signed, &options.keys), roots: roots(options)?, address: options.key_url.clone() };
+    Ok(if what_lacks(signed, &keys, &options.terms).is_none() { Some(keys) } else { None })
+}
+
+fn roots(options: &Options) -> Result<Roots, Unready> {
+    if options.roots.is_empty() { Ok(Roots::Public) } else { Roots::read(&options.roots).map_err(Unready::Roots) }
+}
+
 /// Makes each way of `scheme` ready. A way for which the source has nothing is left out; it fails where all are.
 pub(super) fn ways(scheme: &Scheme, secrets: &[Secret], options: &Options) -> Result<Vec<Ready>, Unready> {
     fit(scheme, &options.keys)?;
-    let roots = if options.roots.is_empty() { Roots::Public } else { Roots::read(&options.roots).map_err(Unready::Roots)? };
+    let roots = roots(options)?;
     let mut lacks = None;
     let mut ready = Vec::new();
     for way in scheme.ways() {

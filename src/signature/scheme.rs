@@ -10,8 +10,9 @@ use super::encoding::Encoding;
 use super::hash::Hash;
 use super::signed::{Setting, Signed, SignedKind};
 use super::template::{BadTemplate, Template};
+use super::view::View;
 use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{Selector, Terms, pointer};
+use super::{Reason, Selector, Terms, pointer};
 
 /// A provider's way to sign, as a preset or `[sources.NAME.verify]` in relay.toml writes it. Cheap to clone.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,6 +20,17 @@ use super::{Selector, Terms, pointer};
 pub struct Scheme {
     written: Arc<Written>,
     ways: Arc<[Way]>,
+    also: Option<Arc<Also>>,
+}
+
+/// What must be proved beside the one way of a scheme, in some requests.
+#[derive(Debug)]
+pub(super) struct Also {
+    pub(super) way: Way,
+    /// The lists of the scheme's way and of this one, and the member of the former's elements that makes this one needed.
+    list: String,
+    own_list: String,
+    member: String,
 }
 
 /// One way to sign. A scheme has several where its provider does.
@@ -170,8 +182,13 @@ impl Scheme {
         settings
     }
 
+    /// What must be proved beside its one way.
+    pub(super) fn also(&self) -> Option<&Also> {
+        self.also.as_deref()
+    }
+
     fn signed(&self) -> impl Iterator<Item = &Signed> {
-        self.ways.iter().filter_map(|way| way.signed.as_ref())
+        self.ways.iter().chain(self.also.as_deref().map(|also| &also.way)).filter_map(|way| way.signed.as_ref())
     }
 }
 
@@ -186,7 +203,8 @@ impl TryFrom<Written> for Scheme {
 
     fn try_from(written: Written) -> Result<Self, BadScheme> {
         let ways = if written.kind == Kind::Any { ways_of_any(&written)? } else { vec![Way::try_new(&written, &written)?] };
-        Ok(Self { written: Arc::new(written), ways: ways.into() })
+        let also = written.also.as_ref().map(|also| Also::try_new(also, &written)).transpose()?;
+        Ok(Self { written: Arc::new(written), ways: ways.into(), also: also.map(Arc::new) })
     }
 }
 
@@ -199,6 +217,27 @@ fn ways_of_any(written: &Written) -> Result<Vec<Way>, BadScheme> {
         return Err(BadScheme::Missing("any"));
     }
     written.any.iter().map(|way| Way::try_new(way, written)).collect()
+}
+
+impl Also {
+    fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
+        let member = outer.also_if.as_ref().ok_or(BadScheme::Missing("also_if"))?;
+        let way = Way::try_new(written, &Written::default())?;
+        let list = outer.for_each.clone().ok_or(BadScheme::Missing("for_each"))?;
+        let (own_list, _) = way.for_each.clone().ok_or(BadScheme::Missing("also.for_each"))?;
+        if way.signed.is_none() || written.also.is_some() {
+            return Err(BadScheme::Value("also.kind", "a way of shared secrets".into()));
+        }
+        Ok(Self { way, list, own_list, member: prove_name(Place::Json, member, "also_if")? })
+    }
+
+    /// Whether a request needs it.
+    pub(super) fn is_needed(&self, view: &View<'_>) -> Result<bool, Reason> {
+        let body = view.body.whole()?;
+        let unreadable = |_| Reason::BadEncoding;
+        Ok(pointer::is_there(&body, &self.own_list).map_err(unreadable)?
+            || pointer::any_element_has(&body, &self.list, &self.member).map_err(unreadable)?)
+    }
 }
 
 impl Way {
@@ -214,6 +253,9 @@ impl Way {
     fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
         if !written.any.is_empty() {
             return Err(BadScheme::Unused("any"));
+        }
+        if written.also_if.is_some() && written.also.is_none() {
+            return Err(BadScheme::Missing("also"));
         }
         let check = written.check()?;
         let payloads = written.payloads(check)?;

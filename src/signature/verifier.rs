@@ -11,7 +11,7 @@ use super::body::Body;
 use super::documents::{Documents, Shelf};
 use super::naming::Naming;
 use super::ready::{self, Ready};
-use super::signed::Case;
+use super::signed::{Case, Keys};
 use super::view::View;
 use super::{ConfiguredKey, Reason, Refused, Scheme, Secret, Selector, Signer, Terms, Unready, Verified};
 use crate::record::Received;
@@ -23,6 +23,8 @@ pub struct Verifier {
     scheme: Option<Scheme>,
     /// For each way of the scheme, its keys and names; one without keys where nothing is to be verified.
     ready: Vec<Ready>,
+    /// For what must be proved beside the one way of the scheme; `None` where the source lacks something for it.
+    also: Option<Keys>,
     base: Option<Base>,
     /// The host (and port) of what the provider calls, where that was configured.
     authority: Option<String>,
@@ -56,7 +58,8 @@ impl Verifier {
     /// For `scheme`. Fails where the source lacks something, or has a secret or a key that the scheme cannot use.
     pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, Unready> {
         let ready = ready::ways(&scheme, &secrets, &options)?;
-        Ok(Self::with(Some(scheme), ready, options))
+        let also = ready::also(&scheme, &options)?;
+        Ok(Self { also, ..Self::with(Some(scheme), ready, options) })
     }
 
     /// For a source that says that nothing is to be verified (`provider = "none"`).
@@ -68,7 +71,7 @@ impl Verifier {
     fn with(scheme: Option<Scheme>, ready: Vec<Ready>, options: Options) -> Self {
         let authority =
             options.public_url.as_ref().map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned());
-        Self { scheme, ready, base: options.base(), authority, gunzip: options.gunzip, terms: options.terms }
+        Self { scheme, ready, also: None, base: options.base(), authority, gunzip: options.gunzip, terms: options.terms }
     }
 
     /// Proves who sent `received`, judged at the time that its head had arrived, without any document.
@@ -93,7 +96,9 @@ impl Verifier {
     pub fn published(&self) -> Vec<String> {
         let Some(scheme) = &self.scheme else { return Vec::new() };
         let ways = scheme.ways().iter().zip(&self.ready);
-        ways.filter_map(|(way, ready)| way.signed.as_ref()?.source.fixed_address(ready.signed.as_ref()?)).collect()
+        let ways = ways.filter_map(|(way, ready)| Some((way.signed.as_ref()?, ready.signed.as_ref()?)));
+        let also = scheme.also().and_then(|also| Some((also.way.signed.as_ref()?, self.also.as_ref()?)));
+        ways.chain(also).filter_map(|(signed, keys)| signed.source.fixed_address(keys)).collect()
     }
 
     /// The scheme; `None` where nothing is to be verified.
@@ -140,7 +145,11 @@ impl Verifier {
                 (Some(_), None) => continue,
             };
             match proof {
-                Ok(claims) => return Ok((ready, claims)),
+                Ok(claims) => {
+                    let case = |keys| Case { view, keys, shelf, at: received.at, terms: &self.terms };
+                    self.prove_also(scheme, &view, case)?;
+                    return Ok((ready, claims));
+                }
                 // What cannot be judged now outweighs every refusal; else what one way refuses for good tells more than that
                 // another one was not tried.
                 Err(reason) if refusal == Reason::MissingHeader || reason == Reason::KeyUnavailable => refusal = reason,
@@ -148,6 +157,20 @@ impl Verifier {
             }
         }
         Err(refusal)
+    }
+}
+
+impl Verifier {
+    /// What must be proved beside the way that proved the request. Where the source does not say enough for it, it is not proved.
+    fn prove_also<'a>(&'a self, scheme: &Scheme, view: &View<'_>, case: impl FnOnce(&'a Keys) -> Case<'a>) -> Result<(), Reason> {
+        let Some(also) = scheme.also() else { return Ok(()) };
+        if !also.is_needed(view)? {
+            return Ok(());
+        }
+        match (&also.way.signed, &self.also) {
+            (Some(signed), Some(keys)) => also.way.prove_signed(signed, case(keys)).map(drop),
+            _ => Err(Reason::NoSecret),
+        }
     }
 }
 

@@ -54,6 +54,11 @@ pub(super) struct Written {
     /// What must hold of what was signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) rules: Vec<WrittenRule>,
+    /// What must be proved beside it, where an element of `for_each` has the member `also_if`, or `also` has anything to prove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) also: Option<Box<Written>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) also_if: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) any: Vec<Written>,
 }
@@ -146,7 +151,7 @@ pub(super) struct WrittenSource {
     /// Between an item's key and its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kv: Option<String>,
-    /// The keys whose values are signatures; the items of others are skipped.
+    /// The keys whose values are signatures; the items of others are skipped. `*`: every key, and it names the slot of the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<OneOrMany>,
     /// Items have no keys: the timestamp's name is its number (from 0), all others are signatures.

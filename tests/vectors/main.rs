@@ -70,7 +70,7 @@ fn hmac() {
 #[test]
 fn keys() {
     let vectors = load_keys();
-    assert_eq!(vectors.len(), 413);
+    assert_eq!(vectors.len(), 435);
     judge(&vectors);
 }
 
@@ -161,4 +161,39 @@ fn every_changed_signature_is_refused() {
         }
     }
     assert!(tried > 30, "{tried}");
+}
+
+/// A request in which any characters were changed, in its headers or its body, is judged without a panic.
+#[test]
+fn nothing_that_is_sent_causes_a_panic() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
+    let vectors: Vec<Captured> = load_keys().into_iter().map(|vector| vector.captured).collect();
+    let config = ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[ -~]"), 1..4);
+    let outcome = runner.run(&(any::<prop::sample::Index>(), changes, any::<bool>()), |(which, changes, in_body)| {
+        let mut captured = vectors[which.index(vectors.len())].clone();
+        for (part, at, with) in changes {
+            if in_body {
+                let mut body = STANDARD.decode(&captured.body_base64).unwrap();
+                if !body.is_empty() {
+                    let at = at.index(body.len());
+                    body[at] = with.as_bytes()[0];
+                }
+                captured.body_base64 = STANDARD.encode(body);
+            } else if !captured.headers.is_empty() {
+                let count = captured.headers.len();
+                let value = &mut captured.headers[part.index(count)].1;
+                let at = at.index(value.len() + 1);
+                if value.is_char_boundary(at) {
+                    value.insert_str(at, &with);
+                }
+            }
+        }
+        verify_captured(&captured);
+        Ok(())
+    });
+    outcome.unwrap();
 }

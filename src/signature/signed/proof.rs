@@ -6,13 +6,14 @@ use super::key_source::{Keys, Wish};
 use super::ring;
 use super::scheme::{Signed, SignedKind};
 use super::written::{WrittenContent, WrittenEnvelope};
+use crate::signature::body::Body;
 use crate::signature::claim::Group;
 use crate::signature::documents::Shelf;
 use crate::signature::scheme::Way;
 use crate::signature::template::Beside;
 use crate::signature::view::View;
 use crate::signature::written::WrittenStamp;
-use crate::signature::{Reason, Terms, json, jwt, message_signature};
+use crate::signature::{Reason, Terms, json, jwt, message_signature, pointer};
 use crate::time::Timestamp;
 
 /// One request, and what it is judged with.
@@ -35,6 +36,20 @@ pub(in crate::signature) struct Found {
 impl Way {
     /// Whether a key that counts signed the request in this way. Gives the signed content beside the body, if there is any.
     pub(in crate::signature) fn prove_signed(&self, signed: &Signed, case: Case<'_>) -> Result<Option<Value>, Reason> {
+        let Some((list, item)) = &self.for_each else { return self.prove_signed_whole(signed, case) };
+        let body = case.view.body.whole()?;
+        let elements = pointer::elements(&body, list, item).map_err(|_| Reason::BadEncoding)?;
+        if elements.is_empty() || elements.len() > ring::SIGNATURES_MAX {
+            return Err(Reason::MissingPart);
+        }
+        for text in elements {
+            let view = View { body: Body::new(text.as_bytes(), false), ..case.view };
+            self.prove_signed_whole(signed, Case { view, ..case })?;
+        }
+        Ok(None)
+    }
+
+    fn prove_signed_whole(&self, signed: &Signed, case: Case<'_>) -> Result<Option<Value>, Reason> {
         self.meets_requirements(&case.view)?;
         let mut found = match &signed.kind {
             SignedKind::Payload => self.prove_payload(signed, case)?,
