@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::table::say;
 use crate::signature::preset::{self, Preset};
-use crate::signature::{Scheme, Selector};
+use crate::signature::{Scheme, Selector, Without};
 
 /// Lists the providers that the relay knows, or shows one.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,7 @@ struct Item<'a> {
     dedupe_ms: Option<u64>,
     covers_body: bool,
     signs_address: bool,
+    settings: Vec<(&'a str, &'static str)>,
     verify: &'a Scheme,
 }
 
@@ -71,9 +72,20 @@ impl<'a> Item<'a> {
             dedupe_ms: p.dedupe.and_then(|d| u64::try_from(d.as_millis()).ok()),
             covers_body: p.scheme.covers_body(),
             signs_address: p.scheme.signs_address(),
+            settings: settings(p),
             verify: &p.scheme,
         }
     }
+}
+
+/// What a source can say of itself, and whether it must.
+fn settings(p: &Preset) -> Vec<(&str, &'static str)> {
+    let word = |without: Without| match without {
+        Without::Unusable => "needed",
+        Without::Open => "needed, or \"any\"",
+        Without::Usable => "optional",
+    };
+    p.scheme.settings().into_iter().map(|setting| (setting.name.as_str(), word(setting.without))).collect()
 }
 
 fn json(value: &impl Serialize) -> anyhow::Result<String> {
@@ -100,11 +112,27 @@ fn details(p: &Preset) -> String {
         format!("event type     {}", or_none(p.kind.as_ref())),
         format!("proves         {}", if p.scheme.covers_body() { "sender and body" } else { "the sender; not the whole body" }),
     ];
+    lines.extend(proof_needs(p));
+    lines.extend(settings(p).into_iter().map(|(name, need)| format!("setting        {name} ({need})")));
     if !p.aliases.is_empty() {
         lines.push(format!("also known as  {}", p.aliases.join(", ")));
     }
     lines.extend(p.note.iter().map(|note| format!("note           {note}")));
     lines.join("\n")
+}
+
+/// Whether a source needs secrets or keys.
+fn proof_needs(p: &Preset) -> Vec<String> {
+    let mut lines = Vec::new();
+    if p.scheme.takes_secrets() {
+        lines.push("secrets        shared with the provider".to_owned());
+    }
+    if p.scheme.takes_keys() {
+        let from = p.scheme.key_addresses().into_iter().next();
+        let from = from.map_or_else(|| "the provider's public ones".to_owned(), |address| format!("published at {address}"));
+        lines.push(format!("keys           {from}"));
+    }
+    lines
 }
 
 fn explain(p: &Preset) -> anyhow::Result<String> {

@@ -297,3 +297,95 @@ pub fn host_of(address: &str) -> String {
     let url = Url::parse(address).ok();
     url.map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls;
+
+    /// An address that no server can have, so that nothing is connected to.
+    const NOWHERE: &str = "about:keys";
+
+    async fn published() -> Published {
+        tls::install_provider();
+        let clock = Clock::following_tokio(Timestamp::from_ms(1_790_000_000_000));
+        Published::start(tls::client_config(None).unwrap(), HashMap::new(), Vec::new(), clock)
+    }
+
+    fn has(published: &Published) -> bool {
+        format!("{:?}", published.documents()).contains(NOWHERE)
+    }
+
+    /// Lets the fetches that were started end.
+    async fn landed(published: &Published) {
+        let flight = published.0.lock().entries.get(NOWHERE).and_then(|entry| entry.flight.clone());
+        if let Some(mut flight) = flight {
+            let _ = flight.changed().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_renewed_after_an_hour_and_forgotten_after_a_day() {
+        let published = published().await;
+        published.0.land(NOWHERE, Ok("text".to_owned()));
+        let tried = || published.0.lock().entries[NOWHERE].tried_at;
+        tokio::time::advance(RENEW_AGE - Duration::from_secs(1)).await;
+        published.0.look_through();
+        assert_eq!((tried(), has(&published)), (None, true));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        published.0.look_through();
+        assert!(tried().is_some());
+        landed(&published).await;
+        assert!(has(&published), "a copy outlives a fetch that failed");
+        tokio::time::advance(STALE_AGE - RENEW_AGE).await;
+        published.0.look_through();
+        assert!(!has(&published));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn senders_cannot_cause_many_fetches() {
+        let published = published().await;
+        let missing = |address: &str| Needed::missing(address);
+        let may = |needed: &Needed| published.0.may_fetch(&mut published.0.lock(), needed);
+        let allowed = (0..100).filter(|i| may(&missing(&format!("https://keys.example/{i}")))).count();
+        assert_eq!(allowed, HOST_FETCHES_MAX as usize);
+        assert!(may(&missing("https://other.example/1")));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(may(&missing("https://keys.example/101")));
+
+        published.0.land(NOWHERE, Ok("text".to_owned()));
+        let documents = published.documents();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(published.supply(&missing(NOWHERE), &documents).await, Supply::Unknown);
+        assert!(!may(&missing(NOWHERE)), "it failed a moment ago");
+        tokio::time::advance(RETRY_PAUSE).await;
+        assert!(may(&missing(NOWHERE)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_bounded() {
+        let published = published().await;
+        for i in 0..2 * DOCUMENTS_MAX {
+            published.0.land(&format!("about:{i}"), Ok("text".to_owned()));
+            make_room(&mut published.0.lock());
+        }
+        assert!(published.0.lock().entries.len() <= DOCUMENTS_MAX);
+    }
+
+    #[test]
+    fn what_is_posted_holds_the_id_and_the_sources_members() {
+        let url = Url::parse("https://keys.example/get").unwrap();
+        let tls = {
+            tls::install_provider();
+            tls::client_config(None).unwrap()
+        };
+        let server = Server::of(&url, tls.clone(), false).unwrap();
+        let secret = Secret::try_new(b"s3cr3t".to_vec(), None).unwrap();
+        let host = Host { tls, may_be_private: false, headers: Vec::new(), members: vec![("client_id".to_owned(), secret)] };
+        let posted = request(&url, &server, Some("k1"), Some(&host)).unwrap();
+        assert_eq!((posted.method(), posted.uri().to_string().as_str()), (&Method::POST, "/get"));
+        assert!(matches!(request(&url, &server, Some("k1"), None), Err(Failure::Members)));
+        let asked = request(&url, &server, None, Some(&host)).unwrap();
+        assert_eq!((asked.method(), &asked.headers()["host"]), (&Method::GET, &HeaderValue::from_static("keys.example")));
+    }
+}

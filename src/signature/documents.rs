@@ -27,6 +27,12 @@ pub struct Needed {
 }
 
 impl Needed {
+    /// One that there is no copy of; for tests of those who fetch.
+    #[cfg(test)]
+    pub(crate) fn missing(address: &str) -> Self {
+        Self { address: address.to_owned(), newer: false }
+    }
+
     /// Its address, made of a scheme's own address or rule only.
     pub fn address(&self) -> &str {
         &self.address

@@ -11,8 +11,14 @@ const CONFIRMATION: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timest
 /// The only one that may be missing.
 const SUBJECT: &str = "Subject";
 
+/// Bytes of a body: a message has at most 256 KiB, which JSON can make six times as long.
+const BODY_BYTES_MAX: usize = 2 << 20;
+
 /// Gives the text of a body.
 pub(in crate::signature) fn feed(body: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Reason::BadEncoding);
+    }
     let message = json::strict_object(body).map_err(|_| Reason::BadEncoding)?;
     let members: &[&str] = match message.get("Type").and_then(Value::as_str) {
         Some("Notification") => &NOTIFICATION,

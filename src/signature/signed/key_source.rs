@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 
+use super::document::Document;
 use super::ring::{Maker, Ring, RingKey};
-use super::written::{IdShape, WrittenCertificate, WrittenChain, WrittenDocument, WrittenKey};
+use super::written::{WrittenCertificate, WrittenChain, WrittenKey};
 use crate::signature::documents::Shelf;
 use crate::signature::public_key::jwk::{self, Jwk};
 use crate::signature::public_key::{Algorithm, Material, PublicKey, der};
@@ -48,17 +49,6 @@ pub(in crate::signature) enum KeySource {
         leaf: Vec<u8>,
         intermediate: Vec<u8>,
     },
-}
-
-/// A document that holds a key, or a list of them.
-#[derive(Clone, Debug)]
-pub(in crate::signature) struct Document {
-    address: String,
-    at: Option<String>,
-    list: Option<(String, String)>,
-    shape: IdShape,
-    expired_at: Option<String>,
-    post: Vec<String>,
 }
 
 /// What a source has to find keys with.
@@ -199,75 +189,6 @@ impl KeySource {
     }
 }
 
-impl Document {
-    fn try_new(written: &WrittenDocument) -> Result<Self, BadScheme> {
-        if !is_address(&written.address.replace("{kid}", "x")) {
-            return Err(BadScheme::Value("key.document.address", written.address.clone()));
-        }
-        let pointer = |pointer: &Option<String>| {
-            pointer.as_ref().map(|pointer| prove_name(Place::Json, pointer, "key.document.at")).transpose()
-        };
-        Ok(Self {
-            address: written.address.clone(),
-            at: pointer(&written.at)?,
-            list: written.list.clone(),
-            shape: written.id_shape,
-            expired_at: pointer(&written.expired_at)?,
-            post: written.post.clone(),
-        })
-    }
-
-    fn key(&self, address: &str, algorithm: Algorithm, wish: Wish<'_>, shelf: &Shelf<'_>) -> Result<PublicKey, Reason> {
-        let id = wish.id.filter(|id| self.shape.fits(id)).ok_or(Reason::UnknownKey);
-        let address = match (address.contains("{kid}"), self.post.is_empty()) {
-            (true, _) => address.replace("{kid}", id?),
-            (false, false) => format!("{address}#{}", id?),
-            (false, true) => address.to_owned(),
-        };
-        let text = shelf.text(&address)?;
-        if self.at.is_none() && self.list.is_none() {
-            return PublicKey::read(algorithm, text).map_err(|_| Reason::UnknownKey);
-        }
-        let value = json::strict_object(text.as_bytes()).map_err(|_| Reason::KeyUnavailable)?;
-        if self.expired_at.as_ref().and_then(|at| value.pointer(at)).is_some_and(|end| is_over(end, wish.at)) {
-            return Err(Reason::UnknownKey);
-        }
-        let found = value.pointer(self.at.as_deref().unwrap_or_default()).ok_or(Reason::KeyUnavailable)?;
-        let found = match &self.list {
-            None => found,
-            Some((id_member, key_member)) => {
-                let wanted = wish.id.ok_or(Reason::UnknownKey)?;
-                let mut elements = found.as_array().ok_or(Reason::KeyUnavailable)?.iter();
-                let element = elements.find(|e| e.get(id_member).and_then(Value::as_str) == Some(wanted));
-                element.and_then(|e| e.get(key_member)).ok_or_else(|| shelf.outdated(&address))?
-            }
-        };
-        match found {
-            Value::String(text) => PublicKey::read(algorithm, text).ok(),
-            Value::Object(_) => Jwk::new(found).made_for(algorithm, wish.jose),
-            _ => None,
-        }
-        .ok_or(Reason::UnknownKey)
-    }
-}
-
-impl IdShape {
-    fn fits(self, id: &str) -> bool {
-        let hyphens = |i: usize| matches!(i, 8 | 13 | 18 | 23);
-        match self {
-            Self::Name => !id.starts_with('.') && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
-            Self::Uuid => {
-                id.len() == 36 && id.bytes().enumerate().all(|(i, b)| if hyphens(i) { b == b'-' } else { b.is_ascii_hexdigit() })
-            }
-        }
-    }
-}
-
-/// Whether a key that ends at `end` (a second, or `null`) does not count any more. What cannot be read ends now.
-fn is_over(end: &Value, at: Timestamp) -> bool {
-    !end.is_null() && end.as_u64().is_none_or(|end| end <= at.seconds())
-}
-
 fn of_set(address: &str, algorithm: Algorithm, wish: Wish<'_>, shelf: &Shelf<'_>) -> Result<Vec<PublicKey>, Reason> {
     let set = json::strict_object(shelf.text(address)?.as_bytes()).map_err(|_| Reason::KeyUnavailable)?;
     let keys = jwk::keys(&set).ok_or(Reason::KeyUnavailable)?;
@@ -343,4 +264,168 @@ pub fn is_address(text: &str) -> bool {
             && url.fragment().is_none()
             && url.username().is_empty()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Headers, Received};
+    use crate::signature::{Documents, Needed, Options, Refused, Scheme, Terms, Unready, Verifier};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use http::{HeaderName, HeaderValue};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const BODY: &str = r#"{"id":"1","account":"a1","n":7}"#;
+    const SET: &str = "https://keys.example/set.json";
+
+    fn pair() -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap()
+    }
+
+    fn scheme(key: &str, more: &str) -> Scheme {
+        let text = format!(
+            r#"kind = "signature"
+            algorithms = ["ed25519"]
+            signature = [{{ in = "header", name = "X-Sig", encoding = "hex" }}]
+            payload = "{{body}}"
+            {more}
+            [key]
+            id = {{ in = "header", name = "X-Kid" }}
+            {key}"#
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    fn received(id: &str) -> Received {
+        let signature = hex::encode(pair().sign(BODY.as_bytes()));
+        let field = |name: &'static str, value: &str| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
+        Received {
+            method: "POST".into(),
+            target: "/".into(),
+            authority: "h".into(),
+            headers: [field("x-sig", &signature), field("x-kid", id)].into_iter().collect::<Headers>(),
+            body: BODY.into(),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(1_790_000_000_000),
+        }
+    }
+
+    fn judge(scheme: Scheme, options: Options, documents: &Documents, id: &str) -> Option<(Reason, Option<Needed>)> {
+        let verifier = Verifier::try_new(scheme, Vec::new(), options).unwrap();
+        verifier.verify_with(received(id), documents).err().map(|refused| {
+            let Refused { reason, needed, .. } = *refused;
+            (reason, needed)
+        })
+    }
+
+    fn jwk(id: &str) -> String {
+        let x = URL_SAFE_NO_PAD.encode(pair().public_key().as_ref());
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"{id}"}}"#)
+    }
+
+    fn documents(address: &str, text: &str) -> Documents {
+        let mut documents = Documents::default();
+        documents.insert(address.to_owned(), text);
+        documents
+    }
+
+    #[test]
+    fn a_set_is_asked_for_and_then_looked_into() {
+        let scheme = scheme(&format!("jwks = \"{SET}\""), "");
+        let judge = |documents: &Documents, id: &str| judge(scheme.clone(), Options::default(), documents, id);
+        let (reason, needed) = judge(&Documents::default(), "k1").unwrap();
+        assert_eq!(
+            (reason, needed.map(|n| (n.address().to_owned(), n.newer()))),
+            (Reason::KeyUnavailable, Some((SET.into(), false)))
+        );
+        let set = documents(SET, &format!("{{\"keys\":[{},{{\"kty\":\"odd\"}}]}}", jwk("k1")));
+        assert_eq!(judge(&set, "k1"), None);
+        let (reason, needed) = judge(&set, "k2").unwrap();
+        assert_eq!((reason, needed.map(|n| n.newer())), (Reason::UnknownKey, Some(true)));
+        assert_eq!(judge(&set, &"k".repeat(ID_BYTES_MAX + 1)), Some((Reason::UnknownKey, None)));
+        for junk in ["", "<html>", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
+            assert_eq!(judge(&documents(SET, junk), "k1").unwrap().0, Reason::KeyUnavailable, "{junk}");
+        }
+        let mut down = Documents::default();
+        down.unavailable(SET.into());
+        assert_eq!(judge(&down, "k1"), Some((Reason::KeyUnavailable, None)));
+    }
+
+    #[test]
+    fn an_id_becomes_part_of_an_address_only_if_it_looks_like_one() {
+        let address = "https://keys.example/{kid}";
+        let plain = scheme(&format!("document = {{ address = \"{address}\" }}"), "");
+        let needs = |scheme: &Scheme, id: &str| {
+            let (reason, needed) = judge(scheme.clone(), Options::default(), &Documents::default(), id).unwrap();
+            (reason, needed.map(|n| n.address().to_owned()))
+        };
+        assert_eq!(needs(&plain, "a-b_1.pem"), (Reason::KeyUnavailable, Some("https://keys.example/a-b_1.pem".into())));
+        for bad in ["..", "../x", "a/b", "a%2fb", "a?b", "a#b", "a b", "@h", "é"] {
+            assert_eq!(needs(&plain, bad), (Reason::UnknownKey, None), "{bad}");
+        }
+        let uuid = scheme(&format!("document = {{ address = \"{address}\", id_shape = \"uuid\" }}"), "");
+        assert_eq!(needs(&uuid, "abc").0, Reason::UnknownKey);
+        assert_eq!(needs(&uuid, "879dc113-5ca4-4ff7-a6b7-54652083fcf8").0, Reason::KeyUnavailable);
+        let pem = hex::encode(pair().public_key().as_ref());
+        assert_eq!(judge(plain, Options::default(), &documents("https://keys.example/k1", &pem), "k1"), None);
+    }
+
+    #[test]
+    fn a_document_says_when_its_key_ends_and_whose_it_is() {
+        let posted = scheme(
+            "document = { address = \"https://keys.example/get\", at = \"/key\", expired_at = \"/key/end\", post = [\"client\"] }",
+            "",
+        );
+        let judge = |member: &str, id: &str| {
+            let key = jwk(id).replace('}', &format!("{member}}}"));
+            let documents = documents("https://keys.example/get#k1", &format!("{{\"key\":{key}}}"));
+            judge(posted.clone(), Options::default(), &documents, "k1").map(|(reason, _)| reason)
+        };
+        assert_eq!(judge("", "k1"), None);
+        assert_eq!(judge(r#","end":null"#, "k1"), None);
+        assert_eq!(judge(r#","end":1790000001"#, "k1"), None);
+        for over in ["1790000000", "1", "\"soon\"", "-1", "true"] {
+            assert_eq!(judge(&format!(",\"end\":{over}"), "k1"), Some(Reason::UnknownKey), "{over}");
+        }
+        assert_eq!(judge("", "k2"), Some(Reason::UnknownKey));
+    }
+
+    #[test]
+    fn what_is_signed_for_somebody_else_is_refused() {
+        let rules = r#"rules = [{ in = "json", name = ["/account", "/other"], setting = "accounts" }, { in = "json", name = "/n", equals = [7] }]"#;
+        let scheme = scheme(&format!("jwks = \"{SET}\""), rules);
+        let set = documents(SET, &format!("{{\"keys\":[{}]}}", jwk("k1")));
+        let judge = |values: &[&str]| {
+            let mut terms = Terms::default();
+            terms.settings.insert("accounts".into(), values.iter().map(|v| Value::from(*v)).collect());
+            judge(scheme.clone(), Options { terms, ..Options::default() }, &set, "k1").map(|(reason, _)| reason)
+        };
+        assert_eq!(judge(&["a0", "a1"]), None);
+        assert_eq!(judge(&["any"]), None);
+        assert_eq!(judge(&["a2"]), Some(Reason::OtherRecipient));
+        assert_eq!(judge(&["any", "a2"]), Some(Reason::OtherRecipient));
+    }
+
+    #[test]
+    fn what_cannot_do_without_a_setting_or_a_key_is_not_made() {
+        let must = r#"rules = [{ in = "json", name = "/account", setting = "accounts", need = "must" }]"#;
+        let make =
+            |scheme: Scheme, terms: Terms| Verifier::try_new(scheme, Vec::new(), Options { terms, ..Options::default() }).err();
+        let set = format!("jwks = \"{SET}\"");
+        assert_eq!(make(scheme(&set, must), Terms::default()), Some(Unready::Missing("accounts".into())));
+        let mut open = Terms::default();
+        open.settings.insert("accounts".into(), vec!["any".into()]);
+        assert_eq!(make(scheme(&set, must), open), Some(Unready::Missing("accounts".into())));
+        assert_eq!(make(scheme("", ""), Terms::default()), Some(Unready::Missing("keys".into())));
+        assert_eq!(make(scheme("jwks = \"\"", ""), Terms::default()), Some(Unready::Missing("key_url".into())));
+    }
+
+    #[test]
+    fn addresses_of_keys_are_https_and_nothing_else() {
+        for bad in ["", "http://h/", "https:", "https://u@h/", "https://h/#x", "file:///x", "h/x"] {
+            assert!(!is_address(bad), "{bad}");
+        }
+        assert!(is_address("https://h:8443/x?y"));
+    }
 }

@@ -1,6 +1,7 @@
 //! Schemes whose signature is made with a public key, or stands in a token: where the key is, what is signed, and what must hold of
 //! it. The ways to sign with a shared secret alone are in `proof`.
 
+mod document;
 pub(super) mod key_source;
 pub(super) mod proof;
 pub(super) mod ring;
