@@ -36,8 +36,8 @@ const STALE_AGE: Duration = Duration::from_secs(24 * 3600);
 const ROUND: Duration = Duration::from_secs(60);
 /// Documents that are kept: a source needs one or two.
 const DOCUMENTS_MAX: usize = 256;
-/// Fetches from one host within a minute: addresses with ids in them are what a sender likes, too.
-const HOST_FETCHES_MAX: u32 = 20;
+/// Fetches from one domain within a minute: addresses with ids or regions in them are what a sender likes, too.
+const DOMAIN_FETCHES_MAX: u32 = 20;
 
 /// How one host is spoken to.
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ pub enum Supply {
 struct State {
     documents: Arc<Documents>,
     entries: HashMap<String, Entry>,
-    /// Since when, and how many fetches.
+    /// Since when, and how many fetches, by domain. Rules fix the ends of names, so there are few.
     fetches: HashMap<String, (Timestamp, u32)>,
 }
 
@@ -168,12 +168,12 @@ impl Inner {
         if tried.is_some_and(|at| now.since(at) < pause) {
             return false;
         }
-        let (since, count) = state.fetches.entry(host_of(needed.address())).or_insert((now, 0));
+        let (since, count) = state.fetches.entry(domain_of(needed.address())).or_insert((now, 0));
         if now.since(*since) >= Duration::from_secs(60) {
             (*since, *count) = (now, 0);
         }
         *count += 1;
-        *count <= HOST_FETCHES_MAX
+        *count <= DOMAIN_FETCHES_MAX
     }
 
     /// Starts a fetch.
@@ -298,6 +298,19 @@ pub fn host_of(address: &str) -> String {
     url.map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()).unwrap_or_default()
 }
 
+/// The last two labels of an address's host, whatever port follows; the whole of a host that is no name.
+fn domain_of(address: &str) -> String {
+    let host = Url::parse(address).ok().and_then(|url| url.host().map(|host| host.to_owned()));
+    match host {
+        Some(url::Host::Domain(name)) => {
+            let labels: Vec<&str> = name.rsplit('.').take(2).collect();
+            labels.join(".")
+        }
+        Some(number) => number.to_string(),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,9 +360,9 @@ mod tests {
         let published = published().await;
         let missing = |address: &str| Needed::missing(address);
         let may = |needed: &Needed| published.0.may_fetch(&mut published.0.lock(), needed);
-        let allowed = (0..100).filter(|i| may(&missing(&format!("https://keys.example/{i}")))).count();
-        assert_eq!(allowed, HOST_FETCHES_MAX as usize);
-        assert!(may(&missing("https://other.example/1")));
+        let allowed = (0..100).filter(|i| may(&missing(&format!("https://r{i}.keys.example/{i}")))).count();
+        assert_eq!(allowed, DOMAIN_FETCHES_MAX as usize);
+        assert!(may(&missing("https://keys.other.example/1")));
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(may(&missing("https://keys.example/101")));
 

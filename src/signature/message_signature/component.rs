@@ -92,3 +92,67 @@ pub(super) fn joined<'a>(lines: &[&'a [u8]]) -> Result<Cow<'a, str>, Reason> {
         lines => Ok(Cow::Owned(lines.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+    use crate::signature::body::Body;
+    use crate::signature::message_signature::structured::Member;
+    use crate::signature::view::Unpacked;
+    use http::{HeaderName, HeaderValue};
+
+    fn component(identifier: &str, target: &str, fields: &[(&'static str, &'static str)]) -> Result<String, Reason> {
+        let fields = fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers: Headers = fields.collect();
+        let (base, body, unpacked) = (None, Body::new(b"", false), Unpacked::default());
+        let view = View { method: "POST", target, authority: "Example.COM:443", base, headers: &headers, body, unpacked };
+        let list = structured::dictionary(&format!("x=({identifier})")).unwrap().remove(0).1;
+        let Member::List(mut items, _) = list else { panic!("{identifier}") };
+        text(&items.remove(0), &view)
+    }
+
+    /// The examples of RFC 9421, sections 2.1 and 2.2.
+    #[test]
+    fn components_are_those_of_the_rfc() {
+        let dictionary = [("example-dict", " a=1,    b=2;x=1;y=2,   c=(a   b   c), d ")];
+        let lines = [("example-header", "value, with, lots"), ("example-header", "of, commas")];
+        let target = "/path?param=value&foo=bar&baz=bat%2Dman&qux=&bar=with+plus+whitespace&fa%C3%A7ade%22%3A%20=something";
+        for (identifier, expected) in [
+            ("\"@method\"", "POST"),
+            ("\"@authority\"", "example.com"),
+            ("\"@scheme\"", "https"),
+            ("\"@path\"", "/path"),
+            ("\"@request-target\"", target),
+            ("\"@query\"", &target["/path".len()..]),
+            ("\"@query-param\";name=\"baz\"", "bat-man"),
+            ("\"@query-param\";name=\"qux\"", ""),
+            ("\"@query-param\";name=\"bar\"", "with%20plus%20whitespace"),
+            ("\"@query-param\";name=\"fa%C3%A7ade%22%3A%20\"", "something"),
+        ] {
+            assert_eq!(component(identifier, target, &[]).as_deref(), Ok(expected), "{identifier}");
+        }
+        for (key, expected) in [("a", "1"), ("b", "2;x=1;y=2"), ("c", "(a b c)"), ("d", "?1")] {
+            assert_eq!(component(&format!("\"example-dict\";key=\"{key}\""), "/", &dictionary).as_deref(), Ok(expected));
+        }
+        assert_eq!(component("\"example-header\"", "/", &lines).unwrap(), "value, with, lots, of, commas");
+        let bytes = ":dmFsdWUsIHdpdGgsIGxvdHM=:, :b2YsIGNvbW1hcw==:";
+        assert_eq!(component("\"example-header\";bs", "/", &lines).unwrap(), bytes);
+        assert_eq!(component("\"@query\"", "/", &[]).unwrap(), "?");
+        assert_eq!(component("\"@path\"", "", &[]).unwrap(), "/");
+    }
+
+    #[test]
+    fn what_is_not_understood_or_not_there_is_refused() {
+        let refusal = |identifier: &str| component(identifier, "/?a=1&a=2", &[("x", "1")]).unwrap_err();
+        for unknown in ["\"@status\"", "\"@odd\"", "\"@method\";req", "\"x\";sf", "\"x\";tr", "\"x\";bs;sf", "\"@query-param\""] {
+            assert_eq!(refusal(unknown), Reason::UnknownVersion, "{unknown}");
+        }
+        assert_eq!(refusal("\"y\""), Reason::MissingPart);
+        assert_eq!(refusal("\"X\""), Reason::BadEncoding);
+        assert_eq!(refusal("x"), Reason::BadEncoding);
+        assert_eq!(refusal("\"x\";key=\"a\""), Reason::BadEncoding);
+        assert_eq!(refusal("\"@query-param\";name=\"a\""), Reason::BadEncoding);
+        assert_eq!(refusal("\"@query-param\";name=\"b\""), Reason::MissingPart);
+    }
+}
