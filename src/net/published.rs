@@ -78,6 +78,8 @@ struct Inner {
     web: Arc<ClientConfig>,
     /// By host and port, as a URL writes them.
     hosts: HashMap<String, Host>,
+    /// What every request of some source needs: fetched at the start, and again until it can be had.
+    known: Vec<String>,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -112,11 +114,8 @@ struct Entry {
 impl Published {
     /// Trusts the web's roots but where `hosts` says otherwise. `known`: addresses that are fetched at once and kept fresh.
     pub fn start(web: Arc<ClientConfig>, hosts: HashMap<String, Host>, known: Vec<String>, clock: Clock) -> Self {
-        let published = Self(Arc::new(Inner { web, hosts, clock, state: Mutex::default() }));
-        for address in known {
-            let mut state = published.0.lock();
-            published.0.launch(&mut state, &address);
-        }
+        let published = Self(Arc::new(Inner { web, hosts, known, clock, state: Mutex::default() }));
+        published.0.look_through();
         tokio::spawn(keep_fresh(Arc::downgrade(&published.0)));
         published
     }
@@ -226,7 +225,7 @@ impl Inner {
         }
     }
 
-    /// Renews old copies, and forgets what is too old to be used.
+    /// Renews old copies, fetches what is known to be needed and is not there, and forgets what is too old to be used.
     fn look_through(self: &Arc<Self>) {
         let now = self.clock.now();
         let mut state = self.lock();
@@ -237,9 +236,12 @@ impl Inner {
             Arc::make_mut(&mut state.documents).forget(&address);
             state.entries.entry(address).or_default().copied_at = None;
         }
-        let old = state.entries.iter().filter(|(_, e)| e.flight.is_none() && aged(e, RENEW_AGE));
-        let old: Vec<String> = old.map(|(address, _)| address.clone()).collect();
-        for address in old {
+        let old = state.entries.iter().filter(|(_, e)| e.flight.is_none() && aged(e, RENEW_AGE)).map(|(address, _)| address);
+        let is_missing = |address: &&String| {
+            state.entries.get(address.as_str()).is_none_or(|entry| entry.flight.is_none() && entry.copied_at.is_none())
+        };
+        let due: Vec<String> = old.chain(self.known.iter().filter(is_missing)).cloned().collect();
+        for address in due {
             self.launch(&mut state, &address);
         }
         state.fetches.retain(|_, (since, _)| now.since(*since) < ROUND);
@@ -320,9 +322,13 @@ mod tests {
     const NOWHERE: &str = "about:keys";
 
     async fn published() -> Published {
+        knowing(Vec::new()).await
+    }
+
+    async fn knowing(known: Vec<String>) -> Published {
         tls::install_provider();
         let clock = Clock::following_tokio(Timestamp::from_ms(1_790_000_000_000));
-        Published::start(tls::client_config(None).unwrap(), HashMap::new(), Vec::new(), clock)
+        Published::start(tls::client_config(None).unwrap(), HashMap::new(), known, clock)
     }
 
     fn has(published: &Published) -> bool {
@@ -373,6 +379,23 @@ mod tests {
         assert!(!may(&missing(NOWHERE)), "it failed a moment ago");
         tokio::time::advance(RETRY_PAUSE).await;
         assert!(may(&missing(NOWHERE)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_to_be_needed_is_fetched_until_it_is_there() {
+        let published = knowing(vec![NOWHERE.to_owned()]).await;
+        let tried = || published.0.lock().entries[NOWHERE].tried_at.unwrap();
+        let first = tried();
+        landed(&published).await;
+        tokio::time::advance(ROUND).await;
+        published.0.look_through();
+        let second = tried();
+        assert!(second > first);
+        landed(&published).await;
+        published.0.land(NOWHERE, Ok("text".to_owned()));
+        tokio::time::advance(ROUND).await;
+        published.0.look_through();
+        assert_eq!(tried(), second);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,34 @@ use crate::signature::written::Place;
 use crate::signature::x509::address;
 use crate::signature::{Reason, canonical};
 
+/// Settings that a source has whatever its scheme says.
+const RESERVED: [&str; 24] = [
+    "ack",
+    "allow",
+    "body",
+    "dedupe",
+    "host",
+    "key_fetch",
+    "key_url",
+    "keys",
+    "methods",
+    "on_bad_signature",
+    "path",
+    "per_second",
+    "provider",
+    "public_url",
+    "require",
+    "required_components",
+    "roots",
+    "secrets",
+    "tag",
+    "tolerance",
+    "type",
+    "verify",
+    "verify_decoded",
+    "verify_token",
+];
+
 /// A rule, proved.
 #[derive(Clone, Debug)]
 pub(in crate::signature) struct Rule {
@@ -86,6 +114,7 @@ impl Rule {
             (Some(_), Some(_)) => return Err(BadScheme::Unused("rules.is")),
             (None, Some(_)) if !written.equals.is_empty() => return Err(BadScheme::Unused("rules.equals")),
             (None, Some(made)) => Wanted::Made(made),
+            (Some(name), None) if !is_setting(name) => return Err(BadScheme::Value("rules.setting", name.clone())),
             (Some(name), None) => Wanted::Setting(name.clone(), written.need, written.equals.clone()),
             (None, None) if written.equals.is_empty() => return Err(BadScheme::Missing("rules.equals")),
             (None, None) => Wanted::Values(written.equals.clone()),
@@ -157,6 +186,13 @@ impl Rule {
         }
         if any || self.optional { Ok(()) } else { Err(Reason::MissingPart) }
     }
+}
+
+/// Whether it can be a setting's name beside those that every source has.
+fn is_setting(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && !RESERVED.contains(&name)
 }
 
 /// The values at a place; of an array in signed content, each.

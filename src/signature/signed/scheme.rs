@@ -157,3 +157,73 @@ fn prove_content(mut content: WrittenContent) -> Result<WrittenContent, BadSchem
     content.name = prove_name(content.place, &content.name, "content.name")?;
     Ok(content)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::signature::Scheme;
+
+    const SIGNATURE: &str = r#"kind = "signature"
+        algorithms = ["ed25519"]
+        signature = [{ in = "header", name = "X-Sig", encoding = "hex" }]
+        payload = "{body}"
+        "#;
+    const TOKEN: &str = r#"kind = "jwt"
+        algorithms = ["RS256"]
+        key = { jwks = "https://h.example/keys" }
+        signature = [{ in = "header", name = "X-Sig" }]
+        rules = [{ in = "claim", name = "/iss", equals = ["x"] }]
+        "#;
+
+    fn error(text: &str, from: &str, to: &str) -> String {
+        assert!(text.contains(from), "{from}");
+        toml::from_str::<Scheme>(&text.replace(from, to)).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_load() {
+        for text in [SIGNATURE, TOKEN] {
+            let scheme = toml::from_str::<Scheme>(text).unwrap();
+            assert!(scheme.takes_keys() && !scheme.takes_secrets() && !scheme.is_signable());
+            assert!(toml::from_str::<Scheme>(&toml::to_string(&scheme).unwrap()).unwrap().takes_keys());
+        }
+        for (text, from, to, message) in [
+            (SIGNATURE, r#"algorithms = ["ed25519"]"#, "", "`algorithms` is missing"),
+            (SIGNATURE, "ed25519", "ed448", "`algorithms` cannot be \"ed448\""),
+            (SIGNATURE, "\"ed25519\"", "\"ed25519\", \"rsa-pkcs1-sha256\"", "`algorithms` cannot be \"several\""),
+            (SIGNATURE, "payload = \"{body}\"", "", "`payload` is missing"),
+            (SIGNATURE, "{body}", "{secret}{body}", "`payload` cannot be"),
+            (SIGNATURE, "payload =", "hash = 'sha256'\npayload =", "`hash` does not belong here"),
+            (SIGNATURE, "payload =", "secret = {}\npayload =", "`secret` does not belong here"),
+            (SIGNATURE, "payload =", "token = {}\npayload =", "does not belong here"),
+            (SIGNATURE, "\"signature\"", "\"x509\"", "`key.certificate` is missing"),
+            (SIGNATURE, "\"signature\"", "\"hmac\"", "`hash` is missing"),
+            (SIGNATURE, "payload =", "key = { jwks = 'http://h/' }\npayload =", "`key.jwks` cannot be"),
+            (SIGNATURE, "payload =", "key = { document = { address = 'h' } }\npayload =", "`key.document.address` cannot be"),
+            (TOKEN, "RS256", "none", "`algorithms` cannot be \"none\""),
+            (TOKEN, "RS256", "ed25519", "`algorithms` cannot be \"ed25519\""),
+            (TOKEN, "\"RS256\"", "\"RS256\", \"HS256\"", "`algorithms` cannot be \"of secrets and of public keys together\""),
+            (TOKEN, "rules =", "payload = '{body}'\nrules =", "`payload` does not belong here"),
+            (TOKEN, "/iss", "iss", "`rules.name` cannot be"),
+            (TOKEN, ", equals = [\"x\"]", "", "`rules.equals` is missing"),
+            (TOKEN, "equals = [\"x\"]", "is = \"url\", equals = [1]", "`rules.equals` does not belong here"),
+            (TOKEN, "equals = [\"x\"]", "setting = \"path\"", "`rules.setting` cannot be"),
+            (TOKEN, "equals = [\"x\"]", "addresses = [\"http://h/\"]", "`rules.addresses` cannot be"),
+            (
+                TOKEN,
+                "key = { jwks",
+                "key = { chain = { leaf_extension = '1.2', intermediate_extension = '1.2' }, jwks",
+                "any second place",
+            ),
+        ] {
+            let got = error(text, from, to);
+            assert!(got.contains(message), "{to}: {got}");
+        }
+        let hmac =
+            "kind = 'hmac'\nhash = 'sha256'\npayload = '{body}'\nsignature = [{ in = 'header', name = 'X', encoding = 'hex' }]\n";
+        for key in ["algorithms = ['ed25519']", "key = {}", "rules = [{ in = 'claim', name = '/a', equals = [1] }]", "token = {}"]
+        {
+            let got = toml::from_str::<Scheme>(&format!("{hmac}{key}")).unwrap_err();
+            assert!(got.message().contains("does not belong here"), "{key}: {got}");
+        }
+    }
+}
