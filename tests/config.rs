@@ -16,8 +16,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 8;
-const INVALID: usize = 26;
+const VALID: usize = 9;
+const INVALID: usize = 27;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -76,6 +76,7 @@ fn env(name: &str) -> Option<OsString> {
         "STANDARD" => "whsec_aG9va2hvbGQgZGVtbyBzZWNyZXQgMDAx",
         "SHARED" => "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "PUBLIC" => PUBLIC,
+        "HEX" => "00ff",
         "EMPTY" => "",
         _ => return None,
     };
@@ -169,6 +170,21 @@ fn what_is_written_arrives() {
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
     assert_eq!((tw.path.clone(), tw.dedupe), (SourcePath::Below("/in/tw".into()), Some(HOUR)));
     assert_eq!(demo.dedupe, Some(72 * HOUR));
+}
+
+#[test]
+fn what_a_provider_wants_to_hear_arrives() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/provider_needs.toml")).unwrap();
+    let settings = World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let answer = |name: &str| {
+        let source = settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+        (source.answer.status, source.answer.body.clone())
+    };
+    assert_eq!(answer("adyen"), (200, "[accepted]".into()));
+    assert_eq!(answer("sign"), (202, "ok".into()));
+    assert_eq!(answer("box"), (200, String::new()));
+    let braintree = settings.sources.iter().find(|source| source.name.as_str() == "braintree").unwrap();
+    assert!(!braintree.verifier.scheme().unwrap().needs_public_key());
 }
 
 #[test]

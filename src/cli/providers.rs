@@ -1,21 +1,24 @@
 //! `hookhold providers`: the providers that the relay knows, and how they sign.
 
-use std::process::ExitCode;
+mod explain;
 
-use comfy_table::Table;
+use std::process::ExitCode;
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::table::say;
-use crate::signature::preset::{self, Preset};
+use super::table::{print, say};
+use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Scheme, Selector, Without};
 
 /// Lists the providers that the relay knows, or shows one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only this one, in detail.
-    name: Option<String>,
-    /// Its scheme as tables that can be copied into relay.toml and changed there.
-    #[arg(long, requires = "name")]
+    /// A provider's name shows it in detail; other words list those that have all of them in name, title or confidence.
+    #[arg(value_name = "NAME|WORD")]
+    words: Vec<String>,
+    /// As tables that can be copied into relay.toml and changed there.
+    #[arg(long)]
     explain: bool,
 }
 
@@ -31,30 +34,35 @@ struct Item<'a> {
     event_id: Option<String>,
     r#type: Option<String>,
     dedupe_ms: Option<u64>,
+    deadline: Option<&'a str>,
+    retries: Option<&'a str>,
+    answer: &'a Answer,
     covers_body: bool,
     signs_address: bool,
     settings: Vec<(&'a str, &'static str)>,
     verify: &'a Scheme,
 }
 
-/// Prints what was asked for; fails where the name is not known.
+/// Prints what was asked for; fails where nothing is known of it.
 pub(super) fn run(args: &Args, as_json: bool) -> anyhow::Result<ExitCode> {
-    let Some(name) = &args.name else {
-        let list = if as_json { json(&preset::all().iter().map(Item::new).collect::<Vec<_>>())? } else { table() };
-        say(&list);
-        return Ok(ExitCode::SUCCESS);
+    let one = if let [name] = &args.words[..] { preset::find(name) } else { None };
+    let found: Vec<_> = match one {
+        Some(preset) => vec![preset],
+        None => preset::all().iter().filter(|p| args.words.iter().all(|word| has(p, word))).collect(),
     };
-    let Some(preset) = preset::find(name) else {
-        let near = nearest(name).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        eprintln!("error: no provider is named {name:?}{near}");
+    if found.is_empty() {
+        let words = args.words.join(" ");
+        let near = nearest(&words).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        eprintln!("error: no provider is named {words:?}{near}");
         return Ok(ExitCode::from(4));
-    };
-    let text = match (as_json, args.explain) {
-        (true, _) => json(&Item::new(preset))?,
-        (_, true) => explain(preset)?,
-        _ => details(preset),
-    };
-    say(&text.trim_end());
+    }
+    match (one, as_json, args.explain) {
+        (Some(preset), true, _) => say(&json(&Item::new(preset))?),
+        (None, true, _) => say(&json(&found.into_iter().map(Item::new).collect::<Vec<_>>())?),
+        (_, _, true) => say(&explain::tables(&found)?.trim_end()),
+        (Some(preset), ..) => say(&details(preset)?),
+        (None, ..) => print(["name", "title", "event id", "confidence"], found.into_iter().map(row)),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,6 +78,9 @@ impl<'a> Item<'a> {
             event_id: p.event_id().map(Selector::to_string),
             r#type: p.kind.as_ref().map(Selector::to_string),
             dedupe_ms: p.dedupe.and_then(|d| u64::try_from(d.as_millis()).ok()),
+            deadline: p.deadline.as_deref(),
+            retries: p.retries.as_deref(),
+            answer: &p.answer,
             covers_body: p.scheme.covers_body(),
             signs_address: p.scheme.signs_address(),
             settings: settings(p),
@@ -88,62 +99,70 @@ fn settings(p: &Preset) -> Vec<(&str, &'static str)> {
     p.scheme.settings().into_iter().map(|setting| (setting.name.as_str(), word(setting.without))).collect()
 }
 
+fn has(p: &Preset, word: &str) -> bool {
+    let word = word.to_lowercase();
+    let texts = p.aliases.iter().chain([&p.name, &p.title]);
+    texts.map(|text| text.to_lowercase()).any(|text| text.contains(&word)) || p.confidence.as_str() == word
+}
+
 fn json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)?)
 }
 
-fn table() -> String {
-    let mut table = Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["NAME", "TITLE", "EVENT ID", "CONFIDENCE"]);
-    for p in preset::all() {
-        let id = p.event_id().map_or("-".to_owned(), Selector::to_string);
-        table.add_row([&p.name, &p.title, &id, p.confidence.as_str()]);
-    }
-    table.to_string()
+fn row(p: &Preset) -> [String; 4] {
+    let id = match p.event_id() {
+        None => "-".to_owned(),
+        Some(Selector::All(parts)) => format!("{} parts", parts.len()),
+        Some(id) => id.to_string(),
+    };
+    [p.name.clone(), p.title.clone(), id, p.confidence.as_str().to_owned()]
 }
 
-fn details(p: &Preset) -> String {
+fn details(p: &Preset) -> anyhow::Result<String> {
     let or_none = |selector: Option<&Selector>| selector.map_or("none".to_owned(), Selector::to_string);
-    let mut lines = vec![
-        format!("{} ({})", p.title, p.name),
-        format!("documentation  {}", p.doc),
-        format!("confidence     {}", p.confidence.as_str()),
-        format!("event id       {}", or_none(p.event_id())),
-        format!("event type     {}", or_none(p.kind.as_ref())),
-        format!("proves         {}", if p.scheme.covers_body() { "sender and body" } else { "the sender; not the whole body" }),
+    let proves = if p.scheme.covers_body() { "sender and body" } else { "the sender; not the whole body" };
+    let settings = settings(p).into_iter().map(|(name, need)| format!("{name} ({need})")).collect::<Vec<_>>().join(", ");
+    let lines = [
+        Some(("documentation", p.doc.clone())),
+        Some(("confidence", format!("{}: {}", p.confidence.as_str(), p.confidence.sentence()))),
+        Some(("signs", explain::summary(p)?)),
+        Some(("needs", needs(p))),
+        (!settings.is_empty()).then_some(("settings", settings)),
+        Some(("proves", proves.to_owned())),
+        p.scheme
+            .signs_address()
+            .then(|| ("address", "signed: set public_url where the relay is called by another name".to_owned())),
+        Some(("event id", or_none(p.event_id()))),
+        Some(("event type", or_none(p.kind.as_ref()))),
+        Some(("dedupe", window(p.dedupe))),
+        Some(("wants", wants(&p.answer))),
+        p.deadline.clone().map(|deadline| ("waits", deadline)),
+        p.retries.clone().map(|retries| ("retries", retries)),
+        (!p.aliases.is_empty()).then(|| ("also known as", p.aliases.join(", "))),
+        p.note.clone().map(|note| ("note", note)),
     ];
-    lines.extend(proof_needs(p));
-    lines.extend(settings(p).into_iter().map(|(name, need)| format!("setting        {name} ({need})")));
-    if !p.aliases.is_empty() {
-        lines.push(format!("also known as  {}", p.aliases.join(", ")));
-    }
-    lines.extend(p.note.iter().map(|note| format!("note           {note}")));
-    lines.join("\n")
+    let lines = lines.into_iter().flatten().map(|(what, text)| format!("\n{what:<15}{text}"));
+    Ok(format!("{} ({}){}", p.title, p.name, lines.collect::<String>()))
 }
 
 /// Whether a source needs secrets or keys.
-fn proof_needs(p: &Preset) -> Vec<String> {
-    let mut lines = Vec::new();
-    if p.scheme.takes_secrets() {
-        lines.push("secrets        shared with the provider".to_owned());
+fn needs(p: &Preset) -> String {
+    let from = p.scheme.key_addresses().into_iter().next();
+    let keys = from.map_or_else(|| "the provider's public keys".to_owned(), |address| format!("keys published at {address}"));
+    match (p.scheme.takes_secrets(), p.scheme.takes_keys()) {
+        (true, true) => format!("secrets shared with the provider, or {keys}"),
+        (false, true) => keys,
+        _ => "secrets shared with the provider".to_owned(),
     }
-    if p.scheme.takes_keys() {
-        let from = p.scheme.key_addresses().into_iter().next();
-        let from = from.map_or_else(|| "the provider's public ones".to_owned(), |address| format!("published at {address}"));
-        lines.push(format!("keys           {from}"));
-    }
-    lines
 }
 
-fn explain(p: &Preset) -> anyhow::Result<String> {
-    #[derive(Serialize)]
-    struct Source<'a> {
-        provider: &'static str,
-        verify: &'a Scheme,
-    }
-    let source = Source { provider: "custom", verify: &p.scheme };
-    let sources = std::collections::BTreeMap::from([(p.name.as_str(), source)]);
-    Ok(toml::to_string(&std::collections::BTreeMap::from([("sources", sources)]))?)
+/// As `dedupe` in relay.toml. Presets have whole hours.
+fn window(dedupe: Option<Duration>) -> String {
+    dedupe.map_or("off".to_owned(), |time| format!("{}h", time.as_secs() / 3600))
+}
+
+fn wants(answer: &Answer) -> String {
+    if answer.body.is_empty() { answer.status.to_string() } else { format!("{} and {:?}", answer.status, answer.body) }
 }
 
 fn nearest(name: &str) -> Option<&'static str> {
@@ -158,21 +177,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_explained_can_be_copied_into_relay_toml() {
-        for p in preset::all() {
-            let text = explain(p).unwrap();
-            let file: toml::Table = toml::from_str(&text).unwrap();
-            let source = &file["sources"][&p.name];
-            assert_eq!(source["provider"].as_str(), Some("custom"));
-            let scheme: Scheme = source["verify"].clone().try_into().unwrap();
-            assert_eq!(toml::to_string(&scheme).unwrap(), toml::to_string(&p.scheme).unwrap());
-            assert_eq!(scheme.event_id(), p.event_id());
-        }
-    }
-
-    #[test]
     fn a_wrong_name_gets_a_near_one() {
         assert_eq!(nearest("githib"), Some("github"));
         assert_eq!(nearest("zzz"), None);
+    }
+
+    #[test]
+    fn words_are_looked_for_in_names_titles_and_confidence() {
+        let adyen = preset::find("adyen").unwrap();
+        assert!(["Adyen", "payments", "tested", "ady"].iter().all(|word| has(adyen, word)));
+        assert!(!has(adyen, "test") && !has(adyen, "stripe"));
+    }
+
+    #[test]
+    fn everything_that_is_known_is_shown() {
+        let text = details(preset::find("dropbox-sign").unwrap()).unwrap();
+        for part in [
+            "Dropbox Sign",
+            "tested: ",
+            "not the whole body",
+            "200 and \"Hello API Event Received\"",
+            "hellosign",
+            "30 s",
+            "hmac sha256 in json /event/event_hash",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

@@ -82,8 +82,10 @@ fn body(args: &Args, scheme: Option<&Scheme>, id: &str) -> anyhow::Result<Vec<u8
             let mut sample = json!({ "id": id, "type": args.kind, "data": { "message": "Hello from hookhold send" } });
             let places = [(scheme.and_then(Scheme::event_id), id), (scheme.and_then(Scheme::event_type), &args.kind)];
             for (place, value) in places {
-                if let Some(Selector::Pointer(pointer)) = place {
-                    put(&mut sample, pointer, value);
+                for part in place.into_iter().flat_map(Selector::parts) {
+                    if let Selector::Pointer(pointer) = part {
+                        put(&mut sample, pointer, value);
+                    }
                 }
             }
             Ok(serde_json::to_vec(&sample)?)

@@ -14,7 +14,7 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// What must be written in place of a secret.
 const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a secret is never in relay.toml itself";
 
-/// A secret that may end, and may be for one slot only: `until` and `slot` are keys beside `env` or `file`.
+/// A secret that may end, or count for one of several signatures: `until` and `slot` are keys beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
     let mut section = section(value)?;
     let slot = section.take("slot").map(|slot| slot.text().map(str::to_owned));

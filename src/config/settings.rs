@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::pace::retry;
 use crate::record::Name;
+use crate::signature::preset::Answer;
 use crate::signature::{Secret, Verifier};
 
 /// Everything that the relay was told.
@@ -150,6 +151,8 @@ pub struct Source {
     pub key_fetch: KeyFetch,
     /// How long a repeat is known; `None`: never.
     pub dedupe: Option<Duration>,
+    /// What the provider hears when its event is durable.
+    pub answer: Answer,
     /// Bytes of one body.
     pub body_bytes: u64,
     /// The methods that it takes; `POST` where nothing is said.

@@ -17,13 +17,15 @@ use super::table::Section;
 use super::value::Value;
 use super::{identity, relay, secret, web};
 use crate::record::Name;
-use crate::signature::preset::{self, Preset};
+use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 
 /// A path is compared with each request's; longer ones are a mistake.
 const PATH_BYTES_MAX: usize = 1024;
 /// Providers redeliver for days, people for weeks.
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
+/// Bytes of an answer's body: providers want a word or two.
+const ANSWER_BYTES_MAX: usize = 1024;
 /// Settings that this version does not have.
 const UNSUPPORTED: [&str; 3] = ["ack", "verify_token", "per_second"];
 
@@ -58,6 +60,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let allow = section.or("allow", Vec::new(), |value| networks(&value));
     section.or("on_bad_signature", (), |value| on_bad_signature(&value));
     let scheme = scheme(&mut section, provider.as_ref());
+    let scheme = with_public_key(&mut section, scheme);
+    let answer = answer(&mut section, provider.as_ref().map(|(p, _)| p));
     let mut options = Options {
         public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref())),
         gunzip: section.or("verify_decoded", false, |value| value.choice(&[("gzip", true)])),
@@ -69,7 +73,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
-    Some(Source { name, host, path, provider, verifier, key_fetch, dedupe, body_bytes, methods, allow, destinations })
+    Some(Source { name, host, path, provider, verifier, key_fetch, dedupe, answer, body_bytes, methods, allow, destinations })
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -137,6 +141,39 @@ fn written(value: &Value<'_>) -> Option<Scheme> {
     let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
     let message = if help.is_some() { wrong } else { error.message() };
     value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
+}
+
+/// The scheme with the public key's name in it, where it has a place for one.
+fn with_public_key(section: &mut Section<'_>, scheme: Option<Scheme>) -> Option<Scheme> {
+    let scheme = scheme?;
+    if !scheme.needs_public_key() {
+        if let Some(value) = section.take("public_key") {
+            value.warn("has no effect: this provider's signatures do not name one", None);
+        }
+        return Some(scheme);
+    }
+    let value =
+        section.require("public_key", "write public_key = \"...\": the name of the key that the signature stands beside")?;
+    scheme.with_public_key(value.text()?).map_or_else(|error| value.error(&error.to_string()), Some)
+}
+
+/// What the provider wants to hear, or what is written in its place.
+fn answer(section: &mut Section<'_>, provider: Option<&Provider>) -> Answer {
+    let default = match provider {
+        Some(Provider::Preset(preset)) => preset.answer.clone(),
+        _ => Answer::default(),
+    };
+    section.or("answer", default, |value| {
+        let mut section = value.inner()?;
+        let status = section.or("status", 200, |value| value.integer(200..=299));
+        let body = section.or("body", "", |value| {
+            let text = value.node().get_ref().as_str();
+            text.filter(|text| text.len() <= ANSWER_BYTES_MAX).or_else(|| value.error("must be a short text"))
+        });
+        let empty_refusal = section.or("empty_refusal", false, |value| value.boolean());
+        section.finish(&[]);
+        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), empty_refusal })
+    })
 }
 
 fn public_url(value: &Value<'_>, scheme: Option<&Scheme>) -> Option<Url> {

@@ -18,6 +18,8 @@ use crate::time::{Stopwatch, Timestamp};
 
 /// A lane looks at the clock at least so often, since the wall clock may be set.
 const NAP_MAX: Duration = Duration::from_secs(60);
+/// What is claimed from the index at a time, at least: a read costs about as much for one delivery as for a block of them.
+const CLAIMED_MIN: usize = 48;
 /// After the store could not be read.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -26,7 +28,7 @@ pub(super) struct Lane {
     road: Arc<Road>,
     fresh: Fresh,
     running: JoinSet<()>,
-    /// Claimed from the index and not started yet: as many as may run at once, so that a backlog is read in batches.
+    /// Claimed from the index and not started yet: a backlog is read in batches.
     waiting: VecDeque<Claimed>,
     /// When the index may have something due; `None` while nothing is known to wait there.
     look_at: Option<Timestamp>,
@@ -85,7 +87,7 @@ impl Lane {
         if !self.fresh.take_behind() && self.look_at.is_none_or(|at| now < at) {
             return;
         }
-        let limit = self.road.destination.in_flight;
+        let limit = self.road.destination.in_flight.max(CLAIMED_MIN);
         match self.road.store.claim_due(&self.road.destination.name, now, limit).await {
             Ok(due) => {
                 self.look_at = due.next;

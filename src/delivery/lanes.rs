@@ -32,7 +32,7 @@ pub struct Lanes {
 
 /// Just stored deliveries that may wait for a lane, for each attempt that it may make at once: a whole commit group comes at a
 /// time, and what finds no room costs a read.
-const HANDOVERS_PER_ATTEMPT: usize = 16;
+const HANDOVERS_PER_ATTEMPT: usize = 64;
 
 /// A destination that cannot be spoken to as configured.
 #[derive(Debug, thiserror::Error)]

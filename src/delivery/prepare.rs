@@ -35,6 +35,9 @@ const FORGEABLE_PREFIXES: [&str; 2] = ["x-forwarded-", "hookhold-"];
 /// Fields that `Connection` cannot take away: the application needs them to read and to trust the body.
 const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
 
+/// The relay adds at most so many fields.
+const OWN_FIELDS_MAX: usize = 12;
+
 /// What of a destination shapes its requests.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -67,6 +70,7 @@ impl Shape {
         *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
         *request.uri_mut() = self.target(event, below)?;
         let headers = request.headers_mut();
+        headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
         headers.insert(HOST, self.host.clone());
         copy_end_to_end(&event.headers, headers);
         add_own(headers, delivery, event, number)?;

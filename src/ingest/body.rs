@@ -120,7 +120,10 @@ pub(super) fn drain(mut body: Incoming) -> bool {
     true
 }
 
-/// The pieces of a body as they come; a body of one piece is never copied.
+/// A body up to this size is copied out of the connection's buffer, which is several times as large and would be kept with it.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// The pieces of a body as they come; a large body of one piece is not copied.
 #[derive(Default)]
 struct Pieces {
     only: Bytes,
@@ -151,7 +154,11 @@ impl Pieces {
     }
 
     fn join(self) -> Bytes {
-        if self.joined.is_empty() { self.only } else { self.joined.into() }
+        match self.joined.is_empty() {
+            true if self.only.len() <= COPIED_BYTES_MAX => Bytes::copy_from_slice(&self.only),
+            true => self.only,
+            false => self.joined.into(),
+        }
     }
 }
 

@@ -82,12 +82,14 @@ impl Line {
                 entry.metrics.accepted_in(watch.elapsed());
                 entry.metrics.event_at(at);
                 tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
-                reply::accepted(event)
+                reply::accepted(event, &entry.source.answer)
             }
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
                 tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
-                refusal.answer(close(body, version))
+                let answer = refusal.answer(close(body, version));
+                let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
+                if is_empty { reply::emptied(answer) } else { answer }
             }
         }
     }

@@ -9,6 +9,7 @@ use http_body_util::Full;
 
 use crate::metrics::RequestOutcome;
 use crate::record::EventId;
+use crate::signature::preset::Answer;
 
 /// What a provider is asked to wait where the relay cannot take an event now.
 const RETRY_AFTER_TIME: Duration = Duration::from_secs(10);
@@ -89,10 +90,21 @@ impl Refusal {
     }
 }
 
-/// The answer to an event that is durable: empty, since some providers show it to their users.
-pub(super) fn accepted(event: EventId) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::default());
+/// The answer to an event that is durable: what its provider wants to hear, which is mostly nothing.
+pub(super) fn accepted(event: EventId, wanted: &Answer) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(wanted.body.clone()));
+    *answer.status_mut() = StatusCode::from_u16(wanted.status).unwrap_or(StatusCode::OK);
+    if !wanted.body.is_empty() {
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
     answer.headers_mut().extend(HeaderValue::try_from(event.to_string()).ok().map(|id| (EVENT_ID, id)));
+    answer
+}
+
+/// The same without its body, for providers that test whether there is none.
+pub(super) fn emptied(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    answer.headers_mut().remove(CONTENT_TYPE);
+    *answer.body_mut() = Full::default();
     answer
 }
 

@@ -49,6 +49,8 @@ pub struct Captured {
 pub struct Config {
     /// What the provider calls.
     pub public_url: Option<String>,
+    /// The name of the key that signatures stand beside, where a scheme asks for it.
+    pub public_key: Option<String>,
     /// `gzip`: the signature covers the decoded body.
     pub verify_decoded: Option<String>,
     /// The scheme of `provider = "custom"`.
@@ -155,6 +157,12 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         "none" => return Ok(Verifier::trusting(options)),
         "custom" => config.verify.clone().ok_or("provider \"custom\" needs config.verify")?,
         name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
+    };
+    let public_key = config.public_key.as_ref().or_else(|| captured.keys.as_ref().and_then(CapturedKeys::public_name));
+    let scheme = match public_key {
+        Some(name) if scheme.needs_public_key() => scheme.with_public_key(name).map_err(|error| error.to_string())?,
+        None if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
+        _ => scheme,
     };
     let secret = |secret: &CapturedSecret| {
         let (text, slot) = match secret {

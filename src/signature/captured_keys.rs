@@ -21,7 +21,7 @@ pub struct CapturedKeys {
     /// The secret that a header, or each element of the body, shows.
     #[serde(alias = "client_state")]
     value: Option<String>,
-    /// The secret of the slot that `public_key` names.
+    /// A secret whose name is `public_key`.
     private_key: Option<String>,
     /// Where the provider publishes its keys.
     #[serde(alias = "url_template")]
@@ -85,11 +85,15 @@ impl Values {
 impl CapturedKeys {
     /// The secrets among them.
     pub(super) fn secrets(&self) -> Result<Vec<Secret>, String> {
-        let mut secrets = self.secret.iter().chain(&self.value).map(|text| secret(text)).collect::<Result<Vec<_>, _>>()?;
-        if let (Some(private_key), Values::One(slot)) = (&self.private_key, &self.public_key) {
-            secrets.push(secret(private_key)?.in_slot(slot.clone()));
+        self.secret.iter().chain(&self.value).chain(&self.private_key).map(|text| secret(text)).collect()
+    }
+
+    /// The name of the key that signatures stand beside; then what is secret is `private_key`.
+    pub(super) fn public_name(&self) -> Option<&String> {
+        match (&self.private_key, &self.public_key) {
+            (Some(_), Values::One(name)) => Some(name),
+            _ => None,
         }
-        Ok(secrets)
     }
 
     /// What would be fetched.

@@ -97,13 +97,9 @@ impl Source {
     }
 
     fn read_item<'a>(&'a self, index: usize, item: &'a str, group: &mut Group<'a>) {
-        let mut slot = self.slot.as_deref();
+        let slot = self.slot.as_deref();
         let value = match (&self.kv, self.positional) {
             (Some(separator), _) => match item.split_once(separator.as_str()) {
-                Some((key, value)) if self.keys_are_slots() => {
-                    slot = Some(key);
-                    value
-                }
                 Some((key, value)) if self.keys.iter().any(|known| known == key) => value,
                 Some(field) => {
                     group.fields.push(field);
@@ -124,11 +120,6 @@ impl Source {
             None if value.is_empty() => {}
             None => group.blame(Reason::UnknownVersion),
         }
-    }
-
-    /// The key of an item is the name of the secret that made it.
-    fn keys_are_slots(&self) -> bool {
-        matches!(&self.keys[..], [any] if any == "*")
     }
 
     /// The names of HTTP's authentication schemes (`Bearer`, `Basic`) have no case.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_decode_str, percent_encode};
 
 use super::Reason;
 
@@ -20,6 +20,9 @@ pub(super) enum Repeats {
 
 /// Fields of one form that are sorted: each costs some memory before anything is proved, and no provider sends a tenth of it.
 const FIELDS_MAX: usize = 10_000;
+
+/// RFC 3986, section 2.3.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// One field, decoded.
 type Field<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
@@ -40,8 +43,21 @@ pub(super) fn only<'a>(text: &'a [u8], name: &str) -> Result<Option<Cow<'a, [u8]
     if values.next().is_some() { Err(Reason::BadEncoding) } else { Ok(value) }
 }
 
+/// The values of the fields of that name, in the order sent.
+pub(super) fn values(text: &[u8], name: &str) -> Vec<Vec<u8>> {
+    fields(text).filter(|(n, _)| **n == *name.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
 /// Gives each name and value, without separators, names in the order of their bytes.
 pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
+    each_sorted(text, repeats, &mut |name, value| {
+        sink(name);
+        sink(value);
+    })
+}
+
+/// Gives each field, names in the order of their bytes.
+pub(super) fn each_sorted(text: &[u8], repeats: Repeats, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Reason> {
     let mut by_name: BTreeMap<Cow<'_, [u8]>, Vec<Cow<'_, [u8]>>> = BTreeMap::new();
     for (count, (name, value)) in fields(text).enumerate() {
         if count == FIELDS_MAX {
@@ -58,10 +74,7 @@ pub(super) fn feed_sorted(text: &[u8], repeats: Repeats, sink: &mut dyn FnMut(&[
                 values.dedup();
             }
         }
-        for value in values {
-            sink(&name);
-            sink(&value);
-        }
+        values.iter().for_each(|value| each(&name, value));
     }
     Ok(())
 }
@@ -74,6 +87,16 @@ pub(super) fn feed_sorted_query(query: &str, sink: &mut dyn FnMut(&[u8])) {
         sink(if i == 0 { b"" } else { b"&" });
         sink(parameter.as_bytes());
     }
+}
+
+/// The same with names and values encoded anew, since some senders sign what they encode and send it as it is. A `+` is itself.
+pub(super) fn encoded_query(query: &str) -> String {
+    let encode = |text: &str| percent_encode(&percent_decode_str(text).collect::<Vec<u8>>(), UNRESERVED).to_string();
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    let mut parameters: Vec<_> = parameters.map(|p| p.split_once('=').unwrap_or((p, ""))).collect();
+    parameters.sort_unstable();
+    let parameters: Vec<_> = parameters.into_iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    parameters.join("&")
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
@@ -115,6 +138,7 @@ mod tests {
         let mut out = Vec::new();
         feed_sorted_query("b=%7e&a=2&&a=1", &mut |piece| out.extend_from_slice(piece));
         assert_eq!(out, b"a=1&a=2&b=%7e");
+        assert_eq!(encoded_query("b=1:2+3&&a&c=%7e%3A"), "a=&b=1%3A2%2B3&c=~%3A");
     }
 
     #[test]
@@ -123,5 +147,6 @@ mod tests {
         assert_eq!(only(b"a=1", "b"), Ok(None));
         assert_eq!(only(b"a=1&a=1", "a"), Err(Reason::BadEncoding));
         assert_eq!(only(b"a=1&%61=2", "a"), Err(Reason::BadEncoding));
+        assert_eq!(values(b"a=1&%61=2&b=", "a"), [b"1", b"2"]);
     }
 }

@@ -1,5 +1,6 @@
 //! A secret made ready for one way to sign. The keyed state is built here, once, and cloned for each request.
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use sha2::digest::DynDigest;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -9,7 +10,7 @@ use super::hash::{Hash, Keyed, Tag};
 use super::scheme::{Check, Way};
 use super::template::{Beside, Template};
 use super::view::View;
-use super::written::WrittenSecret;
+use super::written::{Normal, WrittenSecret};
 use super::{BadSecret, Reason, Secret};
 use crate::time::Timestamp;
 
@@ -123,9 +124,16 @@ impl WrittenSecret {
     /// The key's bytes: never none, whatever is cut off or decoded.
     fn key_of(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, BadSecret> {
         let text = secret.expose();
-        let text = self.strip_prefix.iter().find_map(|p| text.strip_prefix(p.as_bytes())).unwrap_or(text);
-        let bytes = self.encoding.decode_secret(text).ok_or(BadSecret::Encoding(self.encoding.title()))?;
-        let bytes = Zeroizing::new(bytes);
+        let text = self.strip_prefix.iter().find_map(|p| without(text, p)).unwrap_or(text);
+        let bytes = match self.normalize {
+            None => self.encoding.decode_secret(text),
+            Some(Normal::Nfkd) => {
+                let text = std::str::from_utf8(text).map_err(|_| BadSecret::Encoding("text"))?;
+                let text = Zeroizing::new(DecomposingNormalizerBorrowed::new_nfkd().normalize(text).into_owned());
+                self.encoding.decode_secret(text.as_bytes())
+            }
+        };
+        let bytes = Zeroizing::new(bytes.ok_or(BadSecret::Encoding(self.encoding.title()))?);
         if bytes.is_empty() {
             return Err(BadSecret::Empty);
         }
@@ -133,5 +141,49 @@ impl WrittenSecret {
         let mut running = hash.start();
         running.update(&bytes);
         Ok(Zeroizing::new(running.finalize().into_vec()))
+    }
+}
+
+/// `text` without `prefix`, where it starts with it; a `*` in there stands for some letters, digits and `_`.
+fn without<'a>(text: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let Some((front, back)) = prefix.split_once('*') else { return text.strip_prefix(prefix.as_bytes()) };
+    let rest = text.strip_prefix(front.as_bytes())?;
+    let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(rest.len());
+    if end == 0 { None } else { rest[end..].strip_prefix(back.as_bytes()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::encoding::Encoding;
+
+    fn key_of(written: &WrittenSecret, text: &str) -> Result<Vec<u8>, BadSecret> {
+        written.key_of(&Secret::try_new(text.as_bytes().to_vec(), None).unwrap()).map(|key| key.to_vec())
+    }
+
+    #[test]
+    fn a_prefix_is_cut_off() {
+        let written = WrittenSecret { strip_prefix: vec!["v1,whsec_".into(), "signkey-*-".into()], ..WrittenSecret::default() };
+        for (text, key) in [
+            ("v1,whsec_a", "a"),
+            ("signkey-prod-1f", "1f"),
+            ("signkey-a_9-1-2", "1-2"),
+            ("signkey--1", "signkey--1"),
+            ("signkey-prod", "signkey-prod"),
+            ("x", "x"),
+        ] {
+            assert_eq!(key_of(&written, text).unwrap(), key.as_bytes(), "{text}");
+        }
+        assert_eq!(key_of(&written, "signkey-prod-"), Err(BadSecret::Empty));
+    }
+
+    #[test]
+    fn a_secret_is_normalised_before_it_is_decoded() {
+        let written = WrittenSecret { normalize: Some(Normal::Nfkd), ..WrittenSecret::default() };
+        assert_eq!(key_of(&written, "é-ﬁ").unwrap(), "e\u{301}-fi".as_bytes());
+        let secret = Secret::try_new(vec![0xff], None).unwrap();
+        assert_eq!(written.key_of(&secret).unwrap_err(), BadSecret::Encoding("text"));
+        let hex = WrittenSecret { encoding: Encoding::Hex, ..written };
+        assert_eq!(key_of(&hex, "\u{ff10}a").unwrap(), [10]);
     }
 }

@@ -7,8 +7,8 @@
 pub mod preset;
 
 mod address;
+mod asks;
 mod body;
-mod canonical;
 mod captured;
 mod captured_keys;
 mod claim;
@@ -20,6 +20,7 @@ mod json;
 mod jwt;
 mod key;
 mod message_signature;
+mod multipart;
 mod naming;
 mod pointer;
 mod proof;
@@ -36,6 +37,7 @@ mod template;
 mod verified;
 mod verifier;
 mod view;
+mod words;
 mod written;
 mod x509;
 

@@ -1,11 +1,12 @@
 //! An event's id and type, read after the proof.
 
-use serde_json::Value;
-
 use super::json;
 use super::pointer::{BadPointer, Pointers, Scalar};
 use super::selector::{self, Selector};
-use crate::record::Headers;
+use super::view::View;
+
+/// Between the parts of an id that has several.
+const BETWEEN_PARTS: &str = "/";
 
 /// Where id and type are, made ready.
 #[derive(Clone, Debug, Default)]
@@ -18,51 +19,100 @@ pub(super) struct Naming {
 #[derive(Clone, Debug)]
 enum Where {
     Header(String),
+    Form(String),
     /// The number of a pointer.
     Pointer(usize),
     Claim(String),
+    All(Vec<Where>),
 }
 
 impl Naming {
     /// With these places.
     pub(super) fn try_new(id: Option<&Selector>, kind: Option<&Selector>) -> Result<Self, BadPointer> {
         let mut pointers = Pointers::default();
-        let mut ready = |selector: Option<&Selector>| {
-            Ok(match selector {
-                None => None,
-                Some(Selector::Header(name)) => Some(Where::Header(name.to_ascii_lowercase())),
-                Some(Selector::Claim(pointer)) => Some(Where::Claim(pointer.clone())),
-                Some(Selector::Pointer(pointer)) => Some(Where::Pointer(pointers.add(pointer)?)),
-            })
-        };
-        let (id, kind) = (ready(id)?, ready(kind)?);
+        let id = id.map(|id| Where::try_new(id, &mut pointers)).transpose()?;
+        let kind = kind.map(|kind| Where::try_new(kind, &mut pointers)).transpose()?;
         Ok(Self { id, kind, pointers })
     }
 
-    /// Id and type of a request. The body is asked for only where a pointer leads into it. `claims`: what was signed beside it.
-    pub(super) fn read<'a, B: AsRef<[u8]>>(
-        &self,
-        headers: &Headers,
-        claims: Option<&Value>,
-        body: impl FnOnce() -> Option<B> + 'a,
-    ) -> (Option<String>, Option<String>) {
-        let found = if self.pointers.is_empty() {
-            Vec::new()
-        } else {
-            body().map(|b| self.pointers.read(b.as_ref())).unwrap_or_default()
+    /// Id and type of a request that was proved, with what was signed beside it. `inner`: what pointers lead into, where that is not the body itself. Neither is looked at where no
+    /// pointer needs it.
+    pub(super) fn read(&self, view: &View<'_>, inner: Option<&[u8]>) -> (Option<String>, Option<String>) {
+        let found = match inner {
+            _ if self.pointers.is_empty() => Vec::new(),
+            Some(json) => self.pointers.read(json),
+            None => view.body.whole().map(|body| self.pointers.read(&body)).unwrap_or_default(),
         };
-        let read = |place: &Option<Where>| value(place.as_ref()?, headers, claims, &found);
+        let read = |place: &Option<Where>| place.as_ref()?.value(view, &found);
         (read(&self.id), read(&self.kind))
     }
 }
 
-fn value(place: &Where, headers: &Headers, claims: Option<&Value>, found: &[Option<Scalar>]) -> Option<String> {
-    match place {
-        Where::Header(name) => selector::from_header(headers, name),
-        Where::Claim(pointer) => {
-            let value = claims?.pointer(pointer).filter(|value| !value.is_boolean())?;
-            selector::from_scalar(&Scalar::Text(json::text(value)?))
+impl Where {
+    fn try_new(selector: &Selector, pointers: &mut Pointers) -> Result<Self, BadPointer> {
+        Ok(match selector {
+            Selector::Header(name) => Self::Header(name.to_ascii_lowercase()),
+            Selector::Form(name) => Self::Form(name.clone()),
+            Selector::Claim(pointer) => Self::Claim(pointer.clone()),
+            Selector::Pointer(pointer) => Self::Pointer(pointers.add(pointer)?),
+            Selector::All(parts) => Self::All(parts.iter().map(|part| Self::try_new(part, pointers)).collect::<Result<_, _>>()?),
+        })
+    }
+
+    fn value(&self, view: &View<'_>, found: &[Option<Scalar>]) -> Option<String> {
+        match self {
+            Self::Header(name) => selector::from_header(view.headers, name),
+            Self::Form(name) => match view.fields(name).ok()?.as_slice() {
+                [value] => std::str::from_utf8(value).ok().and_then(selector::usable),
+                _ => None,
+            },
+            Self::Pointer(number) => selector::from_scalar(found.get(*number)?.as_ref()?),
+            Self::Claim(pointer) => {
+                let value = view.unpacked.claims?.pointer(pointer).filter(|value| !value.is_boolean())?;
+                selector::from_scalar(&Scalar::Text(json::text(value)?))
+            }
+            Self::All(parts) => {
+                let parts: Option<Vec<String>> = parts.iter().map(|part| part.value(view, found)).collect();
+                selector::usable(&parts?.join(BETWEEN_PARTS))
+            }
         }
-        Where::Pointer(number) => selector::from_scalar(found.get(*number)?.as_ref()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+    use crate::signature::body::Body;
+    use crate::signature::view::Unpacked;
+
+    fn read(id: &str, body: &str) -> Option<String> {
+        let headers: Headers = [(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"))].into_iter().collect();
+        let body = Body::new(body.as_bytes(), false);
+        let view = View {
+            method: "POST",
+            target: "/",
+            authority: "h",
+            base: None,
+            headers: &headers,
+            body,
+            unpacked: Unpacked::default(),
+        };
+        Naming::try_new(Some(&id.parse().unwrap()), None).unwrap().read(&view, None).0
+    }
+
+    #[test]
+    fn an_id_of_several_parts_needs_all_of_them() {
+        let id = "json:/data/id + json:/event + header:content-type";
+        assert_eq!(read(id, r#"{"event":"paid","data":{"id":7}}"#).as_deref(), Some("7/paid/text/plain"));
+        assert_eq!(read(id, r#"{"event":"paid","data":{}}"#), None);
+        assert_eq!(read("json:/a + json:/b", &format!(r#"{{"a":"{0}","b":"{0}"}}"#, "x".repeat(512))), None);
+    }
+
+    #[test]
+    fn a_field_of_a_form_is_an_id_where_it_is_there_once() {
+        assert_eq!(read("form:id", "a=1&id=x%20y").as_deref(), Some("x y"));
+        assert_eq!(read("form:id", "id=1&id=1"), None);
+        assert_eq!(read("form:id", "id="), None);
     }
 }

@@ -1,11 +1,15 @@
-//! The providers that the relay knows, as data: one TOML file each in `providers/`, compiled in and proved by a test.
+//! The providers that the relay knows, as data: one TOML file each in `providers/`, compiled in (see `files`) and proved by a
+//! test.
+
+mod files;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Scheme, Selector};
+use files::FILES;
 
 /// How long a repeat is known where a provider has an id and the source says nothing: longer than providers retry by themselves.
 pub const DEDUPE: Duration = Duration::from_secs(72 * 3600);
@@ -25,6 +29,12 @@ pub struct Preset {
     pub confidence: Confidence,
     /// What surprises.
     pub note: Option<String>,
+    /// How long it waits for an answer, as far as that is known.
+    pub deadline: Option<String>,
+    /// When it tries again, as far as that is known.
+    pub retries: Option<String>,
+    /// What it wants to hear when an event was taken.
+    pub answer: Answer,
     /// How it signs.
     pub scheme: Scheme,
     /// Where its event's id is.
@@ -43,8 +53,36 @@ pub enum Confidence {
     Tested,
     /// From the provider's documentation.
     Documented,
-    /// From memory: try it before you trust it.
-    Unproved,
+    /// From memory or from hearsay: try it before you trust it.
+    Unconfirmed,
+}
+
+/// The answer to an event that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Answer {
+    /// Its status: 200 to 299.
+    #[serde(skip_serializing_if = "is_ok")]
+    pub status: u16,
+    /// Its body, as plain text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// A request that is not believed is answered without a body.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub empty_refusal: bool,
+}
+
+impl Default for Answer {
+    /// 200 and nothing: some providers show it to their users.
+    fn default() -> Self {
+        Self { status: 200, body: String::new(), empty_refusal: false }
+    }
+}
+
+// The form that serde asks for.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_ok(status: &u16) -> bool {
+    *status == 200
 }
 
 impl Preset {
@@ -55,12 +93,23 @@ impl Preset {
 }
 
 impl Confidence {
-    /// In words.
+    /// The word for it, as the files write it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Tested => "tested against the provider's library",
-            Self::Documented => "from documentation",
-            Self::Unproved => "unproved",
+            Self::Tested => "tested",
+            Self::Documented => "documented",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+impl Confidence {
+    /// What it means.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Tested => "a library of the provider, or one widely used, judged the same requests alike",
+            Self::Documented => "written after the provider's documentation",
+            Self::Unconfirmed => "from memory or second hand: try it before you trust it",
         }
     }
 }
@@ -81,60 +130,6 @@ pub fn all() -> &'static [Preset] {
     &ALL
 }
 
-const FILES: &[&str] = &[
-    include_str!("providers/alexa.toml"),
-    include_str!("providers/apple-asn-v2.toml"),
-    include_str!("providers/apple-siwa.toml"),
-    include_str!("providers/aws-sns.toml"),
-    include_str!("providers/azure-event-grid.toml"),
-    include_str!("providers/braintree.toml"),
-    include_str!("providers/circle.toml"),
-    include_str!("providers/cloudflare-access.toml"),
-    include_str!("providers/constant-contact.toml"),
-    include_str!("providers/discord-interactions.toml"),
-    include_str!("providers/discord-webhook-events.toml"),
-    include_str!("providers/ebay.toml"),
-    include_str!("providers/fireblocks-v1.toml"),
-    include_str!("providers/fireblocks-v2.toml"),
-    include_str!("providers/fusionauth-hmac.toml"),
-    include_str!("providers/fusionauth.toml"),
-    include_str!("providers/github-secret-scanning.toml"),
-    include_str!("providers/github-sha1.toml"),
-    include_str!("providers/github.toml"),
-    include_str!("providers/google-play-rtdn.toml"),
-    include_str!("providers/google-pubsub.toml"),
-    include_str!("providers/integrated-finance.toml"),
-    include_str!("providers/jira-connect-lifecycle.toml"),
-    include_str!("providers/kick.toml"),
-    include_str!("providers/meta.toml"),
-    include_str!("providers/microsoft-graph.toml"),
-    include_str!("providers/monday.toml"),
-    include_str!("providers/netlify.toml"),
-    include_str!("providers/paddle-classic.toml"),
-    include_str!("providers/paypal.toml"),
-    include_str!("providers/plaid.toml"),
-    include_str!("providers/rfc9421.toml"),
-    include_str!("providers/saleor.toml"),
-    include_str!("providers/sendgrid-event.toml"),
-    include_str!("providers/sendgrid-inbound-parse.toml"),
-    include_str!("providers/shopify.toml"),
-    include_str!("providers/slack.toml"),
-    include_str!("providers/standard-webhooks-v1a.toml"),
-    include_str!("providers/standard-webhooks.toml"),
-    include_str!("providers/stripe.toml"),
-    include_str!("providers/svix.toml"),
-    include_str!("providers/telnyx.toml"),
-    include_str!("providers/travis-ci.toml"),
-    include_str!("providers/truelayer.toml"),
-    include_str!("providers/turnkey.toml"),
-    include_str!("providers/twilio-json.toml"),
-    include_str!("providers/twilio.toml"),
-    include_str!("providers/upstash-qstash.toml"),
-    include_str!("providers/vonage.toml"),
-    include_str!("providers/wise.toml"),
-    include_str!("providers/zoom.toml"),
-];
-
 /// A preset as its file writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,14 +141,25 @@ struct File {
     doc: String,
     confidence: Confidence,
     note: Option<String>,
+    deadline: Option<String>,
+    retries: Option<String>,
+    /// A time, or `off`; [`DEDUPE`] where there is an id.
+    dedupe: Option<String>,
+    #[serde(default)]
+    answer: Answer,
     verify: Scheme,
 }
 
 fn load(text: &str) -> Result<Preset, toml::de::Error> {
-    let File { name, aliases, title, doc, confidence, note, verify: scheme } = toml::from_str(text)?;
+    let File { name, aliases, title, doc, confidence, note, deadline, retries, dedupe, answer, verify: scheme } =
+        toml::from_str(text)?;
     let (event_id, kind) = (scheme.event_id().cloned(), scheme.event_type().cloned());
-    let dedupe = event_id.is_some().then_some(DEDUPE);
-    Ok(Preset { name, aliases, title, doc, confidence, note, scheme, event_id, kind, dedupe })
+    let dedupe = match dedupe.as_deref() {
+        Some("off") => None,
+        Some(time) => Some(humantime::parse_duration(time).map_err(serde::de::Error::custom)?),
+        None => event_id.is_some().then_some(DEDUPE),
+    };
+    Ok(Preset { name, aliases, title, doc, confidence, note, deadline, retries, answer, scheme, event_id, kind, dedupe })
 }
 
 #[cfg(test)]
@@ -170,10 +176,25 @@ mod tests {
                 assert!(names.insert(name.clone()), "{name} is there twice");
                 assert!(crate::record::Name::try_new(name).is_ok() && name != "custom" && name != "none", "{name}");
             }
-            assert!(preset.doc.starts_with("https://"), "{}", preset.name);
+            let name = &preset.name;
+            assert!(preset.doc.starts_with("https://"), "{name}");
+            assert!((200..300).contains(&preset.answer.status), "{name}");
+            assert!(preset.dedupe.is_none() || preset.event_id.is_some(), "{name}: nothing to know a repeat by");
+            assert!(preset.dedupe.is_none_or(|time| time.as_secs() >= 3600 && time.as_secs().is_multiple_of(3600)), "{name}");
+            let texts = [Some(&preset.title), preset.note.as_ref(), preset.deadline.as_ref(), preset.retries.as_ref()];
+            assert!(texts.into_iter().flatten().all(|text| !text.is_empty() && text.trim() == text), "{name}");
         }
         assert_eq!(all().len(), FILES.len());
-        let listed = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/signature/providers")).unwrap().count();
-        assert_eq!(listed, FILES.len(), "a file in providers/ is not in FILES");
+    }
+
+    #[test]
+    fn every_file_is_listed_and_named_after_its_provider() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/signature/providers");
+        let mut found: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        found.sort_by_key(|file| file.trim_end_matches(".toml").to_owned());
+        let listed: Vec<_> = FILES.iter().map(|file| format!("{}.toml", load(file).unwrap().name)).collect();
+        let lines: String = found.iter().map(|file| format!("    include_str!(\"../providers/{file}\"),\n")).collect();
+        assert_eq!(listed, found, "files.rs should be:\n{lines}");
     }
 }

@@ -22,6 +22,8 @@ const GROUPS_MAX: usize = 4;
 impl Way {
     /// Whether one of `keys` signed the request in this way, at a time that counts.
     pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+        let inner = self.inner_body(view)?;
+        let view = &View { body: inner.as_deref().map_or(view.body, |json| Body::new(json, false)), ..*view };
         let Some((list, item)) = &self.for_each else {
             return self.prove_whole(keys, view, at);
         };
@@ -32,6 +34,16 @@ impl Way {
         }
         let mut views = elements.iter().map(|text| View { body: Body::new(text.as_bytes(), false), ..*view });
         views.try_for_each(|element| self.prove_whole(keys, &element, at))
+    }
+
+    /// The field that is the body, where the body is a form that has it.
+    pub(super) fn inner_body(&self, view: &View<'_>) -> Result<Option<Vec<u8>>, Reason> {
+        let Some(name) = self.body_field.as_ref().filter(|_| view.is_form()) else { return Ok(None) };
+        let mut values = view.fields(name)?;
+        if values.len() > 1 {
+            return Err(Reason::BadEncoding);
+        }
+        values.pop().map(Some).ok_or(Reason::MissingPart)
     }
 
     fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
@@ -133,8 +145,13 @@ impl WrittenBodyHash {
         let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
         let text = std::str::from_utf8(&text).map_err(|_| Reason::BadEncoding)?;
         let claimed = self.encoding.decode(text).ok_or(Reason::BadEncoding)?;
+        if self.of(view)?.is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+    }
+
+    /// The hash of the body.
+    pub(super) fn of(&self, view: &View<'_>) -> Result<Tag, Reason> {
         let mut running = self.hash.start();
         view.body.feed(&mut |piece| running.update(piece))?;
-        if Tag::new(&running.finalize()).is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+        Ok(Tag::new(&running.finalize()))
     }
 }

@@ -67,6 +67,9 @@ fn roots(options: &Options) -> Result<Roots, Unready> {
 
 /// Makes each way of `scheme` ready. A way for which the source has nothing is left out; it fails where all are.
 pub(super) fn ways(scheme: &Scheme, secrets: &[Secret], options: &Options) -> Result<Vec<Ready>, Unready> {
+    for (i, secret) in secrets.iter().enumerate() {
+        scheme.takes(secret).map_err(|error| Unready::Secret(i, error))?;
+    }
     fit(scheme, &options.keys)?;
     let roots = roots(options)?;
     let mut lacks = None;

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
-use super::signed::{Setting, Signed, SignedKind};
+use super::signed::{Signed, SignedKind};
 use super::template::{BadTemplate, Template};
 use super::view::View;
-use super::written::{Kind, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{Reason, Selector, Terms, pointer};
+use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
+use super::{BadSecret, Reason, Secret, Selector, pointer};
+
+/// As a signature's `key`: what the source calls `public_key`.
+const PUBLIC_KEY: &str = "{public_key}";
 
 /// A provider's way to sign, as a preset or `[sources.NAME.verify]` in relay.toml writes it. Cheap to clone.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,6 +46,7 @@ pub(super) struct Way {
     /// What is signed; any of them may match. Empty for tokens.
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
+    pub(super) body_field: Option<String>,
     pub(super) require: Vec<Requirement>,
     /// The array whose elements are proved one by one, and the way on from an element.
     pub(super) for_each: Option<(String, String)>,
@@ -100,6 +104,31 @@ impl Scheme {
         self.ways.iter().find_map(|way| way.event_type.as_ref())
     }
 
+    /// Whether a secret could count for one of its signatures.
+    pub(super) fn takes(&self, secret: &Secret) -> Result<(), BadSecret> {
+        let mut sources = self.ways.iter().flat_map(|way| &way.sources);
+        if secret.slot().is_some_and(|slot| !sources.clone().any(|source| source.slot.as_deref() == Some(slot))) {
+            return Err(BadSecret::Slot);
+        }
+        let has_password = secret.expose().contains(&b':');
+        if !has_password && sources.all(|source| source.form == Form::Basic) {
+            return Err(BadSecret::NoPassword);
+        }
+        Ok(())
+    }
+
+    /// Whether it has a place for the public key's name, which each merchant has another one of.
+    pub fn needs_public_key(&self) -> bool {
+        self.written.keys().any(|key| key == PUBLIC_KEY)
+    }
+
+    /// The same with that name in its place.
+    pub fn with_public_key(&self, name: &str) -> Result<Self, BadScheme> {
+        let mut written = (*self.written).clone();
+        written.keys_mut().filter(|key| *key == PUBLIC_KEY).for_each(|key| name.clone_into(key));
+        Self::try_from(written)
+    }
+
     /// Whether the address that the provider calls is signed, so that a relay behind another name needs `public_url`.
     pub fn signs_address(&self) -> bool {
         self.ways.iter().flat_map(|way| &way.payloads).any(Template::holds_address)
@@ -110,84 +139,13 @@ impl Scheme {
         self.ways.iter().all(Way::covers_body)
     }
 
-    /// Whether it can be used with secrets: with a keyed hash, a token that is shown, or a token that a secret signs.
-    pub fn takes_secrets(&self) -> bool {
-        self.ways.iter().any(|way| way.signed.as_ref().is_none_or(Signed::by_secret))
-    }
-
-    /// Whether a secret alone signs as the provider does.
-    pub fn is_signable(&self) -> bool {
-        self.ways.iter().any(|way| way.signed.is_none())
-    }
-
-    /// Whether it can be used with keys of the source: public ones, or those of RFC 9421.
-    pub fn takes_keys(&self) -> bool {
-        self.signed().any(|signed| !signed.by_secret())
-    }
-
-    /// Whether the source may say where keys are published.
-    pub fn takes_key_url(&self) -> bool {
-        self.signed().any(|signed| signed.source.takes_address())
-    }
-
-    /// Where keys are published, as far as the scheme says it itself.
-    pub fn key_addresses(&self) -> Vec<&str> {
-        self.signed().filter_map(|signed| signed.source.own_address()).collect()
-    }
-
-    /// The members that a source must post for a key.
-    pub fn key_members(&self) -> Vec<&str> {
-        self.signed().flat_map(|signed| signed.source.members()).map(String::as_str).collect()
-    }
-
-    /// Whether the source may say which roots count.
-    pub fn takes_roots(&self) -> bool {
-        self.signed().any(|signed| signed.source.takes_roots())
-    }
-
-    /// Whether it is RFC 9421, where source and sender agree on what is covered.
-    pub fn takes_components(&self) -> bool {
-        self.signed().any(Signed::names_makers)
-    }
-
-    /// Whether a source may say how old a timestamp may be.
-    pub fn takes_tolerance(&self) -> bool {
-        self.ways.iter().any(|way| way.signed.as_ref().is_some_and(|signed| way.stamp.is_some() || signed.names_makers()))
-    }
-
-    /// Whether a source may add rules of its own.
-    pub fn takes_terms(&self) -> bool {
-        self.signed().next().is_some()
-    }
-
-    /// The settings of which a source says nothing, neither by their name nor by a rule of its own.
-    pub fn unsaid(&self, terms: &Terms) -> Vec<&Setting> {
-        let ruled = |name: &str| {
-            let mut rules = self.signed().flat_map(|signed| &signed.rules);
-            rules.any(|rule| {
-                rule.setting().is_some_and(|(n, _)| n == name) && terms.requirements.iter().any(|r| rule.is_met_by(r))
-            })
-        };
-        self.settings().into_iter().filter(|setting| !terms.settings.says(&setting.name) && !ruled(&setting.name)).collect()
-    }
-
-    /// The settings that a source can say of itself, by name.
-    pub fn settings(&self) -> Vec<&Setting> {
-        let mut settings: Vec<&Setting> = Vec::new();
-        for setting in self.signed().flat_map(Signed::settings) {
-            if settings.iter().all(|known| known.name != setting.name) {
-                settings.push(setting);
-            }
-        }
-        settings
-    }
-
     /// What must be proved beside its one way.
     pub(super) fn also(&self) -> Option<&Also> {
         self.also.as_deref()
     }
 
-    fn signed(&self) -> impl Iterator<Item = &Signed> {
+    /// What its ways, and what must be proved beside them, say of keys and tokens.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &Signed> {
         self.ways.iter().chain(self.also.as_deref().map(|also| &also.way)).filter_map(|way| way.signed.as_ref())
     }
 }
@@ -271,11 +229,13 @@ impl Way {
             check,
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
-            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::Claim, Place::Envelope]),
+            stamp_after_proof: !holds_stamp
+                && stamp_in(&[Place::Json, Place::Form, Place::FormLast, Place::Claim, Place::Envelope]),
             signed,
             sources,
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
+            body_field: written.body_field.clone(),
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
             for_each: written.for_each()?,
             event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
@@ -286,6 +246,17 @@ impl Way {
 }
 
 impl Written {
+    /// The keys of all signatures.
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        let own = self.signature.iter().chain(self.any.iter().flat_map(|way| &way.signature));
+        own.filter_map(|source| source.key.as_ref()).flat_map(OneOrMany::as_slice)
+    }
+
+    fn keys_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let own = self.signature.iter_mut().chain(self.any.iter_mut().flat_map(|way| &mut way.signature));
+        own.filter_map(|source| source.key.as_mut()).flat_map(OneOrMany::as_mut_slice)
+    }
+
     fn check(&self) -> Result<Check, BadScheme> {
         let hash = self.hash.ok_or(BadScheme::Missing("hash"));
         match self.kind {
@@ -354,7 +325,7 @@ fn prove_payload(text: &str, check: Check) -> Result<Template, BadScheme> {
 fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp>) -> Result<Source, BadScheme> {
     let numbered = written.place == Place::Header && written.name.ends_with('*');
     let name = prove_name(written.place, written.name.trim_end_matches('*'), "signature.name")?;
-    let keys = written.key.clone().map(super::written::OneOrMany::into_vec).unwrap_or_default();
+    let keys = written.key.clone().map(OneOrMany::into_vec).unwrap_or_default();
     match (&written.kv, keys.is_empty()) {
         (Some(_), true) => return Err(BadScheme::Missing("signature.key")),
         (None, false) => return Err(BadScheme::Missing("signature.kv")),
@@ -400,7 +371,7 @@ pub(super) fn prove_name(place: Place, name: &str, key: &'static str) -> Result<
     let good = match place {
         Place::Header => HeaderName::try_from(name).ok().map(|n| n.as_str().to_owned()),
         Place::Json | Place::Claim | Place::Envelope => pointer::tokens(name).ok().map(|_| name.to_owned()),
-        Place::Query | Place::Form | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
+        Place::Query | Place::Form | Place::FormLast | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
     };
     good.ok_or_else(|| BadScheme::Value(key, name.to_owned()))
 }
@@ -417,7 +388,7 @@ fn prove_stamp(mut stamp: WrittenStamp) -> Result<WrittenStamp, BadScheme> {
 }
 
 fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, BadScheme> {
-    if matches!(body_hash.place, Place::Field | Place::Form | Place::Json | Place::Envelope) {
+    if matches!(body_hash.place, Place::Field | Place::Form | Place::FormLast | Place::Json | Place::Envelope) {
         return Err(BadScheme::Value("body_hash.in", "the body itself".into()));
     }
     body_hash.name = prove_name(body_hash.place, &body_hash.name, "body_hash.name")?;

@@ -20,6 +20,12 @@ pub enum BadSecret {
     /// Nothing (or only a line end) is there.
     #[error("the secret is empty")]
     Empty,
+    /// The scheme needs a user and a password.
+    #[error("the secret is not user:password")]
+    NoPassword,
+    /// The scheme has no such slot.
+    #[error("the secret is for a slot that this provider does not have")]
+    Slot,
     /// The scheme needs an encoding that the text does not have.
     #[error("the secret is not {0}")]
     Encoding(&'static str),

@@ -1,5 +1,5 @@
-//! Where a value stands in a request: a header, or a JSON pointer into the body or into the claims of its token. Written
-//! `header:NAME`, `json:/POINTER` or `claim:/POINTER`.
+//! Where a value stands in a request: a header, a JSON pointer into the body or into the claims of its token, a field of a form, or
+//! several of them together. Written `header:NAME`, `json:/POINTER`, `claim:/POINTER`, `form:NAME`, with ` + ` between several.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,6 +13,9 @@ use crate::record::Headers;
 /// Bytes of an event's id or type: longer ones would make a store's keys large, and no provider has them.
 pub const EVENT_ID_BYTES_MAX: usize = 1024;
 
+/// Between several, as text.
+const BETWEEN: &str = " + ";
+
 /// Where a value stands in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
@@ -22,17 +25,26 @@ pub enum Selector {
     Pointer(String),
     /// A JSON pointer into what was signed, where that is not the body: the claims of a token.
     Claim(String),
+    /// A field of a form body.
+    Form(String),
+    /// All of these together: what only they name without doubt.
+    All(Vec<Selector>),
 }
 
 /// Text that is no [`Selector`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write \"header:NAME\", \"json:/POINTER\" or \"claim:/POINTER\"")]
+#[error("write \"header:NAME\", \"json:/POINTER\", \"claim:/POINTER\" or \"form:NAME\", with \" + \" between several")]
 pub struct BadSelector;
 
 impl Selector {
     /// A header of that name, in any case.
     pub fn header(name: &str) -> Result<Self, BadSelector> {
         HeaderName::try_from(name).map(|n| Self::Header(n.as_str().to_owned())).map_err(|_| BadSelector)
+    }
+
+    /// It, or what it is made of.
+    pub fn parts(&self) -> &[Self] {
+        if let Self::All(parts) = self { parts } else { std::slice::from_ref(self) }
     }
 
     /// A JSON pointer.
@@ -58,7 +70,7 @@ pub(super) fn from_scalar(found: &Scalar) -> Option<String> {
     }
 }
 
-fn usable(text: &str) -> Option<String> {
+pub(super) fn usable(text: &str) -> Option<String> {
     (1..=EVENT_ID_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }
 
@@ -66,12 +78,16 @@ impl FromStr for Selector {
     type Err = BadSelector;
 
     fn from_str(text: &str) -> Result<Self, BadSelector> {
+        if text.contains(BETWEEN) {
+            return text.split(BETWEEN).map(str::parse).collect::<Result<_, _>>().map(Self::All);
+        }
         match text.split_once(':') {
             Some(("header", name)) => Self::header(name),
             Some(("json", pointer)) => Self::pointer(pointer),
             Some(("claim", pointer)) => {
                 pointer::tokens(pointer).map(|_| Self::Claim(pointer.to_owned())).map_err(|_| BadSelector)
             }
+            Some(("form", name)) if !name.is_empty() => Ok(Self::Form(name.to_owned())),
             _ => Err(BadSelector),
         }
     }
@@ -83,6 +99,10 @@ impl fmt::Display for Selector {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Pointer(pointer) => write!(f, "json:{pointer}"),
             Self::Claim(pointer) => write!(f, "claim:{pointer}"),
+            Self::Form(name) => write!(f, "form:{name}"),
+            Self::All(parts) => {
+                parts.iter().enumerate().try_for_each(|(i, part)| write!(f, "{}{part}", if i == 0 { "" } else { BETWEEN }))
+            }
         }
     }
 }
@@ -107,7 +127,9 @@ mod tests {
     fn text_form() {
         assert_eq!("header:X-Id".parse(), Ok(Selector::Header("x-id".into())));
         assert_eq!("json:/a/0".parse(), Ok(Selector::Pointer("/a/0".into())));
-        for bad in ["", "x-id", "header:", "header:a b", "json:a", "form:x"] {
+        let several = "json:/a + header:x-id + form:b";
+        assert_eq!(several.parse::<Selector>().unwrap().to_string(), several);
+        for bad in ["", "x-id", "header:", "header:a b", "json:a", "form:", "json:/a + x", "query:x"] {
             assert_eq!(bad.parse::<Selector>(), Err(BadSelector), "{bad}");
         }
     }

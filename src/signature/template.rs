@@ -1,13 +1,16 @@
 //! Payload templates: what is signed, as text with `{placeholders}`. Parsed once; a request only gives its pieces, in order, to
 //! a hash. `{{` and `}}` stand for the braces themselves.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Reason;
 use super::address::{self, Form};
-use super::canonical;
 use super::form::{self, Repeats};
 use super::hash::Hash;
 use super::json;
 use super::view::View;
+use super::words::{self, Word};
 use super::written::Place;
 
 /// A parsed template.
@@ -59,18 +62,16 @@ enum Part {
     Path,
     Secret,
     SortedForm(Repeats),
-    SortedQuery,
+    /// `true`: with all but letters, digits and `-_.~` as `%XX`, whatever was sent.
+    SortedQuery(bool),
     /// The header fields that a token lists.
     SignedFields,
     /// A value that the source says of itself.
     Setting(String),
-    /// What Amazon SNS signs.
-    Sns,
-    /// What PHP makes of all fields of a form but this one.
-    PhpForm(String),
+    Word(Word),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Filter {
     Raw(Hash),
     Hex(Hash),
@@ -81,6 +82,11 @@ enum Filter {
     Gunzip,
     /// Its CRC-32 as a decimal number: no proof of anything, but some sign it.
     Crc32,
+    Base64,
+    /// In JSON's canonical form; of the body only.
+    Canonical,
+    /// The `%XX` that stand for one of these are decoded.
+    Decode(String),
 }
 
 impl Template {
@@ -116,8 +122,8 @@ impl Template {
 
     /// Whether the whole body is in it.
     pub(super) fn covers_body(&self) -> bool {
-        let whole = |part: &Part| matches!(part, Part::Body | Part::SortedForm(_) | Part::Sns | Part::PhpForm(_));
-        self.0.iter().any(|piece| whole(&piece.part) && !matches!(piece.filter, Some(Filter::Lower | Filter::Crc32)))
+        let changed = |piece: &Piece| matches!(piece.filter, Some(Filter::Lower | Filter::Crc32));
+        self.0.iter().any(|piece| piece.part.covers_body() && !changed(piece))
     }
 
     /// The source's settings that are in it.
@@ -137,18 +143,31 @@ impl Template {
 
     /// Whether the address is in it.
     pub(super) fn holds_address(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Address(_)))
+        self.0.iter().any(|piece| match &piece.part {
+            Part::Address(_) => true,
+            Part::Word(word) => word.holds_address(),
+            _ => false,
+        })
     }
 
     /// Whether items of the signature's own header are in it.
     pub(super) fn holds_fields(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece.part, Part::Field(_)))
+        self.0.iter().any(|piece| match &piece.part {
+            Part::Field(_) => true,
+            Part::Word(word) => word.holds_fields(),
+            _ => false,
+        })
+    }
+
+    /// The headers in it.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| if let Part::Header(name) = &piece.part { Some(name.as_str()) } else { None })
     }
 
     /// Gives the payload of a request, piece by piece.
     pub(super) fn feed(&self, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         for (i, piece) in self.0.iter().enumerate() {
-            match piece.filter {
+            match &piece.filter {
                 None => piece.part.feed(view, beside, self.separator_after(i), sink)?,
                 Some(filter) => filter.feed(&piece.part, view, beside, sink)?,
             }
@@ -172,12 +191,21 @@ impl Piece {
             None => (inside, None),
         };
         let piece = Self { part: Part::parse(part)?, filter };
-        // Only the body is ever packed.
-        (filter != Some(Filter::Gunzip) || piece.part == Part::Body).then_some(piece)
+        // Only the body is ever packed, or JSON.
+        let of_body = matches!(piece.filter, Some(Filter::Gunzip | Filter::Canonical));
+        (!of_body || piece.part == Part::Body).then_some(piece)
     }
 }
 
 impl Part {
+    fn covers_body(&self) -> bool {
+        match self {
+            Self::Body | Self::SortedForm(_) => true,
+            Self::Word(word) => word.covers_body(),
+            _ => false,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         Some(match text.split_once(':') {
             None => match text {
@@ -190,26 +218,26 @@ impl Part {
                 "url_noport" => Self::Address(Form::NoPort),
                 "path" => Self::Path,
                 "secret" => Self::Secret,
-                "sorted_query" => Self::SortedQuery,
+                "sorted_query" => Self::SortedQuery(false),
                 "signed_fields" => Self::SignedFields,
-                "aws_sns" => Self::Sns,
-                _ => return None,
+                word => Self::Word(Word::parse(word, None)?),
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
             Some(("sorted_form", "all")) => Self::SortedForm(Repeats::All),
             Some(("sorted_form", "last")) => Self::SortedForm(Repeats::Last),
+            Some(("sorted_query", "encoded")) => Self::SortedQuery(true),
             Some((_, "")) => return None,
             Some(("header", name)) => Self::Header(http::HeaderName::try_from(name).ok()?.as_str().to_owned()),
             Some(("setting", name)) => Self::Setting(name.to_owned()),
-            Some(("php_form", except)) => Self::PhpForm(except.to_owned()),
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
+            Some(("form-last", name)) => Self::Value(Place::FormLast, name.to_owned()),
             Some(("json", pointer)) if pointer.starts_with('/') && pointer.ends_with('?') => {
                 Self::Optional(pointer.trim_end_matches('?').to_owned())
             }
             Some(("json", pointer)) if pointer.starts_with('/') => Self::Value(Place::Json, pointer.to_owned()),
-            _ => return None,
+            Some((word, argument)) => Self::Word(Word::parse(word, Some(argument))?),
         })
     }
 
@@ -240,14 +268,14 @@ impl Part {
             Self::Path => sink(address::path_of(view.target).as_bytes()),
             Self::Secret => sink(beside.secret),
             Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
+            Self::SortedQuery(false) => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::SortedQuery(true) => sink(form::encoded_query(address::query_of(view.target)).as_bytes()),
             Self::SignedFields => sink(beside.signed_fields.ok_or(Reason::MissingPart)?.as_bytes()),
             Self::Setting(name) => {
                 let value = view.unpacked.settings.and_then(|settings| settings.only(name)).and_then(json::text);
                 sink(value.ok_or(Reason::MissingPart)?.as_bytes());
             }
-            Self::Sns => return canonical::sns::feed(&view.body.whole()?, sink),
-            Self::PhpForm(except) => return canonical::php::feed(&view.body.whole()?, except, sink),
-            Self::SortedQuery => form::feed_sorted_query(address::query_of(view.target), sink),
+            Self::Word(word) => return word.feed(view, beside, sink),
         }
         Ok(())
     }
@@ -262,18 +290,19 @@ impl Filter {
             "json" => Self::Json,
             "gzip_if_magic" => Self::Gunzip,
             "crc32" => Self::Crc32,
-            _ => return None,
+            "base64" => Self::Base64,
+            "jcs" => Self::Canonical,
+            _ => Self::Decode(text.strip_prefix("decode ").filter(|list| !list.is_empty())?.to_owned()),
         })
     }
 
-    fn feed(self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
+    fn feed(&self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         match self {
-            Self::Raw(hash) => sink(&hashed(hash, part, view, beside)?),
-            Self::Hex(hash) => sink(hex::encode(hashed(hash, part, view, beside)?).as_bytes()),
+            Self::Raw(hash) => sink(&hashed(*hash, part, view, beside)?),
+            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?).as_bytes()),
             Self::Lower => part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()))?,
             Self::Json => {
-                let mut whole = Vec::new();
-                part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
+                let whole = gathered(part, view, beside)?;
                 let text = std::str::from_utf8(&whole).map_err(|_| Reason::BadEncoding)?;
                 sink(&serde_json::to_vec(text).map_err(|_| Reason::BadEncoding)?);
             }
@@ -283,9 +312,18 @@ impl Filter {
                 sink(running.finalize().to_string().as_bytes());
             }
             Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
+            Self::Base64 => sink(STANDARD.encode(gathered(part, view, beside)?).as_bytes()),
+            Self::Canonical => sink(&words::canonical(&gathered(part, view, beside)?)?),
+            Self::Decode(list) => sink(&words::decode(&gathered(part, view, beside)?, list.as_bytes())),
         }
         Ok(())
     }
+}
+
+fn gathered(part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Vec<u8>, Reason> {
+    let mut whole = Vec::new();
+    part.feed(view, beside, None, &mut |piece| whole.extend_from_slice(piece))?;
+    Ok(whole)
 }
 
 fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Box<[u8]>, Reason> {
@@ -317,8 +355,19 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_an_error() {
-        for unknown in ["bdy", "header:", "header:a b", "json:a", "sorted_form:x", "body|rot13", "url|gzip_if_magic", "", "form:"]
-        {
+        for unknown in [
+            "bdy",
+            "header:",
+            "header:a b",
+            "json:a",
+            "sorted_form:x",
+            "body|rot13",
+            "url|gzip_if_magic",
+            "ts|jcs",
+            "",
+            "form:",
+            "url|decode ",
+        ] {
             let error = Template::parse(&format!("{{{unknown}}}")).unwrap_err();
             assert_eq!(error, BadTemplate::Unknown(unknown.into()));
         }

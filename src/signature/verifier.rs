@@ -7,10 +7,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::address::{Base, Form};
-use super::body::Body;
 use super::documents::{Documents, Shelf};
+use super::key::Key;
 use super::naming::Naming;
 use super::ready::{self, Ready};
+use super::scheme::Way;
 use super::signed::{Case, Keys};
 use super::view::View;
 use super::{ConfiguredKey, Reason, Refused, Scheme, Secret, Selector, Signer, Terms, Unready, Verified};
@@ -30,6 +31,13 @@ pub struct Verifier {
     authority: Option<String>,
     gunzip: bool,
     terms: Terms,
+}
+
+/// The way that proved a request, and what was signed beside the body. Without a way nothing was to be verified.
+struct Proof<'a> {
+    way: Option<&'a Way>,
+    ready: &'a Ready,
+    claims: Option<Value>,
 }
 
 /// What a source adds to its provider's scheme.
@@ -83,9 +91,11 @@ impl Verifier {
     pub fn verify_with(&self, received: Received, documents: &Documents) -> Result<Verified, Box<Refused>> {
         let shelf = Shelf::new(documents);
         match self.prove(&received, &shelf) {
-            Ok((ready, claims)) => {
-                let body = || Body::new(&received.body, self.gunzip).whole().ok();
-                let (id, kind) = ready.naming.read(&received.headers, claims.as_ref(), body);
+            Ok(Proof { way, ready, claims }) => {
+                let mut view = self.view(&received);
+                view.unpacked.claims = claims.as_ref();
+                let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
+                let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }
             Err(reason) => Err(Box::new(Refused { received, reason, needed: shelf.into_needed() })),
@@ -108,9 +118,15 @@ impl Verifier {
 
     /// What signs as the provider does, with the first secret that counts at `now`; `None` where there is none.
     pub fn signer(&self, now: Timestamp) -> Option<Signer> {
-        let key = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now))?;
+        let shared = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now)).map(Key::secret);
+        let scheme = self.scheme.clone()?;
+        let of_token = |(way, ready): (&Way, &'_ Ready)| {
+            way.signed.as_ref().filter(|signed| signed.by_secret())?;
+            ready.signed.as_ref()?.ring.text(now).cloned()
+        };
+        let secret = shared.cloned().or_else(|| scheme.ways().iter().zip(&self.ready).find_map(of_token))?;
         // The secret was decoded for this scheme already.
-        Signer::try_new(self.scheme.clone()?, key.secret()).ok()
+        Signer::try_new(scheme, &secret).ok().map(|signer| signer.of_source(self.terms.settings.clone()))
     }
 
     /// The address that the provider calls for a request to `authority` and `target`.
@@ -127,13 +143,17 @@ impl Verifier {
         self
     }
 
-    /// The way that proves the request, and what was signed beside the body.
-    fn prove(&self, received: &Received, shelf: &Shelf<'_>) -> Result<(&Ready, Option<Value>), Reason> {
+    fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
         let mut view = View::new(received, self.base.as_ref(), self.gunzip);
         view.authority = self.authority.as_deref().unwrap_or(view.authority);
         view.unpacked.settings = Some(&self.terms.settings);
+        view
+    }
+
+    fn prove(&self, received: &Received, shelf: &Shelf<'_>) -> Result<Proof<'_>, Reason> {
+        let view = self.view(received);
         let Some(scheme) = &self.scheme else {
-            return self.ready.first().map(|ready| (ready, None)).ok_or(Reason::NoSecret);
+            return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
@@ -148,7 +168,7 @@ impl Verifier {
                 Ok(claims) => {
                     let case = |keys| Case { view, keys, shelf, at: received.at, terms: &self.terms };
                     self.prove_also(scheme, &view, case)?;
-                    return Ok((ready, claims));
+                    return Ok(Proof { way: Some(way), ready, claims });
                 }
                 // What cannot be judged now outweighs every refusal; else what one way refuses for good tells more than that
                 // another one was not tried.
@@ -354,6 +374,11 @@ mod tests {
         };
         assert_eq!(bad(&[STANDARD, "whsec_%"]), Unready::Secret(1, BadSecret::Encoding("base64")));
         assert_eq!(bad(&["whsec_"]), Unready::Secret(0, BadSecret::Empty));
+        let basic = Verifier::try_new(scheme("chargebee"), vec![secret("password")], Options::default());
+        assert_eq!(basic.unwrap_err(), Unready::Secret(0, BadSecret::NoPassword));
+        let slot = vec![secret("1").in_slot("primary".into()), secret("2").in_slot("first".into())];
+        let slot = Verifier::try_new(scheme("box"), slot, Options::default());
+        assert_eq!(slot.unwrap_err(), Unready::Secret(1, BadSecret::Slot));
     }
 
     #[test]

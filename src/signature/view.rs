@@ -10,10 +10,14 @@ use super::address::{self, Base};
 use super::body::Body;
 use super::form;
 use super::json;
+use super::multipart;
 use super::pointer::{self, Scalar};
 use super::signed::Settings;
 use super::written::Place;
 use crate::record::{Headers, Received};
+
+const CONTENT_TYPE: &str = "content-type";
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// The parts of a request that a scheme can name.
 #[derive(Clone, Copy)]
@@ -68,7 +72,12 @@ impl<'a> View<'a> {
         Ok(match place {
             Place::Header => self.header(name)?.map(Cow::Borrowed),
             Place::Query => form::only(address::query_of(self.target).as_bytes(), name)?,
-            Place::Form => form::only(&self.body.whole()?, name)?.map(|value| Cow::Owned(value.into_owned())),
+            Place::Form => match self.fields(name)?.as_slice() {
+                [] => None,
+                [value] => Some(Cow::Owned(value.clone())),
+                _ => return Err(Reason::BadEncoding),
+            },
+            Place::FormLast => self.fields(name)?.pop().map(Cow::Owned),
             Place::Json => match self.scalar(name)? {
                 Some(Scalar::Text(text)) => Some(Cow::Owned(text.into_bytes())),
                 Some(Scalar::Bool(truth)) => Some(Cow::Borrowed(if truth { b"true" } else { b"false" })),
@@ -84,6 +93,26 @@ impl<'a> View<'a> {
     /// What a pointer into the body leads to; `None` where it is missing.
     pub(super) fn scalar(&self, pointer: &str) -> Result<Option<Scalar>, Reason> {
         pointer::read_one(&self.body.whole()?, pointer).map_err(|_| Reason::BadEncoding)
+    }
+
+    /// The values of that name in a form body of either type, in order.
+    pub(super) fn fields(&self, name: &str) -> Result<Vec<Vec<u8>>, Reason> {
+        let whole = self.body.whole()?;
+        Ok(match self.boundary() {
+            Some(boundary) => multipart::values(&whole, boundary, name)?.into_iter().map(<[u8]>::to_vec).collect(),
+            None => form::values(&whole, name),
+        })
+    }
+
+    fn boundary(&self) -> Option<&'a str> {
+        self.header(CONTENT_TYPE).ok().flatten().and_then(multipart::boundary)
+    }
+
+    /// Whether the content type says that the body is a form.
+    pub(super) fn is_form(&self) -> bool {
+        let kind = self.header(CONTENT_TYPE).ok().flatten().unwrap_or_default();
+        let urlencoded = kind.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM));
+        urlencoded || self.boundary().is_some()
     }
 
     /// The address in that form, piece by piece.

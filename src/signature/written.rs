@@ -30,6 +30,9 @@ pub(super) struct Written {
     pub(super) timestamp: Option<WrittenStamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body_hash: Option<WrittenBodyHash>,
+    /// Where the body is a form, this field of it is the JSON that pointers lead into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) body_field: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) require: Vec<Requirement>,
     /// A JSON pointer to an array; each element is proved by itself, and all must be.
@@ -101,14 +104,25 @@ impl Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenSecret {
-    /// The first of these that it starts with is cut off.
+    /// The first of these that it starts with is cut off. `*` stands for some letters, digits and `_`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) strip_prefix: Vec<String>,
     #[serde(default)]
     pub(super) encoding: Encoding,
+    /// The text is brought into this form of Unicode first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) normalize: Option<Normal>,
     /// Then its hash is the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prehash: Option<Hash>,
+}
+
+/// A form of Unicode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Normal {
+    /// Compatibility decomposition.
+    Nfkd,
 }
 
 /// The part of a request where something stands.
@@ -121,6 +135,9 @@ pub(super) enum Place {
     Query,
     /// A field of a form body.
     Form,
+    /// The same; of a repeated field the last one counts, for providers that let others come before theirs.
+    #[serde(rename = "form-last")]
+    FormLast,
     /// A JSON pointer into the body.
     Json,
     /// A `key=value` of the signature's own header (timestamps only).
@@ -151,7 +168,7 @@ pub(super) struct WrittenSource {
     /// Between an item's key and its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kv: Option<String>,
-    /// The keys whose values are signatures; the items of others are skipped. `*`: every key, and it names the slot of the secret.
+    /// The keys whose values are signatures; the items of others are skipped. `{public_key}`: what the source calls so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<OneOrMany>,
     /// Items have no keys: the timestamp's name is its number (from 0), all others are signatures.
@@ -171,6 +188,20 @@ pub(super) enum OneOrMany {
 }
 
 impl OneOrMany {
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [String] {
+        match self {
+            Self::One(text) => std::slice::from_mut(text),
+            Self::Many(texts) => texts,
+        }
+    }
+
     pub(super) fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],

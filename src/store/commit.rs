@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::Error;
 use crate::time::Stopwatch;
@@ -83,6 +84,7 @@ pub(super) struct Commit<J> {
 struct State {
     failed: OnceLock<String>,
     waiting: AtomicUsize,
+    answers: TaskTracker,
 }
 
 impl<J: Send + 'static> Commit<J> {
@@ -122,6 +124,12 @@ impl<J: Send + 'static> Commit<J> {
     /// Why a job that was queued is never answered.
     pub(super) fn gone(&self) -> Error {
         self.state.failed.get().map_or(Error::Closed, |why| Error::Failed(why.clone()))
+    }
+
+    /// Waits until everybody has an answer. Call it after [`Self::close`].
+    pub(super) async fn answered(&self) {
+        self.state.answers.close();
+        self.state.answers.wait().await;
     }
 
     /// Finishes what waits, makes it durable, and ends the thread. Blocks until then.
@@ -182,7 +190,7 @@ impl<L: Ledger> Writer<L> {
     fn answer(&self, then: Vec<Box<dyn FnOnce() + Send>>) {
         let act = move || then.into_iter().for_each(|act| act());
         match &self.runtime {
-            Some(runtime) => drop(runtime.spawn(async move { act() })),
+            Some(runtime) => drop(self.state.answers.spawn_on(async move { act() }, runtime)),
             None => act(),
         }
     }
@@ -202,9 +210,16 @@ impl<L: Ledger> Writer<L> {
         let watch = Stopwatch::start();
         let (mut bytes, mut urgent) = (L::weight(&first), L::is_urgent(&first));
         let mut jobs = vec![first];
+        let mut yielded = false;
         while jobs.len() < GROUP_JOBS_MAX && bytes < GROUP_BYTES_MAX {
             let next = match self.receiver.try_recv() {
                 Ok(job) => Ok(job),
+                // Once, whoever is ready to add to the group gets the processor first: where it is busy, that is many.
+                Err(_) if urgent && !yielded => {
+                    std::thread::yield_now();
+                    yielded = true;
+                    continue;
+                }
                 Err(_) if urgent => break,
                 Err(_) => self.receiver.recv_timeout(RIDE_TIME.saturating_sub(watch.elapsed())),
             };

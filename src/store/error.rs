@@ -22,3 +22,10 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 }
+
+impl Error {
+    /// What the drive could not do is the end of the store.
+    pub(super) fn from_io(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

@@ -73,7 +73,7 @@ impl Intake {
     }
 
     /// Where it goes.
-    pub fn destinations(&self) -> &[Name] {
+    pub fn destinations(&self) -> &Arc<[Name]> {
         &self.destinations
     }
 

@@ -10,6 +10,7 @@ mod commit;
 mod error;
 pub mod handoff;
 mod intake;
+mod journal;
 mod memory;
 mod query;
 mod sled;

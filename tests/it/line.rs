@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 
-use crate::world::{Reply, Upstream, World, eventually, github_signature};
+use crate::world::{Reply, SECRET, Upstream, World, eventually, github_signature};
 
 /// Tries again at once, so that tests need not wait.
 const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1ms"] }"#;
@@ -41,6 +41,37 @@ async fn what_is_not_verified_goes_nowhere() {
     assert_eq!(world.send("fits", &[b'x'; 100 * 1024]).await.status, 200);
     assert_eq!(world.app.got(1).await.len(), 1);
     world.listed("/events", 1).await;
+}
+
+#[tokio::test]
+async fn a_provider_hears_what_it_wants_to_hear() {
+    let sign = r#"
+        [sources.sign]
+        path = "/in/sign"
+        provider = "dropbox-sign"
+        secrets = [{ file = "secret" }]
+        [sources.quiet]
+        path = "/in/quiet"
+        provider = "xero"
+        secrets = [{ file = "secret" }]
+        [[routes]]
+        from = "sign"
+        to = ["app"]
+    "#;
+    let world = World::start(EAGER, sign).await;
+    let hash = github_signature(SECRET, b"1789999990signed").replace("sha256=", "");
+    let json = format!(r#"{{"event":{{"event_time":"1789999990","event_type":"signed","event_hash":"{hash}"}}}}"#);
+    let body = format!("--b\r\nContent-Disposition: form-data; name=\"json\"\r\n\r\n{json}\r\n--b--\r\n");
+    let form = [("content-type", "multipart/form-data; boundary=b")];
+    let answer = world.post("/in/sign", &form, body.as_bytes()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"Hello API Event Received"[..]));
+    assert_eq!(answer.headers["content-type"], "text/plain");
+    let forged = body.replace("signed", "agreed");
+    assert_eq!(world.post("/in/sign", &form, forged.as_bytes()).await.status, 401);
+    let refused = world.post("/in/quiet", &[], b"{}").await;
+    assert_eq!((refused.status.as_u16(), &refused.body[..]), (401, &b""[..]));
+    assert_eq!(world.app.got(1).await[0].body, body);
+    assert_eq!(world.listed("/events", 1).await[0]["type"], "signed");
 }
 
 #[tokio::test]

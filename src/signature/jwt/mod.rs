@@ -3,6 +3,7 @@
 
 pub(super) mod compact;
 pub(super) mod detached;
+pub(super) mod write;
 
 mod times;
 

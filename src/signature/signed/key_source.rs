@@ -52,7 +52,7 @@ pub(in crate::signature) enum KeySource {
 }
 
 /// What a source has to find keys with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::signature) struct Keys {
     pub(in crate::signature) ring: Ring,
     pub(in crate::signature) roots: Roots,

@@ -2,6 +2,7 @@
 //! it. The ways to sign with a shared secret alone are in `proof`.
 
 mod document;
+mod jira;
 pub(super) mod key_source;
 pub(super) mod proof;
 pub(super) mod ring;
@@ -13,7 +14,7 @@ pub(super) mod written;
 pub(super) use key_source::{Keys, Wish};
 pub(super) use proof::Case;
 pub use ring::ConfiguredKey;
-pub(super) use ring::{Maker, Ring};
+pub(super) use ring::{Maker, Ring, RingKey};
 pub use rule::Requirement;
 pub(super) use scheme::{Signed, SignedKind};
 pub use settings::{Setting, Settings, Without};

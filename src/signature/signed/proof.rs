@@ -36,6 +36,9 @@ pub(in crate::signature) struct Found {
 impl Way {
     /// Whether a key that counts signed the request in this way. Gives the signed content beside the body, if there is any.
     pub(in crate::signature) fn prove_signed(&self, signed: &Signed, case: Case<'_>) -> Result<Option<Value>, Reason> {
+        let inner = self.inner_body(&case.view)?;
+        let body = inner.as_deref().map_or(case.view.body, |json| Body::new(json, false));
+        let case = Case { view: View { body, ..case.view }, ..case };
         let Some((list, item)) = &self.for_each else { return self.prove_signed_whole(signed, case) };
         let body = case.view.body.whole()?;
         let elements = pointer::elements(&body, list, item).map_err(|_| Reason::BadEncoding)?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::signature::hash::{Hash, Keyed};
+use crate::signature::hash::{Hash, Keyed, Tag};
 use crate::signature::public_key::{Algorithm, BadKey, Message, PublicKey};
 use crate::signature::{Reason, Secret};
 use crate::time::Timestamp;
@@ -42,7 +42,8 @@ pub(in crate::signature) struct Ring(Vec<Entry>);
 #[derive(Debug)]
 struct Entry {
     id: Option<String>,
-    until: Secret,
+    /// As configured; it says how long the key counts.
+    text: Secret,
     key: RingKey,
 }
 
@@ -116,6 +117,14 @@ impl RingKey {
             Self::Mac(hash, _) => Maker::Mac(*hash),
         }
     }
+
+    /// The tag of a text; `None` where it is a public key.
+    pub(in crate::signature) fn tag(&self, text: &[u8]) -> Option<Tag> {
+        let Self::Mac(_, keyed) = self else { return None };
+        let mut keyed = keyed.clone();
+        keyed.update(text);
+        Some(keyed.finish())
+    }
 }
 
 impl Ring {
@@ -125,7 +134,7 @@ impl Ring {
         let before = self.0.len();
         for maker in makers {
             match maker.read(text.expose()) {
-                Ok(key) => self.0.push(Entry { id: id.map(str::to_owned), until: text.clone(), key }),
+                Ok(key) => self.0.push(Entry { id: id.map(str::to_owned), text: text.clone(), key }),
                 Err(bad) => refusal = bad,
             }
         }
@@ -137,6 +146,11 @@ impl Ring {
         self.0.is_empty()
     }
 
+    /// The text of the first that counts at `at`.
+    pub(in crate::signature) fn text(&self, at: Timestamp) -> Option<&Secret> {
+        self.0.iter().map(|entry| &entry.text).find(|text| text.is_valid_at(at))
+    }
+
     /// Those that count at `at`, sign with `maker` (`None`: with whatever they are made for) and go by `id`.
     pub(in crate::signature) fn find(
         &self,
@@ -144,7 +158,7 @@ impl Ring {
         id: Option<&str>,
         at: Timestamp,
     ) -> Result<Vec<&RingKey>, Reason> {
-        let mut valid = self.0.iter().filter(|entry| entry.until.is_valid_at(at)).peekable();
+        let mut valid = self.0.iter().filter(|entry| entry.text.is_valid_at(at)).peekable();
         if valid.peek().is_none() {
             return Err(Reason::NoSecret);
         }

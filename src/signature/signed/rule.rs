@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::jira;
 use super::settings::Settings;
 use super::written::{Made, Need, WrittenRule};
 use crate::signature::address::Form;
@@ -10,12 +11,13 @@ use crate::signature::scheme::{BadScheme, prove_name};
 use crate::signature::view::View;
 use crate::signature::written::Place;
 use crate::signature::x509::address;
-use crate::signature::{Reason, canonical};
+use crate::signature::{Reason, Unsignable};
 
 /// Settings that a source has whatever its scheme says.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 26] = [
     "ack",
     "allow",
+    "answer",
     "body",
     "dedupe",
     "host",
@@ -27,6 +29,7 @@ const RESERVED: [&str; 24] = [
     "path",
     "per_second",
     "provider",
+    "public_key",
     "public_url",
     "require",
     "required_components",
@@ -138,6 +141,26 @@ impl Rule {
         requirement.place == self.place && self.names.contains(&requirement.name)
     }
 
+    /// The claim that one who signs writes to meet it; `None` where none is needed.
+    pub(in crate::signature) fn claim(&self, view: &View<'_>) -> Result<Option<(&str, Value)>, Unsignable> {
+        let Some(name) = self.names.first().filter(|_| self.place == Place::Claim) else { return Ok(None) };
+        let value = match &self.wanted {
+            Wanted::Values(values) => values.first().cloned(),
+            Wanted::Setting(setting, ..) if view.unpacked.settings.is_some_and(|s| s.is_open(setting)) => return Ok(None),
+            Wanted::Setting(setting, _, defaults) => {
+                let set = view.unpacked.settings.and_then(|settings| settings.values(setting));
+                set.unwrap_or(defaults).first().cloned()
+            }
+            Wanted::Made(made) => Some(String::from_utf8_lossy(&made.text(view)).into()),
+            Wanted::Header(_) | Wanted::Address(_) => None,
+        };
+        match value {
+            Some(value) => Ok(Some((name, value))),
+            None if self.optional => Ok(None),
+            None => Err(Unsignable::Unknown),
+        }
+    }
+
     /// Whether it holds.
     pub(in crate::signature) fn holds(&self, view: &View<'_>) -> Result<(), Reason> {
         let (wanted, refusal) = match &self.wanted {
@@ -166,11 +189,7 @@ impl Rule {
     }
 
     fn holds_made(&self, made: Made, view: &View<'_>) -> Result<(), Reason> {
-        let mut text = Vec::new();
-        match made {
-            Made::Url => view.feed_address(Form::Whole, &mut |piece| text.extend_from_slice(piece)),
-            Made::JiraQsh => text = canonical::jira::query_hash(view.method, view.target).into_bytes(),
-        }
+        let text = made.text(view);
         let refusal = if made == Made::Url { Reason::OtherRecipient } else { Reason::Mismatch };
         self.hold(view, refusal, |value| matches!(value, Scalar::Text(claimed) if claimed.as_bytes() == text))
     }
@@ -185,6 +204,17 @@ impl Rule {
             }
         }
         if any || self.optional { Ok(()) } else { Err(Reason::MissingPart) }
+    }
+}
+
+impl Made {
+    fn text(self, view: &View<'_>) -> Vec<u8> {
+        let mut text = Vec::new();
+        match self {
+            Self::Url => view.feed_address(Form::Whole, &mut |piece| text.extend_from_slice(piece)),
+            Self::JiraQsh => text = jira::query_hash(view.method, view.target).into_bytes(),
+        }
+        text
     }
 }
 

@@ -81,6 +81,11 @@ impl Signed {
         !matches!(self.kind, SignedKind::Message(_)) && self.makers.iter().all(|(_, maker)| maker.is_secret())
     }
 
+    /// Whether the signature is a token that holds what it speaks of.
+    pub(in crate::signature) fn is_token(&self) -> bool {
+        matches!(self.kind, SignedKind::Token(_))
+    }
+
     /// Whether requests say which of the source's keys they mean, and with what it signs.
     pub(in crate::signature) fn names_makers(&self) -> bool {
         matches!(self.kind, SignedKind::Message(_))

@@ -12,9 +12,10 @@ use crate::time::Timestamp;
 pub(in crate::signature) const CERTIFICATES_MAX: usize = 6;
 
 /// Whom a chain must lead to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::signature) enum Roots {
     /// The roots that browsers trust.
+    #[default]
     Public,
     /// These.
     Own(Vec<TrustAnchor<'static>>),

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keys::{self, BlockId, Key};
+use super::tally::Tally;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::store::{Error, EventState};
 use crate::time::Timestamp;
@@ -19,6 +20,8 @@ use crate::time::Timestamp;
 const VERSION: u8 = 1;
 /// The newest attempt rides in its delivery's record up to this size; a larger one has a key of its own.
 const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
+/// Most records fit into so many bytes at once.
+const RECORD_BYTES: usize = 1024;
 /// The number of [`EventState::Unrouted`] in the index by state, behind those of [`StateName`].
 pub(super) const UNROUTED: u8 = 4;
 
@@ -69,10 +72,6 @@ impl States {
         self.0.iter().enumerate().filter_map(|(place, event)| Some((place, event.as_ref()?)))
     }
 
-    fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
-        self.events().flat_map(|(_, event)| &event.deliveries).map(|record| &record.delivery)
-    }
-
     /// The keys under which the index finds the block.
     pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
         let mut states = [false; 5];
@@ -93,12 +92,10 @@ impl States {
         index
     }
 
-    /// How many deliveries each destination has in each state.
-    pub(super) fn tally(&self) -> BTreeMap<Name, [i64; 4]> {
-        let mut tally = BTreeMap::<Name, [i64; 4]>::new();
-        for delivery in self.deliveries() {
-            tally.entry(delivery.destination.clone()).or_default()[delivery.state.name() as usize] += 1;
-        }
+    /// What the block adds to the counts.
+    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally { events: self.0.len() as i64, ..Tally::default() };
+        self.events().for_each(|(_, event)| tally.add(event, 1));
         tally
     }
 
@@ -177,7 +174,8 @@ impl DeliveryRecord {
 
 /// The encoded form of a record.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    postcard::to_stdvec(value).map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
+    postcard::to_extend(value, Vec::with_capacity(RECORD_BYTES))
+        .map_err(|error| Error::Failed(format!("a record cannot be encoded: {error}")))
 }
 
 /// From an encoded form; `None` where it is damaged.
@@ -269,7 +267,7 @@ mod tests {
         let block = states.0[0].as_ref().unwrap().id;
         let due: Vec<_> = states.index(block).into_iter().filter(|k| k[0] == keys::DUE).collect();
         assert_eq!(due, [keys::due("d", Timestamp::from_ms(5), block)]);
-        assert_eq!(states.tally().into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
+        assert_eq!(states.tally().deliveries.into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use bytes::Bytes;
 pub(super) const CHUNK_BYTES: usize = 48 * 1024;
 
 /// Bodies on their way into a block.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Bodies {
-    bodies: Vec<Bytes>,
+    /// Each with the place where it begins.
+    bodies: Vec<(u64, Bytes)>,
     length: u64,
 }
 
@@ -31,13 +32,22 @@ impl Bodies {
 
     /// Adds a body.
     pub(super) fn push(&mut self, body: Bytes) {
+        let at = self.length;
         self.length += body.len() as u64;
-        self.bodies.push(body);
+        self.bodies.push((at, body));
+    }
+
+    /// The body of `length` bytes that begins at `at`.
+    pub(super) fn find(&self, at: u64, length: u64) -> Option<Bytes> {
+        // Empty bodies share their place with the next one.
+        let first = self.bodies.partition_point(|(begin, _)| *begin < at);
+        let mut there = self.bodies[first..].iter().take_while(|(begin, _)| *begin == at);
+        there.find(|(_, body)| body.len() as u64 == length).map(|(_, body)| body.clone())
     }
 
     /// The chunks in order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
-        let mut pieces = self.bodies.iter().cloned();
+        let mut pieces = self.bodies.iter().map(|(_, body)| body.clone());
         let mut piece = Bytes::new();
         std::iter::from_fn(move || {
             let mut chunk = Vec::new();
@@ -80,6 +90,7 @@ mod tests {
             let chunks: Vec<_> = bodies.chunks().collect();
             prop_assert!(chunks.iter().all(|c| c.len() <= CHUNK_BYTES));
             for (at, body) in placed {
+                prop_assert_eq!(bodies.find(at, body.len() as u64), Some(body.clone()));
                 let Some(span) = Span::of(at, body.len() as u64) else { prop_assert!(body.is_empty()); continue };
                 let whole = chunks[span.first as usize..=span.last as usize].concat();
                 prop_assert_eq!(&whole[span.skip..span.skip + body.len()], &body[..]);

@@ -1,79 +1,104 @@
 //! What a lane takes from the index: deliveries that are due, the longest due first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::block::States;
 use super::keys::{self, BlockId};
-use super::shared::{Shared, failed};
-use crate::record::{Delivery, Event, Name};
-use crate::store::{Claimed, Due, Error};
+use super::shared::Shared;
+use crate::record::{Delivery, DeliveryId, Event, Name};
+use crate::store::{Claim, Claimed, Due, Error};
 use crate::time::Timestamp;
 
 /// Blocks that one call looks at: a lane waits for it.
 const BLOCKS_MAX: usize = 1024;
+/// Bytes of bodies that one call reads, but for the last body: a lane holds them until their turn comes.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// See [`crate::store::Store::claim_due`].
 pub(super) fn claim_due(shared: &Shared, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
     let mut due = Due::default();
-    for (number, entry) in shared.tree.scan_prefix(keys::due_of(destination)).enumerate() {
-        let (key, _) = entry.map_err(failed)?;
-        let (Some(block), Some(first_due)) = (keys::block_at_end(&key), keys::due_time(&key)) else { continue };
-        if first_due > now {
-            sooner(&mut due.next, first_due);
-            break;
-        }
-        let is_full = due.claimed.len() >= limit;
-        if is_full && due.next.is_some_and(|next| next <= now) {
-            break;
-        }
-        if number >= BLOCKS_MAX {
-            sooner(&mut due.next, now);
-            break;
-        }
-        // A block that is not durable yet: the lane is nudged once it is.
-        if !shared.is_held_back(block) {
-            claim_in(shared, block, destination, now, limit, &mut due)?;
-        }
+    let mut wanted = BTreeMap::<BlockId, Vec<Claim>>::new();
+    for ((_, delivery), block) in longest_due(shared, destination, now, limit, &mut due.next)? {
+        let claim = shared.claims.try_take(delivery, destination);
+        wanted.entry(block).or_default().extend(claim);
     }
+    for (block, claims) in wanted {
+        take(shared, block, claims, now, &mut due)?;
+    }
+    due.claimed.sort_by_key(|claimed| (claimed.delivery.due(), claimed.delivery.id));
     Ok(due)
 }
 
-fn claim_in(
+/// Up to `limit` unclaimed deliveries, the longest due first. `next` gets the time of the next one behind them.
+fn longest_due(
     shared: &Shared,
-    block: BlockId,
     destination: &Name,
     now: Timestamp,
     limit: usize,
-    due: &mut Due,
-) -> Result<(), Error> {
-    let mut claims = Vec::new();
-    let states = shared.states(block)?;
-    for delivery in pending(&states, destination).filter(|d| !shared.claims.has(d.id)) {
-        let at = delivery.due().unwrap_or(now);
-        if at > now || due.claimed.len() + claims.len() >= limit {
-            sooner(&mut due.next, at);
-        } else {
-            claims.extend(shared.claims.try_take(delivery));
+    next: &mut Option<Timestamp>,
+) -> Result<BTreeMap<(Timestamp, DeliveryId), BlockId>, Error> {
+    let mut found = BTreeMap::new();
+    for (number, key) in shared.scan(&keys::due_of(destination), None, false).enumerate() {
+        let key = key?;
+        let (Some(block), Some(first_due)) = (keys::block_at_end(&key), keys::due_time(&key)) else { continue };
+        // Blocks come in the order of their first deliveries: what is behind cannot be due before what was found.
+        let is_enough = found.len() >= limit && found.last_key_value().is_none_or(|((last, _), _)| *last <= first_due);
+        if first_due > now || (is_enough && next.is_some_and(|next| next <= first_due)) {
+            sooner(next, first_due);
+            break;
+        }
+        if number >= BLOCKS_MAX {
+            sooner(next, now);
+            break;
+        }
+        shared.look_at(block, |states| {
+            for delivery in pending(states, destination).filter(|d| !shared.claims.has(d.id)) {
+                match delivery.due() {
+                    Some(at) if at <= now => drop(found.insert((at, delivery.id), block)),
+                    at => at.into_iter().for_each(|at| sooner(next, at)),
+                }
+            }
+        })?;
+        while found.len() > limit
+            && let Some(((at, _), _)) = found.pop_last()
+        {
+            sooner(next, at);
         }
     }
+    Ok(found)
+}
+
+/// Reads what was claimed of a block.
+fn take(shared: &Shared, block: BlockId, claims: Vec<Claim>, now: Timestamp, due: &mut Due) -> Result<(), Error> {
     if claims.is_empty() {
         return Ok(());
     }
     // An attempt that ended in between has given its claim back after its outcome was written: what is read now is true.
-    let states = shared.states(block)?;
+    let find = |states: &States, claim: Claim| {
+        let (place, record) = states.find(claim.delivery.event)?;
+        let delivery = &record.delivery(claim.delivery)?.delivery;
+        let is_due = delivery.due().is_some_and(|at| at <= now);
+        is_due.then(|| (delivery.clone(), place, record.duplicates))
+    };
+    let found = shared.look_at(block, |states| claims.iter().map(|claim| find(states, *claim)).collect::<Vec<_>>())?;
     let heads = shared.raw_heads(block)?;
-    for claim in claims {
-        let still = pending(&states, destination).find(|d| d.id == claim.delivery && d.due().is_some_and(|at| at <= now));
-        let found = still.and_then(|delivery| Some((delivery.clone(), states.find(claim.delivery.event)?)));
-        let Some((delivery, (place, record))) = found else {
+    for (claim, found) in claims.into_iter().zip(found) {
+        let Some((delivery, place, duplicates)) = found else {
             shared.claims.free(claim);
             continue;
         };
+        let bytes: usize = due.claimed.iter().map(|claimed| claimed.body.len()).sum();
+        if bytes >= BYTES_MAX {
+            shared.claims.free(claim);
+            sooner(&mut due.next, delivery.due().unwrap_or(now));
+            continue;
+        }
         match load(shared, &heads, block, place) {
             Ok((mut event, body)) => {
-                event.duplicates = record.duplicates;
+                event.duplicates = duplicates;
                 due.claimed.push(Claimed { claim, delivery, event: Arc::new(event), body });
             }
             // Its claim is kept, so that the lane does not meet it again before the next start.

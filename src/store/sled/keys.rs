@@ -5,7 +5,9 @@
 //! d BLOCK CHUNK            what changes of them: deliveries     a DELIVERY N    an attempt that is not the newest
 //! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
-//! k HASH SOURCE            a provider's event id                c DESTINATION   counts; `c` alone: events
+//! r RUN                    a run of provider's event ids        k RUN CHUNK     what is in it
+//! c DESTINATION            counts; `c` alone: events
+//! p                        the journal's record up to which all of it is here
 //! ```
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
@@ -22,8 +24,10 @@ pub(super) const BY_STATE: u8 = b's';
 pub(super) const BY_DESTINATION: u8 = b'D';
 pub(super) const BY_SOURCE: u8 = b'S';
 pub(super) const BY_TYPE: u8 = b'T';
-pub(super) const DEDUPE: u8 = b'k';
+const RUN: u8 = b'r';
+const RUN_CHUNK: u8 = b'k';
 pub(super) const COUNT: u8 = b'c';
+const POSITION: u8 = b'p';
 
 /// Types are the provider's words and have no bound; a key has one. Longer ones share a key and are told apart by a read.
 const TYPE_BYTES_MAX: usize = 128;
@@ -90,14 +94,39 @@ pub(super) fn by_type(kind: &str) -> Key {
     key(BY_TYPE, &[&bytes[..bytes.len().min(TYPE_BYTES_MAX)], &[0]])
 }
 
-/// The key of a provider's event id. The hash comes first, so that an id can be looked up without its source.
-pub(super) fn dedupe(source: &str, id: &str) -> Key {
-    key(DEDUPE, &[&id_hash(id), source.as_bytes()])
+/// The record of a run of provider's event ids.
+pub(super) fn run(number: u64) -> Key {
+    key(RUN, &[&number.to_be_bytes()])
 }
 
-/// The prefix of a provider's event id in every source.
-pub(super) fn dedupe_of(id: &str) -> Key {
-    key(DEDUPE, &[&id_hash(id)])
+/// The prefix of all records of runs.
+pub(super) fn runs() -> Key {
+    vec![RUN]
+}
+
+/// A chunk of a run.
+pub(super) fn run_chunk(run: u64, chunk: u32) -> Key {
+    key(RUN_CHUNK, &[&run.to_be_bytes(), &chunk.to_be_bytes()])
+}
+
+/// All chunks of runs are behind it.
+pub(super) fn chunks_of_runs() -> Key {
+    vec![RUN_CHUNK]
+}
+
+/// All chunks of runs are before it.
+pub(super) fn behind_chunks_of_runs() -> Key {
+    vec![RUN_CHUNK + 1]
+}
+
+/// The run in a key of [`run`] or [`run_chunk`].
+pub(super) fn run_of(key: &[u8]) -> Option<u64> {
+    key.get(1..9)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The key of the position in the journal.
+pub(super) fn position() -> Key {
+    vec![POSITION]
 }
 
 /// A prefix and a block.
@@ -115,13 +144,6 @@ pub(super) fn block_at_end(key: &[u8]) -> Option<BlockId> {
 /// The block in a key of [`chunk`].
 pub(super) fn block_of_chunk(key: &[u8]) -> Option<BlockId> {
     key.get(1..17)?.try_into().ok().map(EventId::from_bytes)
-}
-
-/// 128 bits of SHA-256: ids of different events must not meet, whoever chooses them.
-fn id_hash(id: &str) -> [u8; 16] {
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&<sha2::Sha256 as sha2::Digest>::digest(id.as_bytes())[..16]);
-    hash
 }
 
 #[cfg(test)]

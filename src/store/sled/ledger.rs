@@ -1,64 +1,88 @@
-//! The writer's side of the store: turns a group of jobs into one batch of sled, in the order in which they came.
+//! The writer's side of the store: turns a group of jobs into entries of the journal, in the order in which they came.
 //!
-//! New events of a group become blocks. Whatever changes an older event loads its block's states once, changes them in memory,
-//! and at the end of the group the difference is written: states, index keys, counts. So later jobs of a group see what earlier
-//! ones did.
+//! A group is decided, written to the journal, made durable, and only then seen: readers and lanes never get what a loss of power
+//! could take back, but for outcomes that nobody waits for. Later jobs of a group see what earlier ones did.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::btree_map;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::block::{DeliveryRecord, EventRecord};
-use super::dedupe::DedupeEntry;
-use super::group::{Fresh, Group, Job, New, Then};
-use super::keys::{self, Key};
-use super::shared::{Shared, failed};
+use super::block::DeliveryRecord;
+use super::checkpoint::Checkpoints;
+use super::dedupe::DedupeKey;
+use super::entry::{Change, Entry};
+use super::group::{Fresh, Group, Job, New, Then, Touched};
+use super::keys::BlockId;
+use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
+use crate::store::journal::Journal;
 use crate::store::{Appended, Error, Settlement};
 use crate::time::Timestamp;
 
-/// Dedupe entries that are looked at in each group, so that expired ones go.
-const SWEEP_PER_GROUP: usize = 8;
-
-/// Writes groups to sled.
+/// Writes groups to the journal.
 pub(super) struct SledLedger {
-    pub(super) tree: sled::Db,
-    pub(super) file: File,
-    pub(super) shared: Arc<Shared>,
+    journal: Journal,
+    shared: Arc<Shared>,
+    checkpoints: Arc<Checkpoints>,
     ids: EventIds,
-    sweep_from: Key,
+    /// The position of sled that the journal knows of.
+    noted: u64,
+    /// The journal's bytes on disk; for whoever asks.
+    bytes: Arc<AtomicU64>,
 }
 
 impl SledLedger {
-    pub(super) fn new(tree: sled::Db, file: File, shared: Arc<Shared>, newest: Option<EventId>) -> Self {
+    pub(super) fn new(
+        journal: Journal,
+        shared: Arc<Shared>,
+        checkpoints: Arc<Checkpoints>,
+        newest: Option<EventId>,
+        bytes: Arc<AtomicU64>,
+    ) -> Self {
         let mut ids = EventIds::default();
         if let Some(newest) = newest {
             // Ids go on rising even where the clock was set back over a restart.
             ids.next(newest.made_at().after(Duration::from_millis(1)), 0);
         }
-        Self { tree, file, shared, ids, sweep_from: vec![keys::DEDUPE] }
+        Self { journal, shared, checkpoints, ids, noted: 0, bytes }
     }
 
     /// Lanes that have something new are told once the group is durable.
-    fn nudge(&self, nudges: Vec<Name>) -> Then {
+    fn nudge(&self, mut nudges: Vec<Name>) -> Then {
         let shared = self.shared.clone();
+        nudges.sort();
+        nudges.dedup();
         Box::new(move || nudges.iter().for_each(|destination| shared.handoffs.nudge(destination)))
     }
 
-    fn sweep(&mut self, now: Timestamp, group: &mut Group) {
-        let end = vec![keys::DEDUPE + 1];
-        let mut last = None;
-        for entry in self.tree.range(self.sweep_from.clone()..end).take(SWEEP_PER_GROUP) {
-            let Ok((key, value)) = entry else { break };
-            let expired = DedupeEntry::decode(&value).is_none_or(|entry| entry.until <= now);
-            if expired && !group.dedupe.contains_key(key.as_ref()) {
-                group.batch.remove(key.clone());
-            }
-            last = Some(key);
+    /// Writes the group's changes to the journal; gives each with its number and block.
+    fn write_changes(&mut self, group: &mut Group) -> Result<Vec<(u64, Option<BlockId>, Change)>, Error> {
+        let checkpoint = self.checkpoints.number()?;
+        if checkpoint > self.noted {
+            Entry::push_checkpoint(&mut self.journal, checkpoint)?;
+            self.noted = checkpoint;
         }
-        self.sweep_from = last.map_or_else(|| vec![keys::DEDUPE], |key| [&key[..], &[0]].concat());
+        let new = self.shared.place_new(group).into_iter().map(|change| (None, change));
+        let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.is_changed);
+        let touched =
+            touched.map(|Touched { block, now, attempts, .. }| (Some(block), Change { record: now, attempts, arrival: None }));
+        let changes = new.chain(touched).map(|(block, change)| Ok((change.push(&mut self.journal)?, block, change)));
+        let changes = changes.collect::<Result<Vec<_>, Error>>()?;
+        self.journal.write().map_err(Error::from_io)?;
+        Ok(changes)
+    }
+
+    /// Gives what is ripe to sled; waits where too much is above it.
+    fn checkpoint(&self) -> Result<(), Error> {
+        if self.shared.is_full() {
+            self.checkpoints.wait()?;
+        }
+        if let Some(layer) = self.shared.freeze(false) {
+            self.checkpoints.begin(layer);
+        }
+        Ok(())
     }
 }
 
@@ -78,29 +102,26 @@ impl Ledger for SledLedger {
 
     fn write(&mut self, jobs: Vec<Job>) -> Result<Written, Error> {
         let mut group = Group::default();
-        let mut newest = Timestamp::default();
+        let bytes = jobs.iter().map(Self::weight).sum();
         for job in jobs {
-            if let Job::Append { new, .. } = &job {
-                newest = newest.max(new.event.received_at);
-            }
             self.take(job, &mut group)?;
         }
-        self.shared.hold_back(group.new.first().map(|first| first.id));
-        self.shared.place_new(&mut group);
-        self.write_changes(&mut group)?;
-        self.sweep(newest, &mut group);
-        self.tree.apply_batch(std::mem::take(&mut group.batch)).map_err(failed)?;
-        group.freed.iter().for_each(|claim| self.shared.claims.free(*claim));
-        let shared = self.shared.clone();
+        let changes = self.write_changes(&mut group)?;
+        let (shared, freed) = (self.shared.clone(), group.freed);
+        let first = move || {
+            changes.into_iter().for_each(|(number, block, change)| shared.apply(number, block, change));
+            freed.iter().for_each(|claim| shared.claims.free(*claim));
+        };
         // The lanes first: who is answered may look at once for what the lanes have.
         let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
-        Ok(Written { first: Some(Box::new(move || shared.hold_back(None))), then, bytes: group.bytes })
+        Ok(Written { first: Some(Box::new(first)), then, bytes })
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        self.tree.flush().map_err(failed)?;
-        // What makes it durable: sled's own flush ends before the drive has everything.
-        self.file.sync_data().map_err(|error| Error::Failed(format!("sync: {error}")))
+        self.journal.sync().map_err(|error| Error::Failed(format!("sync: {error}")))?;
+        self.bytes.store(self.journal.bytes(), Ordering::Relaxed);
+        // All that was seen so far is durable now, and sled must never be ahead of the journal.
+        self.checkpoint()
     }
 }
 
@@ -134,14 +155,12 @@ impl SledLedger {
 
     fn append(&mut self, new: New, group: &mut Group) -> Result<Appended, Error> {
         if let Some(dedupe) = &new.dedupe {
-            let key = keys::dedupe(&new.event.source, &dedupe.key);
+            let key = DedupeKey::of(&new.event.source, &dedupe.key);
             if let Some(first) = group.dedupe.get(&key).and_then(|place| group.new.get_mut(*place)) {
                 first.duplicates += 1;
                 return Ok(Appended::Duplicate(first.id));
             }
-            let known = self.tree.get(&key).map_err(failed)?.and_then(|value| DedupeEntry::decode(&value));
-            let known = known.filter(|entry| new.event.received_at < entry.until);
-            if let Some(entry) = known
+            if let Some(entry) = self.shared.dedupe(&key, new.event.received_at)?
                 && self.repeat(entry.event, new.event.received_at, group)?
             {
                 return Ok(Appended::Duplicate(entry.event));
@@ -155,7 +174,8 @@ impl SledLedger {
 
     /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event is gone.
     fn repeat(&self, id: EventId, now: Timestamp, group: &mut Group) -> Result<bool, Error> {
-        let Some(event) = self.load(id, group)? else { return Ok(false) };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else { return Ok(false) };
+        *is_changed = true;
         event.duplicates = event.duplicates.saturating_add(1);
         let mut woken = Vec::new();
         for record in event.deliveries.iter_mut().filter(|record| record.is(StateName::Parked)) {
@@ -174,15 +194,16 @@ impl SledLedger {
             return Ok(());
         }
         group.freed.push(claim);
-        let Some(record) = self.load(claim.delivery.event, group)?.and_then(|event| event.delivery_mut(claim.delivery)) else {
-            return Ok(());
-        };
+        let Some(touched) = self.load(claim.delivery.event, group)? else { return Ok(()) };
+        let Touched { now: event, attempts, is_changed, .. } = touched;
+        let Some(record) = event.delivery_mut(claim.delivery) else { return Ok(()) };
         let Ok(delivery) = record.delivery.clone().attempted(&attempt, verdict, now) else { return Ok(()) };
         record.delivery = delivery;
+        *is_changed = true;
         let comes_again = record.delivery.due().is_some();
         let destination = record.delivery.destination.clone();
         for (number, attempt) in record.put_newest(&attempt)? {
-            group.put_attempt(claim.delivery, number, &attempt);
+            attempts.push((claim.delivery, number, attempt));
         }
         // The lane may have looked before its claim was given back.
         if comes_again {
@@ -201,7 +222,9 @@ impl SledLedger {
         let Some(source) = self.load_head(id)?.map(|event| event.source) else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
-        let Some(event) = self.load(id, group)? else { return Ok(Err(Error::NotFound(format!("event {id}")))) };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
+            return Ok(Err(Error::NotFound(format!("event {id}"))));
+        };
         let mut made = Vec::with_capacity(destinations.len());
         for destination in destinations {
             let pending = |r: &&mut DeliveryRecord| r.is(StateName::Pending) && r.delivery.destination == *destination;
@@ -211,6 +234,7 @@ impl SledLedger {
                     && let Ok(retried) = record.delivery.clone().retried(now)
                 {
                     record.delivery = retried;
+                    *is_changed = true;
                 }
                 made.push(record.delivery.id);
                 continue;
@@ -221,6 +245,7 @@ impl SledLedger {
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
             made.push(delivery.id);
             event.deliveries.push(DeliveryRecord::new(delivery));
+            *is_changed = true;
         }
         group.nudges.extend_from_slice(destinations);
         Ok(Ok(made))
@@ -231,9 +256,8 @@ impl SledLedger {
         F: FnOnce(Delivery) -> Result<Delivery, crate::record::IllegalChange>,
     {
         let missing = || Error::NotFound(format!("delivery {id}"));
-        let Some(record) = self.load(id.event, group)?.and_then(|event| event.delivery_mut(id)) else {
-            return Ok(Err(missing()));
-        };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id.event, group)? else { return Ok(Err(missing())) };
+        let Some(record) = event.delivery_mut(id) else { return Ok(Err(missing())) };
         if self.shared.claims.has(id) {
             return Ok(Err(Error::Conflict("the delivery is in flight".to_owned())));
         }
@@ -241,6 +265,7 @@ impl SledLedger {
             Err(illegal) => Ok(Err(Error::Conflict(illegal.to_string()))),
             Ok(changed) => {
                 record.delivery = changed.clone();
+                *is_changed = true;
                 group.nudges.push(changed.destination.clone());
                 Ok(Ok(changed))
             }
@@ -248,13 +273,12 @@ impl SledLedger {
     }
 
     /// The record of an event, in the group's memory.
-    fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut EventRecord>, Error> {
-        let Some(block) = self.shared.block_of(id)? else { return Ok(None) };
-        if let std::collections::btree_map::Entry::Vacant(vacant) = group.blocks.entry(block) {
-            let states = self.shared.states(block)?;
-            vacant.insert((states.clone(), states));
+    fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut Touched>, Error> {
+        if let btree_map::Entry::Vacant(vacant) = group.touched.entry(id) {
+            let Some((block, now)) = self.shared.lift(id)? else { return Ok(None) };
+            vacant.insert(Touched { block, now, is_changed: false, attempts: Vec::new() });
         }
-        Ok(group.blocks.get_mut(&block).and_then(|(_, now)| now.find_mut(id)))
+        Ok(group.touched.get_mut(&id))
     }
 
     fn load_head(&self, id: EventId) -> Result<Option<Event>, Error> {
@@ -262,38 +286,5 @@ impl SledLedger {
             Some((block, place)) => self.shared.event(block, place).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Writes what became of the blocks that the group touched.
-    fn write_changes(&self, group: &mut Group) -> Result<(), Error> {
-        let mut tally = BTreeMap::<Name, [i64; 4]>::new();
-        let mut events = 0;
-        for (block, (before, after)) in std::mem::take(&mut group.blocks) {
-            if before == after {
-                continue;
-            }
-            events += after.0.len() as i64 - before.0.len() as i64;
-            let (old, new) = (before.index(block), after.index(block));
-            old.difference(&new).for_each(|key| group.batch.remove(&key[..]));
-            new.difference(&old).for_each(|key| group.batch.insert(&key[..], &[]));
-            add(&mut tally, before.tally(), -1);
-            add(&mut tally, after.tally(), 1);
-            let encoded = after.encode()?;
-            group.bytes += encoded.len();
-            group.put_long(keys::STATES, block, encoded);
-        }
-        for (key, value) in self.shared.count(events, &tally) {
-            group.batch.insert(key, value);
-        }
-        group.nudges.sort();
-        group.nudges.dedup();
-        Ok(())
-    }
-}
-
-fn add(tally: &mut BTreeMap<Name, [i64; 4]>, more: BTreeMap<Name, [i64; 4]>, sign: i64) {
-    for (destination, counts) in more {
-        let sum = tally.entry(destination).or_default();
-        sum.iter_mut().zip(counts).for_each(|(sum, n)| *sum += sign * n);
     }
 }

@@ -3,9 +3,8 @@
 //! A page looks at a bounded number of blocks. Where few of them fit, it may be short and still have a next one.
 
 use super::block::{EventRecord, UNROUTED};
-use super::dedupe::DedupeEntry;
 use super::keys::{self, BlockId, Key};
-use super::shared::{Shared, failed};
+use super::shared::Shared;
 use crate::record::{DeliveryId, Event, EventId, StateName};
 use crate::store::{Cursor, DeliveryFilter, Error, EventFilter, EventState, Listed, Page, Tracked};
 use crate::time::Timestamp;
@@ -137,10 +136,10 @@ fn walk(
     let start = page.after.map_or(newest, |cursor| cursor.0.event).min(before.unwrap_or(newest));
     // Chunked values have two more bytes behind the block.
     let chunked = prefix == [keys::STATES];
-    let mut end = keys::with_block(prefix.clone(), start);
-    end.extend_from_slice(if chunked { &[0xff; 2] } else { &[] });
-    for (number, entry) in shared.tree.range(prefix..=end).rev().enumerate() {
-        let (key, _) = entry.map_err(failed)?;
+    let mut last = start.to_bytes().to_vec();
+    last.extend_from_slice(if chunked { &[0xff; 2] } else { &[] });
+    for (number, entry) in shared.scan(&prefix, Some(&last), true).enumerate() {
+        let key = entry?;
         if chunked && !key.ends_with(&[0, 0]) {
             continue;
         }
@@ -159,12 +158,7 @@ fn walk(
 
 /// The newest event with this id of the provider, as far as the dedupe index still knows it.
 fn newest_of(shared: &Shared, id: &str) -> Result<Option<EventId>, Error> {
-    let mut newest = None;
-    for entry in shared.tree.scan_prefix(keys::dedupe_of(id)) {
-        let (_, value) = entry.map_err(failed)?;
-        newest = newest.max(DedupeEntry::decode(&value).map(|known| known.event));
-    }
-    Ok(newest)
+    Ok(shared.dedupe_of(id)?.iter().map(|known| known.event).max())
 }
 
 fn fits_record(record: &EventRecord, filter: &EventFilter) -> bool {

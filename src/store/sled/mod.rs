@@ -1,21 +1,30 @@
-//! The store of one machine: sled 0.34.7, one tree, events packed into blocks, one writer thread.
+//! The store of one machine: a journal where a commit becomes durable, and sled 0.34.7 for all that is older, one tree, events
+//! packed into blocks.
 //!
-//! sled is used only in the way that survived every crash image: see `open`. Reads run on threads for blocking work and see
-//! what is written, durable or not; lanes never get what is not durable.
+//! One thread writes the journal. What is in it and not yet in sled is in memory, in the overlay; about once a second a checkpoint
+//! moves that into sled. sled is used only in the way that survived every crash image: see `open`. Reads run on threads for
+//! blocking work.
 
 mod block;
 mod bodies;
+mod checkpoint;
 mod claim;
 mod dedupe;
+mod entry;
 mod group;
 mod keys;
+mod layers;
 mod ledger;
 mod list;
 mod open;
+mod overlay;
 mod place;
+mod replay;
 mod shared;
+mod tally;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -25,8 +34,10 @@ use tokio::sync::oneshot;
 pub use open::OpenError;
 
 use self::block::Head;
+use self::checkpoint::Checkpoints;
 use self::group::{Job, New};
 use self::ledger::SledLedger;
+use self::replay::Replayed;
 use self::shared::{Shared, failed};
 use super::commit::{Commit, CommitObserver};
 use super::{
@@ -39,6 +50,8 @@ use crate::time::Timestamp;
 /// A store in a folder.
 pub struct Sled {
     commit: Arc<Commit<Job>>,
+    checkpoints: Arc<Checkpoints>,
+    journal_bytes: Arc<AtomicU64>,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -46,13 +59,15 @@ pub struct Sled {
 impl Sled {
     /// Opens the store in `path`, making it where nothing is there. `observer` is told what each group cost. Blocks.
     pub fn open(path: &Path, observer: CommitObserver) -> Result<Self, OpenError> {
+        let in_folder = |why| OpenError::Folder { path: path.into(), why };
         let opened = open::open(path)?;
-        let damaged = |error: Error| OpenError::Engine { path: path.into(), why: error.to_string() };
-        let shared = Arc::new(Shared::new(opened.db.clone()).map_err(damaged)?);
-        let newest = newest(&shared).map_err(damaged)?;
-        let ledger = SledLedger::new(opened.db, opened.file, shared.clone(), newest);
-        let commit = Commit::start(ledger, observer).map_err(|why| OpenError::Folder { path: path.into(), why })?;
-        Ok(Self { commit: Arc::new(commit), shared: Mutex::new(Some(shared)) })
+        let Replayed { journal, shared, checkpointer } = replay::replay(opened, path)?;
+        let newest = newest(&shared).map_err(|error| OpenError::Engine { path: path.into(), why: error.to_string() })?;
+        let checkpoints = Checkpoints::start(checkpointer, journal.release()).map_err(in_folder)?;
+        let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
+        let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes));
+        let commit = Commit::start(ledger, observer).map_err(in_folder)?;
+        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, shared: Mutex::new(Some(shared)) })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -88,7 +103,7 @@ fn newest(shared: &Shared) -> Result<Option<EventId>, Error> {
 #[async_trait]
 impl Store for Sled {
     async fn append(&self, intake: Intake) -> Result<Appended, Error> {
-        let (destinations, dedupe) = (intake.destinations().to_vec(), intake.dedupe().cloned());
+        let (destinations, dedupe) = (intake.destinations().clone(), intake.dedupe().cloned());
         let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
         let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
         let encoded = block::encode(&head)?;
@@ -208,31 +223,43 @@ impl Store for Sled {
     }
 
     async fn bytes(&self) -> Result<u64, Error> {
-        self.read(|shared| shared.tree.size_on_disk().map_err(failed)).await
+        let sled = self.read(|shared| shared.tree.size_on_disk().map_err(failed)).await?;
+        Ok(sled + self.journal_bytes.load(Ordering::Relaxed))
     }
 
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error> {
         let destination = destination.clone();
         self.read(move |shared| {
             let counts = shared.tally().deliveries.get(&destination).copied().unwrap_or_default();
-            let first = shared.tree.scan_prefix(keys::due_of(&destination)).next().transpose().map_err(failed)?;
+            let first = shared.scan(&keys::due_of(&destination), None, false).next().transpose()?;
             Ok(Backlog {
                 pending: count(counts[StateName::Pending as usize]),
                 in_flight: shared.claims.count(Some(&destination)),
                 parked: count(counts[StateName::Parked as usize]),
-                oldest_due_at: first.and_then(|(key, _)| keys::due_time(&key)),
+                oldest_due_at: first.and_then(|key| keys::due_time(&key)),
             })
         })
         .await
     }
 
     fn health(&self) -> Result<(), String> {
-        self.commit.health()
+        self.commit.health()?;
+        self.checkpoints.number().map(drop).map_err(|error| error.to_string())
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let commit = self.commit.clone();
-        let closed = tokio::task::spawn_blocking(move || commit.close()).await;
+        let (commit, checkpoints, shared) = (self.commit.clone(), self.checkpoints.clone(), self.shared());
+        let close = move || {
+            commit.close()?;
+            checkpoints.wait()?;
+            // A clean end leaves nothing to replay.
+            if let Some(layer) = shared.ok().and_then(|shared| shared.freeze(true)) {
+                checkpoints.begin(layer);
+            }
+            checkpoints.close()
+        };
+        let closed = tokio::task::spawn_blocking(close).await;
+        self.commit.answered().await;
         let closed = closed.unwrap_or_else(|error| Err(Error::Failed(error.to_string())));
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         closed

@@ -8,15 +8,22 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Names the format; written before sled is opened.
 const FORMAT_FILE: &str = "format";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Who had the store before may be on the way out: after a stop, the storage engine's threads end a moment later.
+const LOCK_TIME: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -142,11 +149,21 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
         .use_compression(false)
         .flush_every_ms(None);
     let refuse = |why: String| OpenError::Engine { path: path.into(), why };
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
-            Err(refuse("it is in use by another process".to_owned()))
+    let watch = Stopwatch::start();
+    let is_locked = |opened: &std::thread::Result<sled::Result<sled::Db>>| matches!(opened, Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock"));
+    let opened = loop {
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        if !is_locked(&opened) {
+            break opened;
         }
+        if watch.elapsed() >= LOCK_TIME {
+            return Err(refuse("it is in use by another process".to_owned()));
+        }
+        // Nothing tells when a lock is free.
+        std::thread::sleep(LOCK_PAUSE);
+    };
+    match opened {
+        Ok(Ok(db)) => Ok(db),
         Ok(Err(error)) => Err(refuse(error.to_string())),
         Err(_) => Err(refuse("its files are damaged in a way that the storage engine cannot read".to_owned())),
     }

@@ -15,6 +15,7 @@ use hookhold::config::settings::{
 use hookhold::metrics::Metrics;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
+use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{Appended, Claimed, Intake, Memory, Settlement, Store};
 use hookhold::time::{Clock, Timestamp};
@@ -214,6 +215,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         provider: "stripe".into(),
         verifier: Verifier::trusting(Options::default()),
         dedupe: None,
+        answer: preset::Answer::default(),
         body_bytes: 1 << 20,
         methods: vec![Method::POST],
         allow: Vec::new(),

@@ -1,0 +1,283 @@
+//! The journal: what was made durable and need not be anywhere else yet. Records are appended, and synced together.
+//!
+//! Where the commit becomes durable: an append to a file whose blocks exist, and one `fdatasync` a group. Records are numbered.
+//! Whoever keeps them elsewhere says so with [`Release`]; a start replays what is not kept elsewhere.
+//!
+//! Never here: what a record means.
+
+mod frame;
+mod segment;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+pub(in crate::store) use segment::Release;
+use segment::{Closed, Segment, Stock};
+
+/// An open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    stock: Stock,
+    /// `None` until something is written.
+    segment: Option<Segment>,
+    /// What is to be written to the segment with the next [`Journal::write`].
+    buffer: Vec<u8>,
+    next: u64,
+    /// Records up to this number are durable.
+    synced: u64,
+}
+
+/// Bytes that are read of a segment to see where it begins.
+const START_BYTES: u64 = 64 * 1024;
+/// A buffer of a large group is not kept.
+const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
+
+/// What a start found in the journal.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// Records that must be there, by their numbers, and cannot be read.
+    pub(super) missing: u64,
+    /// Records that were replayed.
+    pub(super) records: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, making it where nothing is there, and gives each record behind number `after` to `replay`.
+    pub(super) fn open<E: From<io::Error>>(
+        folder: &Path,
+        after: u64,
+        mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(Self, Replayed), E> {
+        fs::create_dir_all(folder)?;
+        let mut files = Vec::new();
+        for (path, salt) in segment::list(folder)? {
+            let bytes = fs::metadata(&path)?.len();
+            match first_number(&path, salt)? {
+                Some(first) => files.push((first, Closed { path, salt, bytes, last: 0 })),
+                // It was made and never used.
+                None => fs::remove_file(&path)?,
+            }
+        }
+        files.sort_by_key(|(first, _)| *first);
+        let (mut records, mut gaps, mut last) = (0, Gaps::default(), after);
+        for place in 0..files.len() {
+            let next_first = files.get(place + 1).map(|(first, _)| *first);
+            let closed = &mut files[place].1;
+            if let Some(next_first) = next_first.filter(|first| *first <= after + 1) {
+                closed.last = next_first.saturating_sub(1);
+                continue;
+            }
+            let segment = fs::read(&closed.path)?;
+            for found in frame::records(&segment, closed.salt) {
+                closed.last = closed.last.max(found.number);
+                if found.number <= last {
+                    continue;
+                }
+                gaps.step(last, &found);
+                records += 1;
+                last = found.number;
+                replay(found.number, found.payload)?;
+            }
+        }
+        let kept = files.into_iter().map(|(_, closed)| closed).collect();
+        let stock = Stock::start(folder, kept)?;
+        let replayed = Replayed { missing: gaps.missing(), records };
+        Ok((Self { stock, segment: None, buffer: Vec::new(), next: last + 1, synced: last }, replayed))
+    }
+
+    /// Adds a record whose payload is `parts` one after the other; gives its number. It is in the file after [`Self::write`].
+    pub(super) fn push(&mut self, parts: &[&[u8]]) -> io::Result<u64> {
+        let bytes = frame::bytes_of(parts.iter().map(|part| part.len()).sum());
+        let has_room = self.segment.as_ref().is_some_and(|segment| segment.has_room(self.buffer.len() + bytes));
+        if !has_room {
+            self.turn(bytes)?;
+        }
+        let number = self.next;
+        if let Some(segment) = &self.segment {
+            frame::push(&mut self.buffer, segment.salt, number, self.synced, parts);
+        }
+        self.next += 1;
+        Ok(number)
+    }
+
+    /// Goes on to the next segment. The one before is made durable: its later syncs would be forgotten.
+    fn turn(&mut self, bytes: usize) -> io::Result<()> {
+        self.write()?;
+        self.sync()?;
+        if let Some(segment) = self.segment.take() {
+            self.stock.keep(segment.closed(self.next - 1));
+        }
+        self.segment = Some(self.stock.next(bytes)?);
+        Ok(())
+    }
+
+    /// Writes what was added.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        if let (Some(segment), false) = (&mut self.segment, self.buffer.is_empty()) {
+            segment.write(&self.buffer)?;
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        Ok(())
+    }
+
+    /// Makes what was written durable.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.segment.as_ref().map_or(Ok(()), Segment::sync)?;
+        self.synced = self.next - 1;
+        Ok(())
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> u64 {
+        self.stock.bytes() + self.segment.as_ref().map_or(0, |segment| segment.bytes)
+    }
+
+    /// The way to say what is durable elsewhere.
+    pub(super) fn release(&self) -> Release {
+        self.stock.release()
+    }
+}
+
+/// The number of the first readable record.
+fn first_number(path: &Path, salt: u64) -> io::Result<Option<u64>> {
+    // Mostly the first one is whole, and the rest need not be read.
+    let mut start = Vec::new();
+    File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
+    if let Some(found) = frame::records(&start, salt).next() {
+        return Ok(Some(found.number));
+    }
+    let segment = fs::read(path)?;
+    Ok(frame::records(&segment, salt).next().map(|found| found.number))
+}
+
+/// Numbers that were passed over, and which of them were durable once.
+#[derive(Default)]
+struct Gaps {
+    gaps: Vec<Range<u64>>,
+    synced: u64,
+}
+
+impl Gaps {
+    /// `found` came after record `last`.
+    fn step(&mut self, last: u64, found: &frame::Found<'_>) {
+        self.synced = self.synced.max(found.synced);
+        if last + 1 < found.number {
+            self.gaps.push(last + 1..found.number);
+        }
+    }
+
+    fn missing(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.end.min(self.synced + 1).saturating_sub(gap.start)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &Path, after: u64) -> (Journal, Vec<(u64, Vec<u8>)>, Replayed) {
+        let mut seen = Vec::new();
+        let replay = |number, payload: &[u8]| {
+            seen.push((number, payload.to_vec()));
+            Ok::<_, io::Error>(())
+        };
+        let (journal, replayed) = Journal::open(folder, after, replay).unwrap();
+        (journal, seen, replayed)
+    }
+
+    fn fill(journal: &mut Journal, records: usize, bytes: usize) {
+        for n in 0..records {
+            journal.push(&[&[n as u8], &vec![7; bytes]]).unwrap();
+            journal.write().unwrap();
+        }
+        journal.sync().unwrap();
+    }
+
+    #[test]
+    fn what_was_written_is_replayed_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, seen, _) = open(folder.path(), 0);
+        assert!(seen.is_empty());
+        fill(&mut journal, 40, 100_000);
+        drop(journal);
+        for _ in 0..2 {
+            let (mut journal, seen, replayed) = open(folder.path(), 12);
+            assert_eq!((seen[0].0, replayed.missing), (13, 0));
+            assert!(
+                seen.iter()
+                    .take(28)
+                    .enumerate()
+                    .all(|(n, (number, payload))| *number == n as u64 + 13 && payload.len() == 100_001)
+            );
+            fill(&mut journal, 1, 5);
+        }
+        assert_eq!(open(folder.path(), 0).1.len(), 42);
+    }
+
+    #[test]
+    fn a_record_may_be_larger_than_a_segment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(folder.path(), 0);
+        fill(&mut journal, 1, 10);
+        fill(&mut journal, 1, 40 * 1024 * 1024);
+        fill(&mut journal, 1, 10);
+        drop(journal);
+        let lengths: Vec<_> = open(folder.path(), 0).1.iter().map(|(_, payload)| payload.len()).collect();
+        assert_eq!(lengths, [11, 40 * 1024 * 1024 + 1, 11]);
+    }
+
+    #[test]
+    fn what_is_missing_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(folder.path(), 0);
+        fill(&mut journal, 4, 1000);
+        fill(&mut journal, 1, 1000);
+        let path = journal.segment.as_ref().unwrap().path().to_owned();
+        drop(journal);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[3 * frame::bytes_of(1001) + 500] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_, seen, replayed) = open(folder.path(), 0);
+        assert_eq!(seen.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3, 5]);
+        assert_eq!((replayed.missing, replayed.records), (1, 4));
+    }
+
+    #[test]
+    fn the_torn_end_of_what_nobody_was_promised_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(folder.path(), 0);
+        fill(&mut journal, 2, 1000);
+        for _ in 0..3 {
+            journal.push(&[&[7; 1000]]).unwrap();
+        }
+        journal.write().unwrap();
+        let path = journal.segment.as_ref().unwrap().path().to_owned();
+        drop(journal);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[2 * frame::bytes_of(1001) + 500] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (_, seen, replayed) = open(folder.path(), 0);
+        assert_eq!(seen.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 4, 5]);
+        assert_eq!(replayed.missing, 0);
+    }
+
+    #[test]
+    fn what_is_durable_elsewhere_goes_beyond_a_margin_and_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, ..) = open(folder.path(), 0);
+        let release = journal.release();
+        let most = 14 * 32 * 1024 * 1024;
+        for n in 1..=80 {
+            fill(&mut journal, 1, 8_000_000);
+            release.up_to(n);
+            assert!(journal.stock.bytes() < most);
+        }
+        drop(journal);
+        let (_, seen, _) = open(folder.path(), 0);
+        assert!(seen[0].0 > 1 && seen.len() > 12, "{} from {}", seen.len(), seen[0].0);
+        assert_eq!(seen.last().map(|(number, _)| *number), Some(80));
+    }
+}

@@ -1,0 +1,237 @@
+//! Moves frozen layers into sled, in batches, and makes them durable there. A thread of its own does it while changes go on.
+//!
+//! Batches are small, since readers wait for them; each leaves sled consistent, with the counts of what it holds. The last one says
+//! up to which record of the journal sled holds everything: what was moved twice after a crash is the same as what was moved once.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use sled::Batch;
+
+use super::block;
+use super::bodies::CHUNK_BYTES;
+use super::keys::{self, BlockId, Key};
+use super::overlay::{Layer, Young};
+use super::shared::{Shared, failed};
+use super::tally::Tally;
+use crate::record::{DeliveryId, Name};
+use crate::store::Error;
+use crate::store::journal::Release;
+
+/// Keys of a batch, roughly.
+const BATCH_KEYS: usize = 256;
+/// Bytes of a batch, roughly. One event may have more.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// Writes layers to sled.
+pub(super) struct Checkpointer {
+    tree: sled::Db,
+    /// What makes sled durable: its own flush ends before the drive has everything.
+    file: File,
+    /// The counts of what is in sled.
+    tally: Tally,
+    shared: Arc<Shared>,
+}
+
+/// A batch as it fills.
+#[derive(Default)]
+struct Filling {
+    batch: Batch,
+    keys: usize,
+    bytes: usize,
+    /// Destinations whose counts change with it.
+    counted: BTreeSet<Name>,
+}
+
+impl Filling {
+    fn put(&mut self, key: Key, value: &[u8]) {
+        self.keys += 1;
+        self.bytes += key.len() + value.len();
+        self.batch.insert(key, value);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.keys += 1;
+        self.batch.remove(key);
+    }
+
+    /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
+    /// behind when it became shorter are never read; a byte too many is no frame.
+    fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
+        let parts = value.chunks(CHUNK_BYTES).chain(value.len().is_multiple_of(CHUNK_BYTES).then_some(&[0][..]));
+        for (number, part) in (0u16..).zip(parts) {
+            self.put(keys::chunk(prefix, block, number), part);
+        }
+    }
+
+    fn put_attempt(&mut self, (delivery, number): (DeliveryId, u32), encoded: &[u8]) {
+        let mut value = block::first_byte();
+        block::push_frame(&mut value, encoded);
+        self.put(keys::attempt(delivery, number), &value);
+    }
+
+    fn is_full(&self) -> bool {
+        self.keys >= BATCH_KEYS || self.bytes >= BATCH_BYTES
+    }
+}
+
+impl Checkpointer {
+    pub(super) fn new(tree: sled::Db, file: File, tally: Tally, shared: Arc<Shared>) -> Self {
+        Self { tree, file, tally, shared }
+    }
+
+    /// Moves a layer into sled and makes it durable there.
+    pub(super) fn write(&mut self, layer: &Layer) -> Result<(), Error> {
+        let mut filling = Filling::default();
+        for (block, young) in &layer.blocks {
+            self.put_block(*block, young, &mut filling)?;
+            self.apply_full(&mut filling)?;
+        }
+        for (place, encoded) in &layer.attempts {
+            filling.put_attempt(*place, encoded);
+            self.apply_full(&mut filling)?;
+        }
+        self.apply(&mut filling)?;
+        self.shared.runs.add(&layer.dedupe, layer.newest)?;
+        // The position comes behind all that it speaks of.
+        filling.put(keys::position(), &layer.number.to_be_bytes());
+        self.apply(&mut filling)?;
+        self.tree.flush().map_err(failed)?;
+        self.file.sync_data().map_err(Error::from_io)
+    }
+
+    fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {
+        if let Some(parts) = &young.parts {
+            filling.put_long(keys::HEADS, block, &parts.heads);
+            for (number, part) in (0u16..).zip(parts.bodies.chunks()) {
+                filling.put(keys::chunk(keys::BODIES, block, number), &part);
+            }
+            parts.kept.iter().for_each(|key| filling.put(key.clone(), &[]));
+        }
+        let index = young.states.index(block);
+        young.base.index.difference(&index).for_each(|key| filling.remove(key));
+        index.difference(&young.base.index).for_each(|key| filling.put(key.clone(), &[]));
+        filling.put_long(keys::STATES, block, &young.states.encode()?);
+        filling.counted.append(&mut self.tally.change(&young.base.tally, &young.states.tally()));
+        Ok(())
+    }
+
+    fn apply_full(&self, filling: &mut Filling) -> Result<(), Error> {
+        if filling.is_full() { self.apply(filling) } else { Ok(()) }
+    }
+
+    /// Gives the batch to sled, with the counts as they are with it.
+    fn apply(&self, filling: &mut Filling) -> Result<(), Error> {
+        let counts = std::mem::take(&mut filling.counted);
+        for (key, value) in counts.iter().map(|name| self.tally.record_of(name)).chain([self.tally.record()]) {
+            filling.put(key, &value);
+        }
+        self.tree.apply_batch(std::mem::take(filling).batch).map_err(failed)
+    }
+}
+
+/// The thread that moves layers.
+pub(super) struct Checkpoints {
+    layers: Mutex<Option<Sender<Arc<Layer>>>>,
+    state: Arc<State>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct State {
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Progress {
+    is_busy: bool,
+    /// sled holds all records up to this number durably.
+    number: u64,
+    failed: Option<String>,
+}
+
+impl Checkpoints {
+    /// Starts the thread.
+    pub(super) fn start(checkpointer: Checkpointer, release: Release) -> std::io::Result<Self> {
+        let (sender, layers) = channel();
+        let state = Arc::new(State::default());
+        let mover = Mover { checkpointer, layers, release, state: state.clone() };
+        let thread = std::thread::Builder::new().name("hookhold-checkpoint".into()).spawn(move || mover.run())?;
+        Ok(Self { layers: Mutex::new(Some(sender)), state, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Gives a frozen layer to the thread.
+    pub(super) fn begin(&self, layer: Arc<Layer>) {
+        lock(&self.state.progress).is_busy = true;
+        let sender = lock(&self.layers);
+        // A thread that ended has said why.
+        let _ = sender.as_ref().map(|sender| sender.send(layer));
+    }
+
+    /// Waits until no layer is on its way.
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        let mut progress = lock(&self.state.progress);
+        while progress.is_busy && progress.failed.is_none() {
+            progress = self.state.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+        progress.failed.clone().map_or(Ok(()), |why| Err(Error::Failed(why)))
+    }
+
+    /// Up to which record sled holds everything durably; an error where no layer can be moved any more.
+    pub(super) fn number(&self) -> Result<u64, Error> {
+        let progress = lock(&self.state.progress);
+        progress.failed.clone().map_or(Ok(progress.number), |why| Err(Error::Failed(why)))
+    }
+
+    /// Ends the thread after what it has to do.
+    pub(super) fn close(&self) -> Result<(), Error> {
+        lock(&self.layers).take();
+        if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
+        }
+        self.number().map(drop)
+    }
+}
+
+struct Mover {
+    checkpointer: Checkpointer,
+    layers: Receiver<Arc<Layer>>,
+    release: Release,
+    state: Arc<State>,
+}
+
+impl Mover {
+    fn run(mut self) {
+        while let Ok(layer) = self.layers.recv() {
+            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.write(&layer)));
+            let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
+            let mut progress = lock(&self.state.progress);
+            match moved {
+                Ok(()) => progress.number = layer.number,
+                Err(error) => {
+                    tracing::error!(%error, "nothing more is accepted until the relay is started again");
+                    let why = if let Error::Failed(why) = error { why } else { error.to_string() };
+                    progress.failed = Some(why);
+                    self.state.changed.notify_all();
+                    return;
+                }
+            }
+            drop(progress);
+            // Not under a lock: a layer is large.
+            let thawed = self.checkpointer.shared.thaw();
+            self.release.up_to(layer.number);
+            drop((thawed, layer));
+            lock(&self.state.progress).is_busy = false;
+            self.state.changed.notify_all();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,102 @@
+//! What the journal keeps of one event: its record after a change, and all of it where it is new.
+//!
+//! An entry says how things are, not what to do: entries may be replayed over what is newer already, and in the end all is as the
+//! last one says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::block::{self, EventRecord, Head};
+use super::dedupe::{DedupeEntry, DedupeKey};
+use crate::record::{DeliveryId, Event};
+use crate::store::Error;
+use crate::store::journal::Journal;
+
+/// The first byte of an entry.
+const CHANGE: u8 = 1;
+const CHECKPOINT: u8 = 2;
+
+/// An entry of the journal.
+pub(super) enum Entry {
+    Change(Change),
+    /// sled held all records up to this number durably.
+    Checkpoint(u64),
+}
+
+/// An event as it is after a change.
+pub(super) struct Change {
+    pub(super) record: EventRecord,
+    /// Attempts that have keys of their own now, encoded.
+    pub(super) attempts: Vec<(DeliveryId, u32, Bytes)>,
+    /// Where the event is new.
+    pub(super) arrival: Option<Arrival>,
+}
+
+/// What a new event brings.
+pub(super) struct Arrival {
+    pub(super) event: Arc<Event>,
+    /// Its encoded [`Head`], which does not say yet where the body is.
+    pub(super) head: Vec<u8>,
+    pub(super) body: Bytes,
+    pub(super) dedupe: Option<(DedupeKey, DedupeEntry)>,
+}
+
+/// What is encoded of a [`Change`] in front of head and body.
+#[derive(Serialize, Deserialize)]
+struct Front<Record, Attempts> {
+    record: Record,
+    attempts: Attempts,
+    head_bytes: Option<u32>,
+    dedupe: Option<(DedupeKey, DedupeEntry)>,
+}
+
+impl Change {
+    /// Adds it to the journal; gives the record's number.
+    pub(super) fn push(&self, journal: &mut Journal) -> Result<u64, Error> {
+        let arrival = self.arrival.as_ref();
+        let front = Front {
+            record: &self.record,
+            attempts: &self.attempts,
+            head_bytes: arrival.map(|arrival| arrival.head.len() as u32),
+            dedupe: arrival.and_then(|arrival| arrival.dedupe),
+        };
+        let front = block::encode(&front)?;
+        let length = (front.len() as u32).to_be_bytes();
+        let (head, body) = arrival.map_or((&[][..], &[][..]), |arrival| (&arrival.head, &arrival.body));
+        journal.push(&[&[CHANGE], &length, &front, head, body]).map_err(Error::from_io)
+    }
+}
+
+impl Entry {
+    /// Adds a note that sled holds all records up to `number` durably.
+    pub(super) fn push_checkpoint(journal: &mut Journal, number: u64) -> Result<u64, Error> {
+        journal.push(&[&[CHECKPOINT], &number.to_be_bytes()]).map_err(Error::from_io)
+    }
+
+    /// From a record's payload; `None` where it makes no sense.
+    pub(super) fn decode(payload: &[u8]) -> Option<Self> {
+        let (kind, rest) = payload.split_first()?;
+        match *kind {
+            CHANGE => decode_change(rest).map(Self::Change),
+            CHECKPOINT => Some(Self::Checkpoint(u64::from_be_bytes(rest.try_into().ok()?))),
+            _ => None,
+        }
+    }
+}
+
+fn decode_change(bytes: &[u8]) -> Option<Change> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (front, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let Front { record, attempts, head_bytes, dedupe } = block::decode::<Front<EventRecord, Vec<_>>>(front)?;
+    let arrival = match head_bytes {
+        None => None,
+        Some(head_bytes) => {
+            let (head, body) = rest.split_at_checked(head_bytes as usize)?;
+            let event = Arc::new(block::decode::<Head>(head)?.event);
+            Some(Arrival { event, head: head.to_vec(), body: Bytes::copy_from_slice(body), dedupe })
+        }
+    };
+    Some(Change { record, attempts, arrival })
+}

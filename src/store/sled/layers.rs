@@ -1,0 +1,319 @@
+//! How records are read: from what is above sled first, then from sled.
+//!
+//! Reading goes down, and layers move down: what was not found above is below by the time one looks there.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+
+use super::block::{self, EventRecord, Head, States};
+use super::bodies::{CHUNK_BYTES, Span};
+use super::dedupe::{self, DedupeEntry, DedupeKey};
+use super::entry::Change;
+use super::keys::{self, BlockId, Key};
+use super::overlay::{Covered, Layer, Overlay};
+use super::shared::{Shared, failed, lock};
+use crate::record::{Attempt, DeliveryId, Event, EventId};
+use crate::store::Error;
+use crate::time::Timestamp;
+
+/// Behind every key of a prefix: index keys end in at most a time and a block.
+const BEHIND: [u8; 25] = [0xff; 25];
+/// Keys that a scan takes from above at a time.
+const FETCHED: usize = 64;
+
+impl Shared {
+    fn overlay(&self) -> MutexGuard<'_, Overlay> {
+        lock(&self.overlay)
+    }
+
+    /// The block that holds an event, if any does.
+    pub(super) fn block_of(&self, id: EventId) -> Result<Option<BlockId>, Error> {
+        let new = self.overlay().new_block_of(id);
+        if new.is_some() {
+            return Ok(new);
+        }
+        let end = keys::chunk(keys::STATES, id, u16::MAX);
+        let last = self.tree.range([keys::STATES].as_slice()..=end.as_slice()).next_back().transpose().map_err(failed)?;
+        Ok(last.and_then(|(key, _)| keys::block_of_chunk(&key)))
+    }
+
+    /// The block of an event and its place there.
+    pub(super) fn locate(&self, id: EventId) -> Result<Option<(BlockId, usize)>, Error> {
+        let Some(block) = self.block_of(id)? else { return Ok(None) };
+        self.look_at(block, |states| states.find(id).map(|(place, _)| (block, place)))
+    }
+
+    /// What changes of a block's events.
+    pub(super) fn states(&self, block: BlockId) -> Result<States, Error> {
+        self.look_at(block, States::clone)
+    }
+
+    /// Looks at a block's states without a copy, where that is possible. `look` must not read anything else of the store.
+    pub(super) fn look_at<T>(&self, block: BlockId, look: impl FnOnce(&States) -> T) -> Result<T, Error> {
+        let overlay = self.overlay();
+        if let Some(states) = overlay.states(block) {
+            return Ok(look(states));
+        }
+        drop(overlay);
+        Ok(look(&self.states_below(block)?))
+    }
+
+    fn states_below(&self, block: BlockId) -> Result<States, Error> {
+        let (states, damaged) = States::decode(&self.long(keys::STATES, block)?);
+        self.damaged.fetch_add(damaged, Ordering::Relaxed);
+        Ok(states)
+    }
+
+    /// The record of one event.
+    pub(super) fn record(&self, id: EventId) -> Result<Option<EventRecord>, Error> {
+        let Some(block) = self.block_of(id)? else { return Ok(None) };
+        self.look_at(block, |states| states.find(id).map(|(_, record)| record.clone()))
+    }
+
+    /// The record of one event and its block, made ready for a change.
+    pub(super) fn lift(&self, id: EventId) -> Result<Option<(BlockId, EventRecord)>, Error> {
+        let Some(block) = self.block_of(id)? else { return Ok(None) };
+        let mut overlay = self.overlay();
+        if overlay.states(block).is_none() {
+            // Only the one who calls this puts layers above: nothing can come in between.
+            drop(overlay);
+            let below = self.states_below(block)?;
+            overlay = self.overlay();
+            overlay.lift(block, Some(below));
+        } else {
+            overlay.lift(block, None);
+        }
+        Ok(overlay.states(block).and_then(|states| states.find(id)).map(|(_, record)| (block, record.clone())))
+    }
+
+    /// Makes a change that is in the journal under `number`; `block` is where [`Self::lift`] found its event, if it did.
+    pub(super) fn apply(&self, number: u64, block: Option<BlockId>, change: Change) {
+        // In this order everywhere.
+        let (mut overlay, mut tally) = (self.overlay(), self.tally());
+        overlay.apply(number, block, change, &mut tally);
+    }
+
+    /// See [`Overlay::begin_at`].
+    pub(super) fn begin_at(&self, number: u64) {
+        self.overlay().begin_at(number);
+    }
+
+    /// The number of the last journal record that was applied.
+    pub(super) fn number(&self) -> u64 {
+        self.overlay().number()
+    }
+
+    /// See [`Overlay::freeze`].
+    pub(super) fn freeze(&self, now: bool) -> Option<Arc<Layer>> {
+        self.overlay().freeze(now)
+    }
+
+    /// See [`Overlay::thaw`].
+    pub(super) fn thaw(&self) -> Option<Arc<Layer>> {
+        self.overlay().thaw()
+    }
+
+    /// See [`Overlay::is_full`].
+    pub(super) fn is_full(&self) -> bool {
+        self.overlay().is_full()
+    }
+
+    /// What is known of a provider's event id at `now`.
+    pub(super) fn dedupe(&self, key: &DedupeKey, now: Timestamp) -> Result<Option<DedupeEntry>, Error> {
+        let above = self.overlay().dedupe(key).filter(|entry| now < entry.until);
+        above.map_or_else(|| self.runs.find(key, now), |entry| Ok(Some(entry)))
+    }
+
+    /// What is known of a provider's event id, in every source.
+    pub(super) fn dedupe_of(&self, id: &str) -> Result<Vec<DedupeEntry>, Error> {
+        let id = dedupe::id_hash(id);
+        let mut found = self.overlay().dedupe_of(id);
+        found.append(&mut self.runs.find_all(&id)?);
+        Ok(found)
+    }
+
+    /// The heads of a block, in order; `None` for damaged ones.
+    pub(super) fn heads(&self, block: BlockId) -> Result<Vec<Option<Head>>, Error> {
+        let bytes = self.raw_heads(block)?;
+        Ok(block::frames(&bytes).map(|frame| frame.and_then(block::decode)).collect())
+    }
+
+    /// The head of the event at `place` of a block.
+    pub(super) fn head(&self, block: BlockId, place: usize) -> Result<Head, Error> {
+        self.head_in(&self.raw_heads(block)?, block, place)
+    }
+
+    /// The heads of a block as they are stored, for [`Self::head_in`].
+    pub(super) fn raw_heads(&self, block: BlockId) -> Result<Vec<u8>, Error> {
+        if let Some(parts) = self.overlay().parts(block) {
+            return Ok(parts.heads.clone());
+        }
+        self.long(keys::HEADS, block)
+    }
+
+    /// The head of the event at `place` among those of [`Self::raw_heads`].
+    pub(super) fn head_in(&self, heads: &[u8], block: BlockId, place: usize) -> Result<Head, Error> {
+        let head = block::frame_at(heads, place).and_then(block::decode);
+        head.ok_or_else(|| self.damage(format!("the head of event {place} of block {block}")))
+    }
+
+    /// The event at `place` of a block; its `duplicates` are not filled in.
+    pub(super) fn event(&self, block: BlockId, place: usize) -> Result<Event, Error> {
+        self.head(block, place).map(|head| head.event)
+    }
+
+    /// The body that belongs to a head.
+    pub(super) fn body(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
+        let length = head.event.body_bytes;
+        let above = self.overlay().parts(block).map(|parts| parts.bodies.find(head.body_at, length).unwrap_or_default());
+        let body = match above {
+            Some(body) => body,
+            None => self.body_below(block, head)?,
+        };
+        if body.len() as u64 == length && crc32fast::hash(&body) == head.body_crc {
+            Ok(body)
+        } else {
+            Err(self.damage(format!("the body of event {}", head.event.id)))
+        }
+    }
+
+    fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
+        let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
+        let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
+        let mut body = Vec::new();
+        let mut skip = span.skip;
+        for chunk in span.first..=span.last {
+            let Some(part) = self.tree.get(keys::chunk(keys::BODIES, block, chunk)).map_err(failed)? else { break };
+            let part = part.get(std::mem::take(&mut skip)..).unwrap_or_default();
+            // Only now, since a damaged head may claim any length.
+            body.reserve_exact(part.len().min(length - body.len()));
+            body.extend_from_slice(&part[..part.len().min(length - body.len())]);
+        }
+        Ok(body.into())
+    }
+
+    /// The attempts of a delivery that have keys of their own.
+    pub(super) fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
+        let mut attempts = self.overlay().attempts(delivery);
+        for entry in self.tree.scan_prefix(keys::key(keys::ATTEMPT, &[&delivery.to_bytes()])) {
+            let (_, value) = entry.map_err(failed)?;
+            match block::frames(&value).next().flatten().and_then(block::decode) {
+                Some(attempt) => attempts.push(attempt),
+                None => drop(self.damage(format!("an attempt of delivery {delivery}"))),
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// Frames under consecutive keys, up to the first short chunk.
+    fn long(&self, prefix: u8, block: BlockId) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        for number in 0..=u16::MAX {
+            let Some(part) = self.tree.get(keys::chunk(prefix, block, number)).map_err(failed)? else { break };
+            bytes.extend_from_slice(&part);
+            if part.len() < CHUNK_BYTES {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The keys of an index under `prefix`, in order; from its end, where `newest_first`, beginning at `last`.
+    ///
+    /// Keys that change meanwhile may be missed or come twice: whoever changes them tells the lanes.
+    pub(super) fn scan(&self, prefix: &[u8], last: Option<&[u8]>, newest_first: bool) -> Scan<'_> {
+        let (start, end) = (prefix.to_vec(), [prefix, last.unwrap_or(&BEHIND)].concat());
+        let covered = self.overlay().covered(prefix.first().copied().unwrap_or_default());
+        let below = self.tree.range(start.clone()..=end.clone());
+        let mut scan = Scan {
+            shared: self,
+            below,
+            above: BTreeSet::new(),
+            rest: Some((Bound::Included(start), Bound::Included(end))),
+            covered,
+            newest_first,
+            waiting: None,
+        };
+        scan.fetch();
+        scan
+    }
+}
+
+/// Keys of an index: those above and those of sled, as one.
+pub(super) struct Scan<'s> {
+    shared: &'s Shared,
+    below: sled::Iter,
+    /// Keys from above that were fetched.
+    above: BTreeSet<Key>,
+    /// Where the others from above are; `None` where there are none.
+    rest: Option<(Bound<Key>, Bound<Key>)>,
+    covered: Covered,
+    newest_first: bool,
+    /// A key of sled whose turn has not come.
+    waiting: Option<Key>,
+}
+
+impl Scan<'_> {
+    fn fetch(&mut self) {
+        let Some((start, end)) = self.rest.take() else { return };
+        let range = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
+        self.above = self.shared.overlay().index(range, self.newest_first, FETCHED);
+        if self.above.len() == FETCHED {
+            self.rest = match (self.newest_first, self.above.first(), self.above.last()) {
+                (true, Some(first), _) => Some((start, Bound::Excluded(first.clone()))),
+                (false, _, Some(last)) => Some((Bound::Excluded(last.clone()), end)),
+                _ => None,
+            };
+        }
+    }
+
+    fn next_below(&mut self) -> Result<Option<Key>, Error> {
+        if self.waiting.is_some() {
+            return Ok(self.waiting.take());
+        }
+        loop {
+            let next = if self.newest_first { self.below.next_back() } else { self.below.next() };
+            let Some((key, _)) = next.transpose().map_err(failed)? else { return Ok(None) };
+            if !keys::block_at_end(&key).is_some_and(|block| self.covered.has(block)) {
+                return Ok(Some(key.to_vec()));
+            }
+        }
+    }
+
+    fn pop_above(&mut self) -> Option<Key> {
+        if self.newest_first { self.above.pop_last() } else { self.above.pop_first() }
+    }
+
+    fn step(&mut self) -> Result<Option<Key>, Error> {
+        if self.above.is_empty() {
+            self.fetch();
+        }
+        let below = self.next_below()?;
+        let above = if self.newest_first { self.above.last() } else { self.above.first() };
+        let (Some(above), Some(key)) = (above, &below) else {
+            return Ok(below.or_else(|| self.pop_above()));
+        };
+        if above == key {
+            // Both have what never changes.
+            self.pop_above();
+            return Ok(below);
+        }
+        if (above > key) == self.newest_first {
+            self.waiting = below;
+            return Ok(self.pop_above());
+        }
+        Ok(below)
+    }
+}
+
+impl Iterator for Scan<'_> {
+    type Item = Result<Key, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

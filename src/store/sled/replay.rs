@@ -1,0 +1,132 @@
+//! What a start does with the journal: everything that sled does not hold yet is replayed and moved into it.
+//!
+//! sled says up to which record it holds everything. Where it says less than the journal knows it once held, sled was cut short by
+//! damage: what the journal still has is put back, and what it has not is told loudly.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::OpenError;
+use super::checkpoint::Checkpointer;
+use super::dedupe::Runs;
+use super::entry::Entry;
+use super::keys;
+use super::open::Opened;
+use super::shared::{Shared, failed, read_tally};
+use crate::store::Error;
+use crate::store::journal::{self, Journal};
+
+/// The folder of the journal.
+const JOURNAL: &str = "journal";
+
+/// A store with nothing left to replay.
+pub(super) struct Replayed {
+    pub(super) journal: Journal,
+    pub(super) shared: Arc<Shared>,
+    pub(super) checkpointer: Checkpointer,
+}
+
+/// Why a replay ended.
+enum Stop {
+    Journal(io::Error),
+    Store(Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Replays the journal in the store's folder.
+pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError> {
+    replay_into(opened, path).map_err(|stop| match stop {
+        Stop::Journal(why) => OpenError::Folder { path: path.join(JOURNAL), why },
+        Stop::Store(why) => OpenError::Engine { path: path.into(), why: why.to_string() },
+    })
+}
+
+fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
+    let Opened { db, file } = opened;
+    let (tally, position) = (read_tally(&db)?, read_position(&db)?);
+    let (runs, damaged) = Runs::open(db.clone())?;
+    let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
+    shared.damaged.store(damaged, Ordering::Relaxed);
+    shared.begin_at(position);
+    let mut checkpointer = Checkpointer::new(db, file, tally, shared.clone());
+    let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
+    let (journal, found) =
+        Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
+    known.report(position, &found);
+    move_down(&shared, &mut checkpointer, true)?;
+    journal.release().up_to(shared.number());
+    Ok(Replayed { journal, shared, checkpointer })
+}
+
+fn read_position(db: &sled::Db) -> Result<u64, Error> {
+    let value = db.get(keys::position()).map_err(failed)?;
+    Ok(value.and_then(|value| value.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
+}
+
+fn move_down(shared: &Shared, checkpointer: &mut Checkpointer, all: bool) -> Result<(), Error> {
+    if let Some(layer) = shared.freeze(all) {
+        checkpointer.write(&layer)?;
+        drop(shared.thaw());
+    }
+    Ok(())
+}
+
+/// The store as it grows during a replay.
+struct Known<'s> {
+    shared: &'s Arc<Shared>,
+    checkpointer: &'s mut Checkpointer,
+    /// What sled held durably once, as far as the journal knows.
+    held: u64,
+    /// Records that are whole and make no sense.
+    senseless: u64,
+}
+
+impl Known<'_> {
+    fn record(&mut self, number: u64, payload: &[u8]) -> Result<(), Error> {
+        match Entry::decode(payload) {
+            Some(Entry::Checkpoint(held)) => self.held = self.held.max(held),
+            Some(Entry::Change(change)) => {
+                // Part of it may have been moved already when the process ended.
+                let block = self.shared.lift(change.record.id)?.map(|(block, _)| block);
+                self.shared.apply(number, block, change);
+            }
+            None => self.senseless += 1,
+        }
+        move_down(self.shared, self.checkpointer, false)
+    }
+
+    fn report(&self, position: u64, found: &journal::Replayed) {
+        let missing = found.missing + self.senseless;
+        self.shared.damaged.fetch_add(missing, Ordering::Relaxed);
+        if missing > 0 {
+            tracing::error!(
+                records = missing,
+                "records of the journal cannot be read; what they held is lost unless sled has it"
+            );
+        }
+        if position < self.held {
+            let records = found.records;
+            tracing::error!(
+                position,
+                held = self.held,
+                records,
+                "the database was cut short by damage; records of the journal were put back"
+            );
+        } else if found.records > 0 {
+            tracing::info!(records = found.records, "replayed what the journal had and the database did not");
+        }
+    }
+}
