@@ -30,7 +30,7 @@ pub struct Signer {
 /// What a way signs with.
 #[derive(Debug)]
 enum Maker {
-    Key(Key),
+    Key(Box<Key>),
     Token(RingKey),
 }
 
@@ -101,7 +101,7 @@ impl Signer {
 
 impl Maker {
     fn try_new(way: &Way, secret: &Secret) -> Result<Option<Self>, BadSecret> {
-        let Some(signed) = &way.signed else { return Key::try_new(way, secret).map(Self::Key).map(Some) };
+        let Some(signed) = &way.signed else { return Ok(Some(Self::Key(Box::new(Key::try_new(way, secret)?)))) };
         let maker = signed.plain_makers().into_iter().next().filter(|_| signed.by_secret() && signed.is_token());
         let key = maker.map(|maker| maker.read(secret.expose())).transpose();
         Ok(key.map_err(|_| BadSecret::Encoding("a key"))?.map(Self::Token))
