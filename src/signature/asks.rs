@@ -54,7 +54,7 @@ impl Scheme {
 
     /// Whether a source may say how old a timestamp may be.
     pub fn takes_tolerance(&self) -> bool {
-        self.ways().iter().any(|way| way.signed.as_ref().is_some_and(|signed| way.stamp.is_some() || signed.names_makers()))
+        self.ways().iter().any(|way| way.stamp.is_some()) || self.takes_components()
     }
 
     /// Whether a source may add rules of its own.

@@ -13,6 +13,7 @@ mod captured;
 mod captured_keys;
 mod claim;
 mod documents;
+mod element;
 mod encoding;
 mod form;
 mod hash;

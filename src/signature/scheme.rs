@@ -225,12 +225,16 @@ impl Way {
         if holds_stamp && stamp.is_none() {
             return Err(BadScheme::Missing("timestamp"));
         }
+        let stamp_after_proof =
+            !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::FormLast, Place::Claim, Place::Envelope]);
+        if stamp.as_ref().is_some_and(|stamp| stamp.element.is_some()) && !stamp_after_proof {
+            return Err(BadScheme::Unused("timestamp.element"));
+        }
         Ok(Self {
             check,
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
-            stamp_after_proof: !holds_stamp
-                && stamp_in(&[Place::Json, Place::Form, Place::FormLast, Place::Claim, Place::Envelope]),
+            stamp_after_proof,
             signed,
             sources,
             payloads,

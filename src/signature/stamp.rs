@@ -8,14 +8,19 @@ use crate::time::Timestamp;
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 
 impl WrittenStamp {
-    /// Whether `text` is a time that is neither too old nor too far ahead at `now`.
-    pub(super) fn judge(&self, text: &str, now: Timestamp) -> Result<(), Reason> {
+    /// Whether anybody bounds it: what nobody does may be missing. `tolerance`: seconds that the source says.
+    pub(super) fn is_bounded(&self, tolerance: Option<u32>) -> bool {
+        tolerance.or(self.max_age).or(self.max_future).is_some()
+    }
+
+    /// Whether `text` is a time that is neither too old nor too far ahead at `now`. `tolerance`: seconds that the source says.
+    pub(super) fn judge(&self, text: &str, now: Timestamp, tolerance: Option<u32>) -> Result<(), Reason> {
         let (then, now) = self.format.read(text, now).ok_or(Reason::BadTimestamp)?;
         let bound_ms = |seconds: Option<u32>| seconds.map_or(u64::MAX, |s| u64::from(s) * 1000);
-        if now.saturating_sub(then) > bound_ms(self.max_age) {
+        if now.saturating_sub(then) > bound_ms(tolerance.or(self.max_age)) {
             return Err(Reason::TimestampTooOld);
         }
-        if then.saturating_sub(now) > bound_ms(self.max_future) {
+        if then.saturating_sub(now) > bound_ms(self.max_future.or(tolerance)) {
             return Err(Reason::TimestampInFuture);
         }
         Ok(())
@@ -74,11 +79,22 @@ mod tests {
 
     fn stamp(format: StampFormat) -> WrittenStamp {
         let (max_age, max_future) = (Some(300), Some(60));
-        WrittenStamp { place: Place::Header, name: "t".into(), fallback: vec![], format, max_age, max_future }
+        WrittenStamp { place: Place::Header, name: "t".into(), fallback: vec![], element: None, format, max_age, max_future }
+    }
+
+    #[test]
+    fn what_the_source_says_counts_for_the_age() {
+        let judge = |text: &str, tolerance| stamp(StampFormat::Unix).judge(text, Timestamp::from_ms(NOW * 1000), tolerance);
+        assert_eq!(judge(&(NOW - 301).to_string(), Some(400)), Ok(()));
+        assert_eq!(judge(&(NOW - 101).to_string(), Some(100)), Err(Reason::TimestampTooOld));
+        assert_eq!(judge(&(NOW + 61).to_string(), Some(100)), Err(Reason::TimestampInFuture));
+        let unbounded = WrittenStamp { max_age: None, max_future: None, ..stamp(StampFormat::Unix) };
+        assert!(!unbounded.is_bounded(None) && unbounded.is_bounded(Some(1)));
+        assert_eq!(unbounded.judge("1", Timestamp::from_ms(NOW * 1000), None), Ok(()));
     }
 
     fn judge(format: StampFormat, text: &str) -> Result<(), Reason> {
-        stamp(format).judge(text, Timestamp::from_ms(NOW * 1000 + 999))
+        stamp(format).judge(text, Timestamp::from_ms(NOW * 1000 + 999), None)
     }
 
     #[test]
@@ -122,7 +138,7 @@ mod tests {
         fn any_text_is_judged_without_a_panic(text: String, now: u64) {
             use StampFormat::*;
             for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate, SpacedUtc] {
-                let _ = stamp(format).judge(&text, Timestamp::from_ms(now));
+                let _ = stamp(format).judge(&text, Timestamp::from_ms(now), None);
             }
         }
     }

@@ -10,6 +10,7 @@ use super::address::{Base, Form};
 use super::documents::{Documents, Shelf};
 use super::key::Key;
 use super::naming::Naming;
+use super::proof::Moment;
 use super::ready::{self, Ready};
 use super::scheme::Way;
 use super::signed::{Case, Keys};
@@ -155,10 +156,11 @@ impl Verifier {
         let Some(scheme) = &self.scheme else {
             return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
+        let moment = Moment { now: received.at, tolerance: self.terms.tolerance };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             let proof = match (&way.signed, &ready.signed) {
-                (None, _) => way.prove(&ready.keys, &view, received.at).map(|()| None),
+                (None, _) => way.prove(&ready.keys, &view, moment).map(|()| None),
                 (Some(signed), Some(keys)) => {
                     way.prove_signed(signed, Case { view, keys, shelf, at: received.at, terms: &self.terms })
                 }

@@ -220,6 +220,9 @@ pub(super) struct WrittenStamp {
     /// Headers to look at where that one is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) fallback: Vec<String>,
+    /// The value is XML in base64, and the timestamp is the text of this element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) element: Option<String>,
     pub(super) format: StampFormat,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_age: Option<u32>,

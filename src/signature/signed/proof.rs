@@ -122,7 +122,7 @@ impl Way {
         view.unpacked.envelope = found.envelope.as_ref();
         view.unpacked.claims = found.claims.as_ref();
         let after = self.stamp_after_proof || !matches!(signed.kind, SignedKind::Payload);
-        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| after && case.bounds(stamp)) {
+        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| after && stamp.is_bounded(case.terms.tolerance)) {
             case.timely(stamp, stamp.text(self, &Group::default(), &view)?)?;
         }
         if let Some(body_hash) = &self.body_hash {
@@ -134,16 +134,9 @@ impl Way {
 }
 
 impl Case<'_> {
-    /// Whether an age is bounded at all: what no one bounds may be missing.
-    fn bounds(&self, stamp: &WrittenStamp) -> bool {
-        self.terms.tolerance.or(stamp.max_age).is_some()
-    }
-
     /// The text of a timestamp that is neither too old nor too far ahead.
     fn timely<T: AsRef<str>>(&self, stamp: &WrittenStamp, text: T) -> Result<T, Reason> {
-        let max_age = self.terms.tolerance.or(stamp.max_age);
-        let max_future = stamp.max_future.or(self.terms.tolerance);
-        WrittenStamp { max_age, max_future, ..stamp.clone() }.judge(text.as_ref(), self.at)?;
+        stamp.judge(text.as_ref(), self.at, self.terms.tolerance)?;
         Ok(text)
     }
 }
