@@ -16,8 +16,15 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 8;
-const INVALID: usize = 26;
+const VALID: usize = 9;
+const INVALID: usize = 27;
+
+/// An RSA key that Wise publishes for its sandbox.
+const PUBLIC: &str = "\
+    -----BEGIN PUBLIC KEY-----MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAwpb91cEYuyJNQepZAVfPZIlPZfNUefH+n6w9SW3fykqKu938cR\
+    7WadQv87oF2VuT+fDt7kqeRziTmPSUhqPUys/V2Q1rlfJuXbE+Gga37t7zwd0egQ+KyOEHQOpcTwKmtZ81ieGHynAQzsn1We3jwt760MsCPJ7GMT141ByQM+\
+    yW1Bx+4SG3IGjXWyqOWrcXsxAvIXkpUD/jK/L958CgnZEgz0BSEh0QxYLITnW1lLokSx/dTianWPFEhMC9BgijempgNXHNfcVirg1lPSygz7KqoKUN0oHqWL\
+    r2U1A+7kqrl6O2nx3CKs1bj1hToT1+p4kcMoHXA7kA+VBLUpEsVwIDAQAB-----END PUBLIC KEY-----";
 
 /// A folder with the secrets and certificates that the files name.
 struct World {
@@ -67,6 +74,8 @@ fn env(name: &str) -> Option<OsString> {
     let value = match name {
         "SECRET" => "s3cr3t",
         "STANDARD" => "whsec_aG9va2hvbGQgZGVtbyBzZWNyZXQgMDAx",
+        "SHARED" => "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "PUBLIC" => PUBLIC,
         "HEX" => "00ff",
         "EMPTY" => "",
         _ => return None,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::table::{print, say};
 use crate::signature::preset::{self, Answer, Preset};
-use crate::signature::{Scheme, Selector};
+use crate::signature::{Scheme, Selector, Without};
 
 /// Lists the providers that the relay knows, or shows one.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,7 @@ struct Item<'a> {
     answer: &'a Answer,
     covers_body: bool,
     signs_address: bool,
+    settings: Vec<(&'a str, &'static str)>,
     verify: &'a Scheme,
 }
 
@@ -82,9 +83,20 @@ impl<'a> Item<'a> {
             answer: &p.answer,
             covers_body: p.scheme.covers_body(),
             signs_address: p.scheme.signs_address(),
+            settings: settings(p),
             verify: &p.scheme,
         }
     }
+}
+
+/// What a source can say of itself, and whether it must.
+fn settings(p: &Preset) -> Vec<(&str, &'static str)> {
+    let word = |without: Without| match without {
+        Without::Unusable => "needed",
+        Without::Open => "needed, or \"any\"",
+        Without::Usable => "optional",
+    };
+    p.scheme.settings().into_iter().map(|setting| (setting.name.as_str(), word(setting.without))).collect()
 }
 
 fn has(p: &Preset, word: &str) -> bool {
@@ -109,10 +121,13 @@ fn row(p: &Preset) -> [String; 4] {
 fn details(p: &Preset) -> anyhow::Result<String> {
     let or_none = |selector: Option<&Selector>| selector.map_or("none".to_owned(), Selector::to_string);
     let proves = if p.scheme.covers_body() { "sender and body" } else { "the sender; not the whole body" };
+    let settings = settings(p).into_iter().map(|(name, need)| format!("{name} ({need})")).collect::<Vec<_>>().join(", ");
     let lines = [
         Some(("documentation", p.doc.clone())),
         Some(("confidence", format!("{}: {}", p.confidence.as_str(), p.confidence.sentence()))),
         Some(("signs", explain::summary(p)?)),
+        Some(("needs", needs(p))),
+        (!settings.is_empty()).then_some(("settings", settings)),
         Some(("proves", proves.to_owned())),
         p.scheme
             .signs_address()
@@ -128,6 +143,17 @@ fn details(p: &Preset) -> anyhow::Result<String> {
     ];
     let lines = lines.into_iter().flatten().map(|(what, text)| format!("\n{what:<15}{text}"));
     Ok(format!("{} ({}){}", p.title, p.name, lines.collect::<String>()))
+}
+
+/// Whether a source needs secrets or keys.
+fn needs(p: &Preset) -> String {
+    let from = p.scheme.key_addresses().into_iter().next();
+    let keys = from.map_or_else(|| "the provider's public keys".to_owned(), |address| format!("keys published at {address}"));
+    match (p.scheme.takes_secrets(), p.scheme.takes_keys()) {
+        (true, true) => format!("secrets shared with the provider, or {keys}"),
+        (false, true) => keys,
+        _ => "secrets shared with the provider".to_owned(),
+    }
 }
 
 /// As `dedupe` in relay.toml. Presets have whole hours.

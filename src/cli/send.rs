@@ -130,6 +130,11 @@ fn request(
         (USER_AGENT, HeaderValue::from_static(concat!("hookhold/", env!("CARGO_PKG_VERSION")))),
     ];
     if source.verifier.scheme().is_some() {
+        anyhow::ensure!(
+            source.verifier.scheme().is_some_and(Scheme::is_signable),
+            "{} signs with a key or a token of its own, so nothing can be sent in its name; try a captured request with `hookhold verify`",
+            source.provider
+        );
         let signer = source.verifier.signer(now).ok_or_else(|| anyhow!("no secret of {} is valid now", source.name))?;
         let url = source.verifier.address(&authority, target);
         let plain: Headers = headers.iter().cloned().collect();

@@ -43,6 +43,15 @@ pub(super) fn roots(value: &Value<'_>) -> Option<PathBuf> {
     }
 }
 
+/// The text of a file of root certificates.
+pub(super) fn text(value: &Value<'_>) -> Option<String> {
+    let path = roots(value)?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) => value.unreadable(&path, &error),
+    }
+}
+
 fn chain(value: &Value<'_>) -> Option<(Vec<CertificateDer<'static>>, PathBuf)> {
     let (_, pem, path) = open(value)?;
     match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {

@@ -138,7 +138,7 @@ fn ca(section: &mut Section<'_>, url: Option<&Url>) -> Option<std::path::PathBuf
 }
 
 /// The fields that are set on each attempt. `authorization`: the one that the URL asks for.
-fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
     let of_url = authorization.is_some();
     let mut headers: Vec<_> = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
     let Some(table) = section.take("headers").and_then(|value| value.inner()) else { return headers };

@@ -17,12 +17,20 @@ const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a se
 /// A secret that may end, or count for one of several signatures: `until` and `slot` are keys beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
     let mut section = section(value)?;
+    let slot = section.take("slot").map(|slot| slot.text().map(str::to_owned));
+    let secret = read_rest(value, section)?;
+    match slot {
+        None => Some(secret),
+        Some(slot) => slot.map(|slot| secret.in_slot(slot)),
+    }
+}
+
+/// A secret in a table of which other keys were read.
+pub(super) fn read_rest<'a>(value: &Value<'a>, mut section: Section<'a>) -> Option<Secret> {
     let until = section.take("until").and_then(|until| end(&until));
-    let slot = section.take("slot").and_then(|slot| slot.text());
     let text = content(value, &mut section);
     section.finish(&[]);
-    let secret = secret(value, text?, until)?;
-    Some(if let Some(slot) = slot { secret.in_slot(slot.to_owned()) } else { secret })
+    secret(value, text?, until)
 }
 
 /// A secret without an end.

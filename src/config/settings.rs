@@ -147,6 +147,8 @@ pub struct Source {
     pub provider: Arc<str>,
     /// How its requests are verified. Holds the secrets.
     pub verifier: Verifier,
+    /// How what its provider publishes is fetched.
+    pub key_fetch: KeyFetch,
     /// How long a repeat is known; `None`: never.
     pub dedupe: Option<Duration>,
     /// What the provider hears when its event is durable.
@@ -159,6 +161,21 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// Where its events go.
     pub destinations: Arc<[Name]>,
+}
+
+/// How what a provider publishes is fetched, where that is not as from every host of the web.
+#[derive(Debug, Default)]
+pub struct KeyFetch {
+    /// The addresses for which the rest counts: all addresses of their hosts.
+    pub addresses: Vec<String>,
+    /// Whether the source names the address itself: then its host may be private.
+    pub is_own: bool,
+    /// The only roots that are trusted; `None`: those of the web.
+    pub ca: Option<PathBuf>,
+    /// Fields of requests. Values may be secret.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Members of what is posted.
+    pub members: Vec<(String, Secret)>,
 }
 
 /// The path of a source.

@@ -12,10 +12,10 @@ use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
-use super::settings::{Limits, Source, SourcePath};
+use super::settings::{KeyFetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{relay, secret, web};
+use super::{identity, relay, secret, web};
 use crate::record::Name;
 use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
@@ -27,7 +27,7 @@ const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// Bytes of an answer's body: providers want a word or two.
 const ANSWER_BYTES_MAX: usize = 1024;
 /// Settings that this version does not have.
-const UNSUPPORTED: [&str; 4] = ["ack", "verify_token", "topic_arns", "per_second"];
+const UNSUPPORTED: [&str; 3] = ["ack", "verify_token", "per_second"];
 
 /// Who the sender is.
 enum Provider {
@@ -68,11 +68,12 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         ..Options::default()
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
-    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options);
+    let mut key_fetch = KeyFetch::default();
+    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options, &mut key_fetch);
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
-    Some(Source { name, host, path, provider, verifier, dedupe, answer, body_bytes, methods, allow, destinations })
+    Some(Source { name, host, path, provider, verifier, key_fetch, dedupe, answer, body_bytes, methods, allow, destinations })
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -186,7 +187,8 @@ fn verifier(
     section: &mut Section<'_>,
     provider: Option<&Provider>,
     scheme: Option<Scheme>,
-    options: Options,
+    mut options: Options,
+    fetch: &mut KeyFetch,
 ) -> Option<Verifier> {
     if let Some(Provider::None) = provider {
         return match section.take("secrets") {
@@ -194,22 +196,32 @@ fn verifier(
             None => Some(Verifier::trusting(options)),
         };
     }
+    let (takes_secrets, takes_keys) = scheme.as_ref().map_or((true, false), |s| (s.takes_secrets(), s.takes_keys()));
+    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(section, scheme, &mut options, fetch));
     let value = match provider {
-        Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
-        // Whether it needs any is not known.
-        None => section.take("secrets")?,
+        Some(_) if takes_secrets && !takes_keys => {
+            Some(section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?)
+        }
+        // Whether it needs any is not known, or shows below.
+        _ => section.take("secrets"),
     };
+    let secrets = match value {
+        Some(value) if !takes_secrets => return value.error("would not be used: this provider signs with a key"),
+        Some(value) => secrets(&value)?,
+        None => Vec::new(),
+    };
+    told?;
+    Verifier::try_new(scheme?, secrets, options).map_or_else(|unready| identity::unready(section, &unready), Some)
+}
+
+fn secrets(value: &Value<'_>) -> Option<Vec<Secret>> {
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");
     }
     // Each is read, so that the problems of all of them are found.
     let secrets: Vec<Option<Secret>> = items.iter().map(secret::read).collect();
-    let secrets: Option<Vec<Secret>> = secrets.into_iter().collect();
-    match Verifier::try_new(scheme?, secrets?, options) {
-        Ok(verifier) => Some(verifier),
-        Err((i, bad)) => items.get(i).unwrap_or(&value).error(&format!("cannot be used: {bad}")),
-    }
+    secrets.into_iter().collect()
 }
 
 /// How long a repeat is known. What `dedupe` says of the event's id goes to `options`.

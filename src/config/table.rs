@@ -20,7 +20,7 @@ pub(super) struct Section<'a> {
     /// `None` where the file does not have it: then every key is missing.
     table: Option<&'a DeTable<'a>>,
     span: Range<usize>,
-    asked: Vec<&'static str>,
+    asked: Vec<String>,
 }
 
 impl<'a> Section<'a> {
@@ -46,8 +46,8 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a key, where it is there.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.asked.push(key);
+    pub(super) fn take(&mut self, key: &str) -> Option<Value<'a>> {
+        self.asked.push(key.to_owned());
         let node = self.table?.get(key)?;
         Some(self.value(key, node))
     }
@@ -122,11 +122,11 @@ impl<'a> Section<'a> {
     pub(super) fn finish(mut self, unsupported: &[&'static str]) {
         self.unsupported(unsupported);
         for (key, value) in self.entries() {
-            if self.asked.contains(&key) || unsupported.contains(&key) {
+            if self.asked.iter().any(|asked| asked == key) || unsupported.contains(&key) {
                 continue;
             }
             let message = self.message(&format!("unknown key {:?}", value.label()));
-            let help = did_you_mean(key, self.asked.iter().copied());
+            let help = did_you_mean(key, self.asked.iter().map(String::as_str));
             self.reading.report(Severity::Error, self.key_at(key), message, help);
         }
     }

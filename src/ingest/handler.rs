@@ -16,9 +16,10 @@ use super::body::{self, Bounds, Memory};
 use super::reply::{self, Refusal};
 use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
+use crate::net::published::{Published, Supply};
 use crate::record::{EventId, Received};
 use crate::route;
-use crate::signature::Verified;
+use crate::signature::{Reason, Refused, Verified};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -29,7 +30,11 @@ pub struct Line {
     metrics: Arc<Metrics>,
     clock: Clock,
     pending_max: Option<u64>,
+    published: Published,
 }
+
+/// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
+const ROUNDS_MAX: usize = 3;
 
 /// A source and what belongs to it here.
 struct Entry {
@@ -40,7 +45,7 @@ struct Entry {
 
 impl Line {
     /// The line of all sources in `settings`.
-    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, published: Published, clock: Clock) -> Self {
         let memory = Memory::new(settings.limits.body_bytes_in_flight);
         let mut sources = route::Table::default();
         for source in &settings.sources {
@@ -55,7 +60,7 @@ impl Line {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending }
+        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published }
     }
 
     /// Takes one request of `peer` to its end and answers it.
@@ -102,7 +107,7 @@ impl Line {
         self.admit(&entry.source, &head, peer)?;
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
-        let verified = verify(entry, received)?;
+        let verified = self.verify(entry, received).await?;
         let intake = intake(&entry.source, verified);
         let appended = self.store.append(intake).await?;
         drop(share);
@@ -123,6 +128,32 @@ impl Line {
         match self.pending_max {
             Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),
             _ => Ok(()),
+        }
+    }
+
+    /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
+    /// that is not in it.
+    async fn verify(&self, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+        let mut received = received;
+        let mut rounds = 0..ROUNDS_MAX;
+        loop {
+            let documents = self.published.documents();
+            let mut refused = match entry.source.verifier.verify_with(received, &documents) {
+                Ok(verified) => return Ok(verified),
+                Err(refused) => *refused,
+            };
+            let supply = match &refused.needed {
+                Some(needed) if rounds.next().is_some() => self.published.supply(needed, &documents).await,
+                _ => Supply::Current,
+            };
+            if supply != Supply::Changed {
+                // A key that is not in an old copy may be in the newer one that cannot be had.
+                if supply == Supply::Unknown {
+                    refused.reason = Reason::KeyUnavailable;
+                }
+                return Err(refusal(entry, &refused));
+            }
+            received = refused.received;
         }
     }
 
@@ -154,13 +185,16 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
     Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
 }
 
-fn verify(entry: &Entry, received: Received) -> Result<Verified, Refusal> {
-    entry.source.verifier.verify(received).map_err(|refused| {
-        let (peer, reason) = (refused.received.peer, refused.reason.as_str());
-        entry.metrics.refused(reason);
-        tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");
-        Refusal::BadSignature
-    })
+fn refusal(entry: &Entry, refused: &Refused) -> Refusal {
+    let (peer, reason) = (refused.received.peer, refused.reason.as_str());
+    entry.metrics.refused(reason);
+    if refused.reason == Reason::KeyUnavailable {
+        // It says nothing of the sender, who shall come again.
+        tracing::warn!(source = %entry.source.name, %peer, reason, "a request could not be judged");
+        return Refusal::KeyUnavailable;
+    }
+    tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");
+    Refusal::BadSignature
 }
 
 fn intake(source: &Source, verified: Verified) -> Intake {

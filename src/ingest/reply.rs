@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     Timeout,
     /// It is not proved who sent it.
     BadSignature,
+    /// What proves who sent it cannot be had now.
+    KeyUnavailable,
     /// More is on its way than the relay may hold.
     Overload,
     /// The store cannot make it durable.
@@ -50,6 +52,7 @@ impl Refusal {
             Self::TooLarge => RequestOutcome::TooLarge,
             Self::Timeout => RequestOutcome::Timeout,
             Self::BadSignature => RequestOutcome::BadSignature,
+            Self::KeyUnavailable => RequestOutcome::KeyUnavailable,
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
         }
@@ -65,7 +68,9 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed => plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n"),
+            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
+            }
         };
         let headers = answer.headers_mut();
         match self {
@@ -73,7 +78,7 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed => {
+            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             _ => {}

@@ -38,13 +38,15 @@ pub enum RequestOutcome {
     MethodNotAllowed,
     /// It could not be made durable (503).
     StoreFailed,
+    /// What proves it cannot be had now (503).
+    KeyUnavailable,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Duplicate,
         Self::BadSignature,
@@ -55,6 +57,7 @@ impl RequestOutcome {
         Self::Forbidden,
         Self::MethodNotAllowed,
         Self::StoreFailed,
+        Self::KeyUnavailable,
         Self::Aborted,
     ];
 
@@ -71,6 +74,7 @@ impl RequestOutcome {
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::StoreFailed => "store_failed",
+            Self::KeyUnavailable => "key_unavailable",
             Self::Aborted => "aborted",
         }
     }

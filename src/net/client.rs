@@ -21,6 +21,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::public;
+
 /// An address that has not answered by then is given up for the host's next one.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Addresses of a host that are tried.
@@ -41,6 +43,7 @@ pub struct Server {
     authority: String,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     title_case_headers: bool,
+    only_public: bool,
 }
 
 /// A URL that names no server.
@@ -105,7 +108,12 @@ impl Server {
         };
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, authority, tls, title_case_headers })
+        Ok(Self { host, port, authority, tls, title_case_headers, only_public: false })
+    }
+
+    /// The same, but it is not connected to where its name leads to an address that is not public.
+    pub fn only_public(self) -> Self {
+        Self { only_public: true, ..self }
     }
 
     /// What belongs into the `Host` field.
@@ -133,6 +141,12 @@ impl Server {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         if addresses.is_empty() {
             return Err(Error::Dns(last));
+        }
+        if self.only_public && !addresses.iter().all(|address| public::is_public(address.ip())) {
+            return Err(Error::Connect(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the name leads to an address that is not public",
+            )));
         }
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
             match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {

@@ -1,8 +1,11 @@
-//! Sockets and TLS, both ways: the listener that webhooks come in by, and the client that takes them to applications.
+//! Sockets and TLS, both ways: the listener that webhooks come in by, the client that takes them to applications, and what providers
+//! publish for those who verify.
 //!
 //! Knows nothing of sources, events or deliveries.
 
 pub mod client;
 pub mod listener;
 pub mod pool;
+mod public;
+pub mod published;
 pub mod tls;

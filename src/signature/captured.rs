@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::address::Base;
-use super::{Options, Scheme, Secret, Verifier, preset};
+use super::{CapturedKeys, CapturedTerms, Documents, Options, Scheme, Secret, Verifier, preset};
 use crate::record::{Headers, Received};
 use crate::time::Timestamp;
 
@@ -37,6 +37,8 @@ pub struct Captured {
     pub body_base64: String,
     /// The source's secrets.
     pub secrets: Vec<CapturedSecret>,
+    /// The source's keys, and what would be fetched for them.
+    pub keys: Option<CapturedKeys>,
     /// When it arrived, in seconds since the epoch.
     pub now_unix: Option<f64>,
 }
@@ -53,6 +55,9 @@ pub struct Config {
     pub verify_decoded: Option<String>,
     /// The scheme of `provider = "custom"`.
     pub verify: Option<Scheme>,
+    /// Who the source is to its provider.
+    #[serde(flatten)]
+    pub terms: CapturedTerms,
 }
 
 /// A secret, written out.
@@ -105,8 +110,9 @@ impl std::fmt::Debug for CapturedSecret {
 
 /// Judges a captured request as its source would have done at the time it arrived.
 pub fn verify_captured(captured: &Captured) -> Outcome {
+    let documents = captured.keys.as_ref().map(CapturedKeys::documents).unwrap_or_else(|| Documents::complete([]));
     match prepare(captured) {
-        Ok((verifier, received)) => match verifier.verify(received) {
+        Ok((verifier, received)) => match verifier.verify_with(received, &documents) {
             Ok(_) => Outcome { judgement: Judgement::Accept, reason: None },
             Err(it) => Outcome::reject(it.reason.as_str()),
         },
@@ -129,7 +135,7 @@ fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
     let received = Received {
         method: captured.method.clone(),
         target: target.to_owned(),
-        authority: if authority.is_empty() { host } else { authority.to_owned() },
+        authority: if host.is_empty() { authority.to_owned() } else { host },
         headers,
         body: STANDARD.decode(&captured.body_base64).map(Bytes::from).map_err(|_| "body_base64 is not base64")?,
         peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -146,13 +152,14 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         Some(other) => return Err(format!("verify_decoded cannot be {other:?}").into()),
     };
     let public_url = config.public_url.as_deref().map(url::Url::parse).transpose().map_err(|_| "public_url is no address")?;
-    let options = Options { public_url, gunzip, ..Options::default() };
+    let mut options = Options { public_url, gunzip, ..Options::default() };
     let scheme = match captured.provider.as_str() {
         "none" => return Ok(Verifier::trusting(options)),
         "custom" => config.verify.clone().ok_or("provider \"custom\" needs config.verify")?,
         name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
     };
-    let scheme = match &config.public_key {
+    let public_key = config.public_key.as_ref().or_else(|| captured.keys.as_ref().and_then(CapturedKeys::public_name));
+    let scheme = match public_key {
         Some(name) if scheme.needs_public_key() => scheme.with_public_key(name).map_err(|error| error.to_string())?,
         None if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
         _ => scheme,
@@ -165,8 +172,13 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         let secret = Secret::try_new(text.clone().into_bytes(), None).map_err(|error| error.to_string())?;
         Ok::<_, String>(if let Some(slot) = slot { secret.in_slot(slot) } else { secret })
     };
-    let secrets = captured.secrets.iter().map(secret).collect::<Result<_, _>>()?;
-    Verifier::try_new(scheme, secrets, options).map_err(|(_, error)| error.to_string().into())
+    let mut secrets = captured.secrets.iter().map(secret).collect::<Result<Vec<_>, _>>()?;
+    options.terms = config.terms.of(&scheme)?;
+    if let Some(keys) = &captured.keys {
+        keys.add_to(&mut options, &scheme)?;
+        secrets.extend(keys.secrets()?);
+    }
+    Verifier::try_new(scheme, secrets, options).map_err(|error| error.to_string().into())
 }
 
 fn headers(fields: &[(String, String)]) -> Result<Headers, Trouble> {

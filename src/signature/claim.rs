@@ -31,6 +31,8 @@ pub(super) struct Source {
 pub(super) enum Form {
     /// The output of a hash of that many bytes.
     Tag(Encoding, usize),
+    /// A signature by a key, whose length its algorithm judges.
+    Signature(Encoding),
     /// The secret itself.
     Token(Encoding),
     /// `user:password` in base64.
@@ -95,6 +97,7 @@ impl Source {
     }
 
     fn read_item<'a>(&'a self, index: usize, item: &'a str, group: &mut Group<'a>) {
+        let slot = self.slot.as_deref();
         let value = match (&self.kv, self.positional) {
             (Some(separator), _) => match item.split_once(separator.as_str()) {
                 Some((key, value)) if self.keys.iter().any(|known| known == key) => value,
@@ -111,7 +114,7 @@ impl Source {
         match value.strip_prefix(self.prefix.as_str()).or_else(|| self.prefix_in_any_case(value)) {
             Some("") => {}
             Some(claimed) => match self.form.read(claimed) {
-                Some(bytes) => group.claims.push(Claim { bytes, slot: self.slot.as_deref() }),
+                Some(bytes) => group.claims.push(Claim { bytes, slot }),
                 None => group.blame(Reason::BadEncoding),
             },
             None if value.is_empty() => {}
@@ -122,7 +125,7 @@ impl Source {
     /// The names of HTTP's authentication schemes (`Bearer`, `Basic`) have no case.
     fn prefix_in_any_case<'a>(&self, value: &'a str) -> Option<&'a str> {
         let (front, rest) = value.split_at_checked(self.prefix.len())?;
-        (!matches!(self.form, Form::Tag(..)) && front.eq_ignore_ascii_case(&self.prefix)).then_some(rest)
+        (!matches!(self.form, Form::Tag(..) | Form::Signature(_)) && front.eq_ignore_ascii_case(&self.prefix)).then_some(rest)
     }
 }
 
@@ -130,6 +133,7 @@ impl Form {
     fn read(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Tag(encoding, bytes) => encoding.decode(text).filter(|tag| tag.len() == bytes),
+            Self::Signature(encoding) => encoding.decode(text).filter(|bytes| !bytes.is_empty()),
             Self::Token(encoding) => encoding.decode(text),
             Self::Basic => Encoding::Base64.decode(text).filter(|pair| pair.contains(&b':')),
         }

@@ -42,6 +42,8 @@ impl Key {
             Check::Hmac(hash) => Ready::Mac(Keyed::try_new(hash, &bytes).ok_or(BadSecret::Encoding("a key"))?),
             Check::Digest(hash) => Ready::Digest(hash, bytes),
             Check::Shown => Ready::Shown(bytes),
+            // Its keys are in a ring.
+            Check::Signed => return Err(BadSecret::Encoding("what this scheme signs with")),
         };
         Ok(Self { secret: secret.clone(), ready })
     }
@@ -88,14 +90,6 @@ impl Key {
         };
         payload.feed(view, &Beside { secret, ..beside }, &mut |piece| running.update(piece))?;
         Ok(running.finish())
-    }
-
-    /// The tag of a text in pieces; `None` where this is no key for one.
-    pub(super) fn mac(&self, pieces: &[&[u8]]) -> Option<Tag> {
-        let Ready::Mac(keyed) = &self.ready else { return None };
-        let mut running = keyed.clone();
-        pieces.iter().for_each(|piece| running.update(piece));
-        Some(running.finish())
     }
 
     /// The secret that is shown, where the way is to show it.

@@ -1,5 +1,6 @@
 //! An event's id and type, read after the proof.
 
+use super::json;
 use super::pointer::{BadPointer, Pointers, Scalar};
 use super::selector::{self, Selector};
 use super::view::View;
@@ -21,6 +22,7 @@ enum Where {
     Form(String),
     /// The number of a pointer.
     Pointer(usize),
+    Claim(String),
     All(Vec<Where>),
 }
 
@@ -33,7 +35,7 @@ impl Naming {
         Ok(Self { id, kind, pointers })
     }
 
-    /// Id and type of a request. `inner`: what pointers lead into, where that is not the body itself. Neither is looked at where no
+    /// Id and type of a request that was proved, with what was signed beside it. `inner`: what pointers lead into, where that is not the body itself. Neither is looked at where no
     /// pointer needs it.
     pub(super) fn read(&self, view: &View<'_>, inner: Option<&[u8]>) -> (Option<String>, Option<String>) {
         let found = match inner {
@@ -51,6 +53,7 @@ impl Where {
         Ok(match selector {
             Selector::Header(name) => Self::Header(name.to_ascii_lowercase()),
             Selector::Form(name) => Self::Form(name.clone()),
+            Selector::Claim(pointer) => Self::Claim(pointer.clone()),
             Selector::Pointer(pointer) => Self::Pointer(pointers.add(pointer)?),
             Selector::All(parts) => Self::All(parts.iter().map(|part| Self::try_new(part, pointers)).collect::<Result<_, _>>()?),
         })
@@ -64,6 +67,10 @@ impl Where {
                 _ => None,
             },
             Self::Pointer(number) => selector::from_scalar(found.get(*number)?.as_ref()?),
+            Self::Claim(pointer) => {
+                let value = view.unpacked.claims?.pointer(pointer).filter(|value| !value.is_boolean())?;
+                selector::from_scalar(&Scalar::Text(json::text(value)?))
+            }
             Self::All(parts) => {
                 let parts: Option<Vec<String>> = parts.iter().map(|part| part.value(view, found)).collect();
                 selector::usable(&parts?.join(BETWEEN_PARTS))
@@ -77,11 +84,20 @@ mod tests {
     use super::*;
     use crate::record::Headers;
     use crate::signature::body::Body;
+    use crate::signature::view::Unpacked;
 
     fn read(id: &str, body: &str) -> Option<String> {
         let headers: Headers = [(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"))].into_iter().collect();
         let body = Body::new(body.as_bytes(), false);
-        let view = View { method: "POST", target: "/", authority: "h", base: None, headers: &headers, body };
+        let view = View {
+            method: "POST",
+            target: "/",
+            authority: "h",
+            base: None,
+            headers: &headers,
+            body,
+            unpacked: Unpacked::default(),
+        };
         Naming::try_new(Some(&id.parse().unwrap()), None).unwrap().read(&view, None).0
     }
 

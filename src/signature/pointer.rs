@@ -97,6 +97,20 @@ pub(super) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Resul
     list.into_iter().map(|element| read_text(element.get().as_bytes(), item)?.ok_or(Unreadable)).collect()
 }
 
+/// Whether `pointer` leads to anything but `null`.
+pub(super) fn is_there(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
+    Ok(read_text(body, pointer)?.is_some_and(|text| text != "null"))
+}
+
+/// Whether `member` leads anywhere from an element of the array that `pointer` leads to.
+pub(super) fn any_element_has(body: &[u8], pointer: &str, member: &str) -> Result<bool, Unreadable> {
+    let mut any = false;
+    for element in elements(body, pointer, "")? {
+        any |= is_there(element.as_bytes(), member)?;
+    }
+    Ok(any)
+}
+
 fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
     let mut pointers = Pointers::default();
     pointers.add(pointer).map_err(|_| Unreadable)?;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::Reason;
 use super::body::Body;
 use super::claim::Group;
+use super::element;
 use super::hash::Tag;
 use super::key::Key;
 use super::pointer;
@@ -19,14 +20,18 @@ use crate::time::Timestamp;
 /// Header lines (or groups) with a timestamp of their own: each costs a hash of the body, so their number is bounded.
 const GROUPS_MAX: usize = 4;
 
+/// When a request arrived, and how old its timestamp may be where the source says it.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    pub(super) tolerance: Option<u32>,
+}
+
 impl Way {
     /// Whether one of `keys` signed the request in this way, at a time that counts.
-    pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+    pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
         let inner = self.inner_body(view)?;
         let view = &View { body: inner.as_deref().map_or(view.body, |json| Body::new(json, false)), ..*view };
-        if let Some(jws) = &self.jws {
-            return jws.prove(self, keys, view, at);
-        }
         let Some((list, item)) = &self.for_each else {
             return self.prove_whole(keys, view, at);
         };
@@ -49,11 +54,11 @@ impl Way {
         values.pop().map(Some).ok_or(Reason::MissingPart)
     }
 
-    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
         self.meets_requirements(view)?;
         let texts = self.texts(view)?;
         let groups = self.groups(&texts)?;
-        if !keys.iter().any(|key| key.is_valid_at(at)) {
+        if !keys.iter().any(|key| key.is_valid_at(at.now)) {
             return Err(Reason::NoSecret);
         }
         let mut refusal = Reason::MissingHeader;
@@ -66,21 +71,21 @@ impl Way {
         Err(refusal)
     }
 
-    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Timestamp) -> Result<(), Reason> {
+    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
         if group.claims.is_empty() {
             return Err(group.fault());
         }
         let stamp = match &self.stamp {
             Some(stamp) if !self.stamp_after_proof => {
                 let text = stamp.text(self, group, view)?;
-                stamp.judge(&text, at)?;
+                stamp.judge(&text, at.now, at.tolerance)?;
                 Some(text)
             }
             _ => None,
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, secret: b"" };
+        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
         let mut refusal = Reason::MissingHeader;
-        let proved = keys.iter().filter(|key| key.is_valid_at(at)).any(|key| {
+        let proved = keys.iter().filter(|key| key.is_valid_at(at.now)).any(|key| {
             let proof = key.proves(self, view, beside, &group.claims);
             // That a key has no signature of its slot tells less than that one did not match.
             proof.map_err(|reason| refusal = if reason == Reason::MissingHeader { refusal } else { reason }).is_ok()
@@ -88,13 +93,13 @@ impl Way {
         if !proved {
             return Err(refusal);
         }
-        if let (Some(stamp), true) = (&self.stamp, self.stamp_after_proof) {
-            stamp.judge(&stamp.text(self, group, view)?, at)?;
+        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| self.stamp_after_proof && stamp.is_bounded(at.tolerance)) {
+            stamp.judge(&stamp.text(self, group, view)?, at.now, at.tolerance)?;
         }
         self.body_hash.as_ref().map_or(Ok(()), |body_hash| body_hash.holds(view))
     }
 
-    fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
+    pub(super) fn meets_requirements(&self, view: &View<'_>) -> Result<(), Reason> {
         for requirement in &self.require {
             let value = view.header(&requirement.header)?.ok_or(Reason::MissingHeader)?;
             if value != requirement.equals.as_bytes() {
@@ -105,12 +110,12 @@ impl Way {
     }
 
     /// The texts in which signatures stand, by source.
-    fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
+    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
         let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
         if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
-    fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
+    pub(super) fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
         let mut groups = Vec::new();
         for (source, texts) in self.sources.iter().zip(texts) {
             texts.iter().for_each(|text| source.read(text, &mut groups));
@@ -125,7 +130,7 @@ impl Way {
 
 impl WrittenStamp {
     /// The timestamp as text, verbatim.
-    fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
+    pub(super) fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
         if self.place == Place::Field {
             let positional = way.sources.iter().any(|source| source.positional.is_some());
             let name = if positional { "" } else { &self.name };
@@ -135,7 +140,11 @@ impl WrittenStamp {
         for name in &self.fallback {
             value = if value.is_some() { value } else { view.value(Place::Header, name)? };
         }
-        match value.ok_or(Reason::MissingTimestamp)? {
+        let value = value.ok_or(Reason::MissingTimestamp)?;
+        if let Some(name) = &self.element {
+            return element::text(&value, name).map(Cow::Owned).ok_or(Reason::MissingTimestamp);
+        }
+        match value {
             Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| Reason::BadTimestamp),
             Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Reason::BadTimestamp),
         }
@@ -148,8 +157,13 @@ impl WrittenBodyHash {
         let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
         let text = std::str::from_utf8(&text).map_err(|_| Reason::BadEncoding)?;
         let claimed = self.encoding.decode(text).ok_or(Reason::BadEncoding)?;
+        if self.of(view)?.is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+    }
+
+    /// The hash of the body.
+    pub(super) fn of(&self, view: &View<'_>) -> Result<Tag, Reason> {
         let mut running = self.hash.start();
         view.body.feed(&mut |piece| running.update(piece))?;
-        if Tag::new(&running.finalize()).is(&claimed) { Ok(()) } else { Err(Reason::Mismatch) }
+        Ok(Tag::new(&running.finalize()))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Needed;
 use crate::record::Received;
 
 /// A request that was refused, given back so that it can be kept aside, and why.
@@ -11,6 +12,8 @@ pub struct Refused {
     pub received: Received,
     /// Why it was refused.
     pub reason: Reason,
+    /// What could change the judgement, if it were fetched.
+    pub needed: Option<Needed>,
 }
 
 /// Why a request was not believed.
@@ -36,11 +39,21 @@ pub enum Reason {
     NoSecret,
     /// No secret makes this signature from these bytes.
     Mismatch,
+    /// A document with the provider's keys cannot be had now: nothing is known of the request, and it may come again.
+    KeyUnavailable,
+    /// The request names a key that the provider does not have.
+    UnknownKey,
+    /// A certificate is not one, is out of date, has another name, or leads to no root that counts.
+    BadCertificate,
+    /// What was signed is not what the scheme demands.
+    BadClaim,
+    /// It was signed by the provider, but for somebody else.
+    OtherRecipient,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::MissingHeader,
         Self::BadEncoding,
         Self::UnknownVersion,
@@ -51,6 +64,11 @@ impl Reason {
         Self::MissingPart,
         Self::NoSecret,
         Self::Mismatch,
+        Self::KeyUnavailable,
+        Self::UnknownKey,
+        Self::BadCertificate,
+        Self::BadClaim,
+        Self::OtherRecipient,
     ];
 
     /// The reason of that word.
@@ -71,6 +89,11 @@ impl Reason {
             Self::MissingPart => "missing_part",
             Self::NoSecret => "no_secret",
             Self::Mismatch => "mismatch",
+            Self::KeyUnavailable => "key_unavailable",
+            Self::UnknownKey => "unknown_key",
+            Self::BadCertificate => "bad_certificate",
+            Self::BadClaim => "bad_claim",
+            Self::OtherRecipient => "other_recipient",
         }
     }
 }
@@ -89,6 +112,11 @@ impl fmt::Display for Reason {
             Self::MissingPart => "a part of the request that the signature covers is missing",
             Self::NoSecret => "no secret is valid at this time",
             Self::Mismatch => "no secret makes this signature from these bytes: wrong secret, or the request was changed",
+            Self::KeyUnavailable => "the provider's keys cannot be had now; this says nothing of the request",
+            Self::UnknownKey => "the request names a key that the provider does not have",
+            Self::BadCertificate => "the certificate is out of date, of another name, or leads to no root that counts",
+            Self::BadClaim => "what was signed is not what the scheme demands",
+            Self::OtherRecipient => "it was signed by the provider, but for somebody else",
         })
     }
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
-use super::jws::WrittenJws;
+use super::signed::{Signed, SignedKind};
 use super::template::{BadTemplate, Template};
+use super::view::View;
 use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{BadSecret, Secret, Selector, pointer};
+use super::{BadSecret, Reason, Secret, Selector, pointer};
 
 /// As a signature's `key`: what the source calls `public_key`.
 const PUBLIC_KEY: &str = "{public_key}";
@@ -22,6 +23,17 @@ const PUBLIC_KEY: &str = "{public_key}";
 pub struct Scheme {
     written: Arc<Written>,
     ways: Arc<[Way]>,
+    also: Option<Arc<Also>>,
+}
+
+/// What must be proved beside the one way of a scheme, in some requests.
+#[derive(Debug)]
+pub(super) struct Also {
+    pub(super) way: Way,
+    /// The lists of the scheme's way and of this one, and the member of the former's elements that makes this one needed.
+    list: String,
+    own_list: String,
+    member: String,
 }
 
 /// One way to sign. A scheme has several where its provider does.
@@ -34,7 +46,6 @@ pub(super) struct Way {
     /// What is signed; any of them may match. Empty for tokens.
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
-    pub(super) jws: Option<WrittenJws>,
     pub(super) body_field: Option<String>,
     pub(super) require: Vec<Requirement>,
     /// The array whose elements are proved one by one, and the way on from an element.
@@ -45,6 +56,8 @@ pub(super) struct Way {
     pub(super) by_group: bool,
     /// The timestamp stands in the body and is not needed for the payload: it is looked for after the proof.
     pub(super) stamp_after_proof: bool,
+    /// How it is signed, where it is not with a shared secret's hash alone.
+    pub(super) signed: Option<Signed>,
 }
 
 /// How a way proves a request.
@@ -54,6 +67,8 @@ pub(super) enum Check {
     Digest(Hash),
     /// The request shows the secret itself: its content is not proved.
     Shown,
+    /// By a key, as the way's [`Signed`] says.
+    Signed,
 }
 
 /// A scheme that cannot be used.
@@ -121,11 +136,17 @@ impl Scheme {
 
     /// Whether the body is proved, or only that the sender knows the secret.
     pub fn covers_body(&self) -> bool {
-        self.ways.iter().all(|way| {
-            way.body_hash.is_some()
-                || way.jws.is_some()
-                || (!way.payloads.is_empty() && way.payloads.iter().all(Template::covers_body))
-        })
+        self.ways.iter().all(Way::covers_body)
+    }
+
+    /// What must be proved beside its one way.
+    pub(super) fn also(&self) -> Option<&Also> {
+        self.also.as_deref()
+    }
+
+    /// What its ways, and what must be proved beside them, say of keys and tokens.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &Signed> {
+        self.ways.iter().chain(self.also.as_deref().map(|also| &also.way)).filter_map(|way| way.signed.as_ref())
     }
 }
 
@@ -140,7 +161,8 @@ impl TryFrom<Written> for Scheme {
 
     fn try_from(written: Written) -> Result<Self, BadScheme> {
         let ways = if written.kind == Kind::Any { ways_of_any(&written)? } else { vec![Way::try_new(&written, &written)?] };
-        Ok(Self { written: Arc::new(written), ways: ways.into() })
+        let also = written.also.as_ref().map(|also| Also::try_new(also, &written)).transpose()?;
+        Ok(Self { written: Arc::new(written), ways: ways.into(), also: also.map(Arc::new) })
     }
 }
 
@@ -155,30 +177,68 @@ fn ways_of_any(written: &Written) -> Result<Vec<Way>, BadScheme> {
     written.any.iter().map(|way| Way::try_new(way, written)).collect()
 }
 
+impl Also {
+    fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
+        let member = outer.also_if.as_ref().ok_or(BadScheme::Missing("also_if"))?;
+        let way = Way::try_new(written, &Written::default())?;
+        let list = outer.for_each.clone().ok_or(BadScheme::Missing("for_each"))?;
+        let (own_list, _) = way.for_each.clone().ok_or(BadScheme::Missing("also.for_each"))?;
+        if way.signed.is_none() || written.also.is_some() {
+            return Err(BadScheme::Value("also.kind", "a way of shared secrets".into()));
+        }
+        Ok(Self { way, list, own_list, member: prove_name(Place::Json, member, "also_if")? })
+    }
+
+    /// Whether a request needs it.
+    pub(super) fn is_needed(&self, view: &View<'_>) -> Result<bool, Reason> {
+        let body = view.body.whole()?;
+        let unreadable = |_| Reason::BadEncoding;
+        Ok(pointer::is_there(&body, &self.own_list).map_err(unreadable)?
+            || pointer::any_element_has(&body, &self.list, &self.member).map_err(unreadable)?)
+    }
+}
+
 impl Way {
+    fn covers_body(&self) -> bool {
+        let covered = || !self.payloads.is_empty() && self.payloads.iter().all(Template::covers_body);
+        match self.signed.as_ref().map(|signed| &signed.kind) {
+            Some(SignedKind::Message(profile)) => profile.covers_body(),
+            _ => self.body_hash.is_some() || covered(),
+        }
+    }
+
     /// From what is written for it; `outer` says where id and type are unless it does itself.
     fn try_new(written: &Written, outer: &Written) -> Result<Self, BadScheme> {
         if !written.any.is_empty() {
             return Err(BadScheme::Unused("any"));
         }
+        if written.also_if.is_some() && written.also.is_none() {
+            return Err(BadScheme::Missing("also"));
+        }
         let check = written.check()?;
         let payloads = written.payloads(check)?;
         let stamp = written.timestamp.clone().map(prove_stamp).transpose()?;
+        let signed = Signed::try_new(written, &payloads)?;
         let sources = written.sources(check, stamp.as_ref())?;
         let holds_stamp = payloads.iter().any(Template::holds_stamp);
         let stamp_in = |places: &[Place]| stamp.as_ref().is_some_and(|s| places.contains(&s.place));
         if holds_stamp && stamp.is_none() {
             return Err(BadScheme::Missing("timestamp"));
         }
+        let stamp_after_proof =
+            !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::FormLast, Place::Claim, Place::Envelope]);
+        if stamp.as_ref().is_some_and(|stamp| stamp.element.is_some()) && !stamp_after_proof {
+            return Err(BadScheme::Unused("timestamp.element"));
+        }
         Ok(Self {
             check,
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
-            stamp_after_proof: !holds_stamp && stamp_in(&[Place::Json, Place::Form, Place::FormLast]),
+            stamp_after_proof,
+            signed,
             sources,
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
-            jws: written.jws.clone(),
             body_field: written.body_field.clone(),
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
             for_each: written.for_each()?,
@@ -208,7 +268,10 @@ impl Written {
             Kind::Digest => Ok(Check::Digest(hash?)),
             Kind::Token | Kind::Basic if self.hash.is_some() => Err(BadScheme::Unused("hash")),
             Kind::Token | Kind::Basic => Ok(Check::Shown),
-            Kind::Any => Err(BadScheme::Value("kind", "any".into())),
+            _ if self.kind.is_signed() && self.hash.is_some() => Err(BadScheme::Unused("hash")),
+            _ if self.kind.is_signed() && self.secret.is_some() => Err(BadScheme::Unused("secret")),
+            _ if self.kind.is_signed() => Ok(Check::Signed),
+            _ => Err(BadScheme::Value("kind", "any".into())),
         }
     }
 
@@ -226,8 +289,9 @@ impl Written {
         match check {
             Check::Shown if !texts.is_empty() => return Err(BadScheme::Unused("payload")),
             Check::Shown => return Ok(Vec::new()),
-            Check::Hmac(_) if self.jws.is_some() && texts.is_empty() => return Ok(Vec::new()),
-            _ if self.jws.is_some() => return Err(BadScheme::Unused("jws")),
+            Check::Signed if matches!(self.kind, Kind::Jwt | Kind::HttpMessageSignature) => {
+                return if texts.is_empty() { Ok(Vec::new()) } else { Err(BadScheme::Unused("payload")) };
+            }
             _ if self.payload.is_none() => return Err(BadScheme::Missing("payload")),
             _ => {}
         }
@@ -235,6 +299,9 @@ impl Written {
     }
 
     fn sources(&self, check: Check, stamp: Option<&WrittenStamp>) -> Result<Vec<Source>, BadScheme> {
+        if self.kind == Kind::HttpMessageSignature && self.signature.is_empty() {
+            return Ok(Vec::new());
+        }
         if self.signature.is_empty() {
             return Err(BadScheme::Missing("signature"));
         }
@@ -242,8 +309,11 @@ impl Written {
             (Check::Hmac(hash) | Check::Digest(hash), _) => {
                 encoding.map(|e| Form::Tag(e, hash.bytes())).ok_or(BadScheme::Missing("signature.encoding"))
             }
+            (Check::Signed, Kind::Signature | Kind::X509) => {
+                encoding.map(Form::Signature).ok_or(BadScheme::Missing("signature.encoding"))
+            }
             (Check::Shown, Kind::Basic) => Ok(Form::Basic),
-            (Check::Shown, _) => Ok(Form::Token(encoding.unwrap_or_default())),
+            (Check::Shown | Check::Signed, _) => Ok(Form::Token(encoding.unwrap_or_default())),
         };
         self.signature.iter().map(|source| prove_source(source, form(source.encoding)?, stamp)).collect()
     }
@@ -301,10 +371,10 @@ fn number(text: &str) -> Result<usize, BadScheme> {
 }
 
 /// The name as it is looked for: lower case for headers, a real pointer for JSON.
-fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, BadScheme> {
+pub(super) fn prove_name(place: Place, name: &str, key: &'static str) -> Result<String, BadScheme> {
     let good = match place {
         Place::Header => HeaderName::try_from(name).ok().map(|n| n.as_str().to_owned()),
-        Place::Json => pointer::tokens(name).ok().map(|_| name.to_owned()),
+        Place::Json | Place::Claim | Place::Envelope => pointer::tokens(name).ok().map(|_| name.to_owned()),
         Place::Query | Place::Form | Place::FormLast | Place::Field => Some(name.to_owned()).filter(|n| !n.is_empty()),
     };
     good.ok_or_else(|| BadScheme::Value(key, name.to_owned()))
@@ -322,7 +392,7 @@ fn prove_stamp(mut stamp: WrittenStamp) -> Result<WrittenStamp, BadScheme> {
 }
 
 fn prove_body_hash(mut body_hash: WrittenBodyHash) -> Result<WrittenBodyHash, BadScheme> {
-    if matches!(body_hash.place, Place::Field | Place::Form | Place::FormLast | Place::Json) {
+    if matches!(body_hash.place, Place::Field | Place::Form | Place::FormLast | Place::Json | Place::Envelope) {
         return Err(BadScheme::Value("body_hash.in", "the body itself".into()));
     }
     body_hash.name = prove_name(body_hash.place, &body_hash.name, "body_hash.name")?;

@@ -48,6 +48,11 @@ impl Secret {
         Self { slot: Some(slot), ..self }
     }
 
+    /// The same with another text, for those whose text was encoded.
+    pub(super) fn with_text(&self, text: Vec<u8>) -> Self {
+        Self { text: Zeroizing::new(text), ..self.clone() }
+    }
+
     /// The slot that it is for; `None`: every one.
     pub fn slot(&self) -> Option<&str> {
         self.slot.as_deref()

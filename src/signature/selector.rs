@@ -1,5 +1,5 @@
-//! Where a value stands in a request: a header, a JSON pointer into the body, a field of a form, or several of them together.
-//! Written `header:NAME`, `json:/POINTER`, `form:NAME`, with ` + ` between several.
+//! Where a value stands in a request: a header, a JSON pointer into the body or into the claims of its token, a field of a form, or
+//! several of them together. Written `header:NAME`, `json:/POINTER`, `claim:/POINTER`, `form:NAME`, with ` + ` between several.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +23,8 @@ pub enum Selector {
     Header(String),
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(String),
+    /// A JSON pointer into what was signed, where that is not the body: the claims of a token.
+    Claim(String),
     /// A field of a form body.
     Form(String),
     /// All of these together: what only they name without doubt.
@@ -31,7 +33,7 @@ pub enum Selector {
 
 /// Text that is no [`Selector`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write \"header:NAME\", \"json:/POINTER\" or \"form:NAME\", with \" + \" between several")]
+#[error("write \"header:NAME\", \"json:/POINTER\", \"claim:/POINTER\" or \"form:NAME\", with \" + \" between several")]
 pub struct BadSelector;
 
 impl Selector {
@@ -82,6 +84,9 @@ impl FromStr for Selector {
         match text.split_once(':') {
             Some(("header", name)) => Self::header(name),
             Some(("json", pointer)) => Self::pointer(pointer),
+            Some(("claim", pointer)) => {
+                pointer::tokens(pointer).map(|_| Self::Claim(pointer.to_owned())).map_err(|_| BadSelector)
+            }
             Some(("form", name)) if !name.is_empty() => Ok(Self::Form(name.to_owned())),
             _ => Err(BadSelector),
         }
@@ -93,6 +98,7 @@ impl fmt::Display for Selector {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Pointer(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
             Self::Form(name) => write!(f, "form:{name}"),
             Self::All(parts) => {
                 parts.iter().enumerate().try_for_each(|(i, part)| write!(f, "{}{part}", if i == 0 { "" } else { BETWEEN }))

@@ -8,14 +8,19 @@ use crate::time::Timestamp;
 const MILLISECONDS_FROM: u64 = 100_000_000_000;
 
 impl WrittenStamp {
-    /// Whether `text` is a time that is neither too old nor too far ahead at `now`.
-    pub(super) fn judge(&self, text: &str, now: Timestamp) -> Result<(), Reason> {
+    /// Whether anybody bounds it: what nobody does may be missing. `tolerance`: seconds that the source says.
+    pub(super) fn is_bounded(&self, tolerance: Option<u32>) -> bool {
+        tolerance.or(self.max_age).or(self.max_future).is_some()
+    }
+
+    /// Whether `text` is a time that is neither too old nor too far ahead at `now`. `tolerance`: seconds that the source says.
+    pub(super) fn judge(&self, text: &str, now: Timestamp, tolerance: Option<u32>) -> Result<(), Reason> {
         let (then, now) = self.format.read(text, now).ok_or(Reason::BadTimestamp)?;
         let bound_ms = |seconds: Option<u32>| seconds.map_or(u64::MAX, |s| u64::from(s) * 1000);
-        if now.saturating_sub(then) > bound_ms(self.max_age) {
+        if now.saturating_sub(then) > bound_ms(tolerance.or(self.max_age)) {
             return Err(Reason::TimestampTooOld);
         }
-        if then.saturating_sub(now) > bound_ms(self.max_future) {
+        if then.saturating_sub(now) > bound_ms(self.max_future.or(tolerance)) {
             return Err(Reason::TimestampInFuture);
         }
         Ok(())
@@ -38,6 +43,11 @@ impl StampFormat {
                 let at = zoned.then(|| Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z"))))??;
                 Some((at.ms(), now.ms()))
             }
+            Self::SpacedUtc => {
+                let (date, time) = text.split_once(' ')?;
+                let plain = date.len() == 10 && time.len() == 8 && !text.contains(['T', 't', 'Z', 'z', '+']);
+                whole_seconds(plain.then(|| Timestamp::parse(&format!("{date}T{time}Z")))??.ms())
+            }
             Self::HttpDate => whole_seconds(Timestamp::from_system(httpdate::parse_http_date(text).ok()?).ms()),
         }
     }
@@ -48,6 +58,7 @@ impl StampFormat {
             Self::Unix | Self::UnixAuto => now.seconds().to_string(),
             Self::UnixMs => now.ms().to_string(),
             Self::Iso8601 => now.to_string(),
+            Self::SpacedUtc => now.to_string().replace('T', " ").chars().take("2026-01-01 00:00:00".len()).collect(),
             Self::HttpDate => httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(now.seconds())),
         }
     }
@@ -68,11 +79,22 @@ mod tests {
 
     fn stamp(format: StampFormat) -> WrittenStamp {
         let (max_age, max_future) = (Some(300), Some(60));
-        WrittenStamp { place: Place::Header, name: "t".into(), fallback: vec![], format, max_age, max_future }
+        WrittenStamp { place: Place::Header, name: "t".into(), fallback: vec![], element: None, format, max_age, max_future }
+    }
+
+    #[test]
+    fn what_the_source_says_counts_for_the_age() {
+        let judge = |text: &str, tolerance| stamp(StampFormat::Unix).judge(text, Timestamp::from_ms(NOW * 1000), tolerance);
+        assert_eq!(judge(&(NOW - 301).to_string(), Some(400)), Ok(()));
+        assert_eq!(judge(&(NOW - 101).to_string(), Some(100)), Err(Reason::TimestampTooOld));
+        assert_eq!(judge(&(NOW + 61).to_string(), Some(100)), Err(Reason::TimestampInFuture));
+        let unbounded = WrittenStamp { max_age: None, max_future: None, ..stamp(StampFormat::Unix) };
+        assert!(!unbounded.is_bounded(None) && unbounded.is_bounded(Some(1)));
+        assert_eq!(unbounded.judge("1", Timestamp::from_ms(NOW * 1000), None), Ok(()));
     }
 
     fn judge(format: StampFormat, text: &str) -> Result<(), Reason> {
-        stamp(format).judge(text, Timestamp::from_ms(NOW * 1000 + 999))
+        stamp(format).judge(text, Timestamp::from_ms(NOW * 1000 + 999), None)
     }
 
     #[test]
@@ -102,7 +124,7 @@ mod tests {
     #[test]
     fn every_format_reads_what_it_writes() {
         use StampFormat::*;
-        for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate] {
+        for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate, SpacedUtc] {
             let text = format.write(Timestamp::from_ms(NOW * 1000));
             assert_eq!(judge(format, &text), Ok(()), "{text}");
         }
@@ -115,8 +137,8 @@ mod tests {
         #[test]
         fn any_text_is_judged_without_a_panic(text: String, now: u64) {
             use StampFormat::*;
-            for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate] {
-                let _ = stamp(format).judge(&text, Timestamp::from_ms(now));
+            for format in [Unix, UnixMs, UnixAuto, Iso8601, HttpDate, SpacedUtc] {
+                let _ = stamp(format).judge(&text, Timestamp::from_ms(now), None);
             }
         }
     }

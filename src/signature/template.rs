@@ -8,6 +8,7 @@ use super::Reason;
 use super::address::{self, Form};
 use super::form::{self, Repeats};
 use super::hash::Hash;
+use super::json;
 use super::view::View;
 use super::words::{self, Word};
 use super::written::Place;
@@ -25,6 +26,8 @@ pub(super) struct Beside<'a> {
     pub(super) fields: &'a [(&'a str, &'a str)],
     /// The secret, for those who hash it with the text.
     pub(super) secret: &'a [u8],
+    /// The header fields that a token lists, as lines.
+    pub(super) signed_fields: Option<&'a str>,
 }
 
 /// A template that is not one.
@@ -61,6 +64,10 @@ enum Part {
     SortedForm(Repeats),
     /// `true`: with all but letters, digits and `-_.~` as `%XX`, whatever was sent.
     SortedQuery(bool),
+    /// The header fields that a token lists.
+    SignedFields,
+    /// A value that the source says of itself.
+    Setting(String),
     Word(Word),
 }
 
@@ -73,6 +80,8 @@ enum Filter {
     Json,
     /// Gunzipped where it is gzip; of the body only.
     Gunzip,
+    /// Its CRC-32 as a decimal number: no proof of anything, but some sign it.
+    Crc32,
     Base64,
     /// In JSON's canonical form; of the body only.
     Canonical,
@@ -108,12 +117,18 @@ impl Template {
 
     /// Whether anything of the request is in it.
     pub(super) fn covers_something(&self) -> bool {
-        self.0.iter().any(|piece| !matches!(piece.part, Part::Text(_) | Part::Secret | Part::Stamp))
+        self.0.iter().any(|piece| !matches!(piece.part, Part::Text(_) | Part::Secret | Part::Stamp | Part::Setting(_)))
     }
 
     /// Whether the whole body is in it.
     pub(super) fn covers_body(&self) -> bool {
-        self.0.iter().any(|piece| piece.part.covers_body() && piece.filter != Some(Filter::Lower))
+        let changed = |piece: &Piece| matches!(piece.filter, Some(Filter::Lower | Filter::Crc32));
+        self.0.iter().any(|piece| piece.part.covers_body() && !changed(piece))
+    }
+
+    /// The source's settings that are in it.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| if let Part::Setting(name) = &piece.part { Some(name.as_str()) } else { None })
     }
 
     /// Whether the secret is in it.
@@ -204,6 +219,7 @@ impl Part {
                 "path" => Self::Path,
                 "secret" => Self::Secret,
                 "sorted_query" => Self::SortedQuery(false),
+                "signed_fields" => Self::SignedFields,
                 word => Self::Word(Word::parse(word, None)?),
             },
             Some(("sorted_form", "unique")) => Self::SortedForm(Repeats::Unique),
@@ -212,6 +228,7 @@ impl Part {
             Some(("sorted_query", "encoded")) => Self::SortedQuery(true),
             Some((_, "")) => return None,
             Some(("header", name)) => Self::Header(http::HeaderName::try_from(name).ok()?.as_str().to_owned()),
+            Some(("setting", name)) => Self::Setting(name.to_owned()),
             Some(("field", name)) => Self::Field(name.to_owned()),
             Some(("query", name)) => Self::Value(Place::Query, name.to_owned()),
             Some(("form", name)) => Self::Value(Place::Form, name.to_owned()),
@@ -253,6 +270,11 @@ impl Part {
             Self::SortedForm(repeats) => return form::feed_sorted(&view.body.whole()?, *repeats, sink),
             Self::SortedQuery(false) => form::feed_sorted_query(address::query_of(view.target), sink),
             Self::SortedQuery(true) => sink(form::encoded_query(address::query_of(view.target)).as_bytes()),
+            Self::SignedFields => sink(beside.signed_fields.ok_or(Reason::MissingPart)?.as_bytes()),
+            Self::Setting(name) => {
+                let value = view.unpacked.settings.and_then(|settings| settings.only(name)).and_then(json::text);
+                sink(value.ok_or(Reason::MissingPart)?.as_bytes());
+            }
             Self::Word(word) => return word.feed(view, beside, sink),
         }
         Ok(())
@@ -267,6 +289,7 @@ impl Filter {
             "lower" => Self::Lower,
             "json" => Self::Json,
             "gzip_if_magic" => Self::Gunzip,
+            "crc32" => Self::Crc32,
             "base64" => Self::Base64,
             "jcs" => Self::Canonical,
             _ => Self::Decode(text.strip_prefix("decode ").filter(|list| !list.is_empty())?.to_owned()),
@@ -282,6 +305,11 @@ impl Filter {
                 let whole = gathered(part, view, beside)?;
                 let text = std::str::from_utf8(&whole).map_err(|_| Reason::BadEncoding)?;
                 sink(&serde_json::to_vec(text).map_err(|_| Reason::BadEncoding)?);
+            }
+            Self::Crc32 => {
+                let mut running = crc32fast::Hasher::new();
+                part.feed(view, beside, None, &mut |piece| running.update(piece))?;
+                sink(running.finalize().to_string().as_bytes());
             }
             Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
             Self::Base64 => sink(STANDARD.encode(gathered(part, view, beside)?).as_bytes()),

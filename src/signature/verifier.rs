@@ -3,14 +3,19 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use url::Url;
 
 use super::address::{Base, Form};
+use super::documents::{Documents, Shelf};
 use super::key::Key;
 use super::naming::Naming;
+use super::proof::Moment;
+use super::ready::{self, Ready};
 use super::scheme::Way;
+use super::signed::{Case, Keys};
 use super::view::View;
-use super::{BadSecret, Reason, Refused, Scheme, Secret, Selector, Signer, Verified};
+use super::{ConfiguredKey, Reason, Refused, Scheme, Secret, Selector, Signer, Terms, Unready, Verified};
 use crate::record::Received;
 use crate::time::Timestamp;
 
@@ -20,15 +25,20 @@ pub struct Verifier {
     scheme: Option<Scheme>,
     /// For each way of the scheme, its keys and names; one without keys where nothing is to be verified.
     ready: Vec<Ready>,
+    /// For what must be proved beside the one way of the scheme; `None` where the source lacks something for it.
+    also: Option<Keys>,
     base: Option<Base>,
+    /// The host (and port) of what the provider calls, where that was configured.
+    authority: Option<String>,
     gunzip: bool,
+    terms: Terms,
 }
 
-/// What one way needs, made once.
-#[derive(Debug, Default)]
-struct Ready {
-    keys: Vec<Key>,
-    naming: Naming,
+/// The way that proved a request, and what was signed beside the body. Without a way nothing was to be verified.
+struct Proof<'a> {
+    way: Option<&'a Way>,
+    ready: &'a Ready,
+    claims: Option<Value>,
 }
 
 /// What a source adds to its provider's scheme.
@@ -43,43 +53,63 @@ pub struct Options {
     pub kind: Option<Selector>,
     /// The signature covers the gunzipped body.
     pub gunzip: bool,
+    /// Keys that verify, in place of those that the provider publishes.
+    pub keys: Vec<ConfiguredKey>,
+    /// Where the provider publishes its keys, in place of the scheme's address.
+    pub key_url: Option<String>,
+    /// The roots that chains of certificates must lead to, in PEM, in place of those that browsers trust.
+    pub roots: Vec<String>,
+    /// What the source says of itself.
+    pub terms: Terms,
 }
 
 impl Verifier {
-    /// For `scheme`. Fails where a secret is not what the scheme needs; the number tells which one (from 0).
-    pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, (usize, BadSecret)> {
-        for (i, secret) in secrets.iter().enumerate() {
-            scheme.takes(secret).map_err(|error| (i, error))?;
-        }
-        let keys = |way: &Way| {
-            let key = |(i, secret)| Key::try_new(way, secret).map_err(|error| (i, error));
-            secrets.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()
-        };
-        let ready = |way: &Way| {
-            let naming = options.naming(way.event_id.as_ref(), way.event_type.as_ref());
-            Ok(Ready { keys: keys(way)?, naming })
-        };
-        let ready = scheme.ways().iter().map(ready).collect::<Result<_, _>>()?;
-        Ok(Self { ready, scheme: Some(scheme), base: options.base(), gunzip: options.gunzip })
+    /// For `scheme`. Fails where the source lacks something, or has a secret or a key that the scheme cannot use.
+    pub fn try_new(scheme: Scheme, secrets: Vec<Secret>, options: Options) -> Result<Self, Unready> {
+        let ready = ready::ways(&scheme, &secrets, &options)?;
+        let also = ready::also(&scheme, &options)?;
+        Ok(Self { also, ..Self::with(Some(scheme), ready, options) })
     }
 
     /// For a source that says that nothing is to be verified (`provider = "none"`).
     pub fn trusting(options: Options) -> Self {
-        let ready = vec![Ready { keys: Vec::new(), naming: options.naming(None, None) }];
-        Self { scheme: None, ready, base: options.base(), gunzip: options.gunzip }
+        let ready = vec![Ready { naming: options.naming(None, None), ..Ready::default() }];
+        Self::with(None, ready, options)
     }
 
-    /// Proves who sent `received`, judged at the time that its head had arrived.
+    fn with(scheme: Option<Scheme>, ready: Vec<Ready>, options: Options) -> Self {
+        let authority =
+            options.public_url.as_ref().map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned());
+        Self { scheme, ready, also: None, base: options.base(), authority, gunzip: options.gunzip, terms: options.terms }
+    }
+
+    /// Proves who sent `received`, judged at the time that its head had arrived, without any document.
     pub fn verify(&self, received: Received) -> Result<Verified, Box<Refused>> {
-        match self.prove(&received) {
-            Ok((way, ready)) => {
-                let view = View::new(&received, self.base.as_ref(), self.gunzip);
+        self.verify_with(received, &Documents::default())
+    }
+
+    /// The same with what the provider publishes. Where a document is missing that could change the judgement, the refusal names it.
+    pub fn verify_with(&self, received: Received, documents: &Documents) -> Result<Verified, Box<Refused>> {
+        let shelf = Shelf::new(documents);
+        match self.prove(&received, &shelf) {
+            Ok(Proof { way, ready, claims }) => {
+                let mut view = self.view(&received);
+                view.unpacked.claims = claims.as_ref();
                 let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
                 let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }
-            Err(reason) => Err(Box::new(Refused { received, reason })),
+            Err(reason) => Err(Box::new(Refused { received, reason, needed: shelf.into_needed() })),
         }
+    }
+
+    /// The addresses of what the provider publishes, as far as they depend on no request.
+    pub fn published(&self) -> Vec<String> {
+        let Some(scheme) = &self.scheme else { return Vec::new() };
+        let ways = scheme.ways().iter().zip(&self.ready);
+        let ways = ways.filter_map(|(way, ready)| Some((way.signed.as_ref()?, ready.signed.as_ref()?)));
+        let also = scheme.also().and_then(|also| Some((also.way.signed.as_ref()?, self.also.as_ref()?)));
+        ways.chain(also).filter_map(|(signed, keys)| signed.source.fixed_address(keys)).collect()
     }
 
     /// The scheme; `None` where nothing is to be verified.
@@ -89,9 +119,15 @@ impl Verifier {
 
     /// What signs as the provider does, with the first secret that counts at `now`; `None` where there is none.
     pub fn signer(&self, now: Timestamp) -> Option<Signer> {
-        let key = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now))?;
+        let shared = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now)).map(Key::secret);
+        let scheme = self.scheme.clone()?;
+        let of_token = |(way, ready): (&Way, &'_ Ready)| {
+            way.signed.as_ref().filter(|signed| signed.by_secret())?;
+            ready.signed.as_ref()?.ring.text(now).cloned()
+        };
+        let secret = shared.cloned().or_else(|| scheme.ways().iter().zip(&self.ready).find_map(of_token))?;
         // The secret was decoded for this scheme already.
-        Signer::try_new(self.scheme.clone()?, key.secret()).ok()
+        Signer::try_new(scheme, &secret).ok().map(|signer| signer.of_source(self.terms.settings.clone()))
     }
 
     /// The address that the provider calls for a request to `authority` and `target`.
@@ -108,22 +144,55 @@ impl Verifier {
         self
     }
 
-    /// The way that proves the request.
-    fn prove(&self, received: &Received) -> Result<(Option<&Way>, &Ready), Reason> {
-        let view = View::new(received, self.base.as_ref(), self.gunzip);
+    fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
+        let mut view = View::new(received, self.base.as_ref(), self.gunzip);
+        view.authority = self.authority.as_deref().unwrap_or(view.authority);
+        view.unpacked.settings = Some(&self.terms.settings);
+        view
+    }
+
+    fn prove(&self, received: &Received, shelf: &Shelf<'_>) -> Result<Proof<'_>, Reason> {
+        let view = self.view(received);
         let Some(scheme) = &self.scheme else {
-            return self.ready.first().map(|ready| (None, ready)).ok_or(Reason::NoSecret);
+            return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
+        let moment = Moment { now: received.at, tolerance: self.terms.tolerance };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
-            match way.prove(&ready.keys, &view, received.at) {
-                Ok(()) => return Ok((Some(way), ready)),
-                // What one way refuses for good tells more than that another one was not tried.
-                Err(reason) if refusal == Reason::MissingHeader => refusal = reason,
+            let proof = match (&way.signed, &ready.signed) {
+                (None, _) => way.prove(&ready.keys, &view, moment).map(|()| None),
+                (Some(signed), Some(keys)) => {
+                    way.prove_signed(signed, Case { view, keys, shelf, at: received.at, terms: &self.terms })
+                }
+                (Some(_), None) => continue,
+            };
+            match proof {
+                Ok(claims) => {
+                    let case = |keys| Case { view, keys, shelf, at: received.at, terms: &self.terms };
+                    self.prove_also(scheme, &view, case)?;
+                    return Ok(Proof { way: Some(way), ready, claims });
+                }
+                // What cannot be judged now outweighs every refusal; else what one way refuses for good tells more than that
+                // another one was not tried.
+                Err(reason) if refusal == Reason::MissingHeader || reason == Reason::KeyUnavailable => refusal = reason,
                 Err(_) => {}
             }
         }
         Err(refusal)
+    }
+}
+
+impl Verifier {
+    /// What must be proved beside the way that proved the request. Where the source does not say enough for it, it is not proved.
+    fn prove_also<'a>(&'a self, scheme: &Scheme, view: &View<'_>, case: impl FnOnce(&'a Keys) -> Case<'a>) -> Result<(), Reason> {
+        let Some(also) = scheme.also() else { return Ok(()) };
+        if !also.is_needed(view)? {
+            return Ok(());
+        }
+        match (&also.way.signed, &self.also) {
+            (Some(signed), Some(keys)) => also.way.prove_signed(signed, case(keys)).map(drop),
+            _ => Err(Reason::NoSecret),
+        }
     }
 }
 
@@ -139,7 +208,7 @@ impl Options {
     }
 
     /// Selectors hold pointers that were proved, so a bad one is no place at all.
-    fn naming(&self, id: Option<&Selector>, kind: Option<&Selector>) -> Naming {
+    pub(super) fn naming(&self, id: Option<&Selector>, kind: Option<&Selector>) -> Naming {
         Naming::try_new(self.event_id.as_ref().or(id), self.kind.as_ref().or(kind)).unwrap_or_default()
     }
 }
@@ -148,7 +217,7 @@ impl Options {
 mod tests {
     use super::*;
     use crate::record::Headers;
-    use crate::signature::preset;
+    use crate::signature::{BadSecret, preset};
     use crate::time::Timestamp;
     use bytes::Bytes;
     use http::{HeaderName, HeaderValue};
@@ -305,12 +374,13 @@ mod tests {
             let secrets = secrets.iter().map(|text| secret(text)).collect();
             Verifier::try_new(scheme("standard-webhooks"), secrets, Options::default()).unwrap_err()
         };
-        assert_eq!(bad(&[STANDARD, "whsec_%"]), (1, BadSecret::Encoding("base64")));
-        assert_eq!(bad(&["whsec_"]), (0, BadSecret::Empty));
+        assert_eq!(bad(&[STANDARD, "whsec_%"]), Unready::Secret(1, BadSecret::Encoding("base64")));
+        assert_eq!(bad(&["whsec_"]), Unready::Secret(0, BadSecret::Empty));
         let basic = Verifier::try_new(scheme("chargebee"), vec![secret("password")], Options::default());
-        assert_eq!(basic.unwrap_err(), (0, BadSecret::NoPassword));
+        assert_eq!(basic.unwrap_err(), Unready::Secret(0, BadSecret::NoPassword));
         let slot = vec![secret("1").in_slot("primary".into()), secret("2").in_slot("first".into())];
-        assert_eq!(Verifier::try_new(scheme("box"), slot, Options::default()).unwrap_err(), (1, BadSecret::Slot));
+        let slot = Verifier::try_new(scheme("box"), slot, Options::default());
+        assert_eq!(slot.unwrap_err(), Unready::Secret(1, BadSecret::Slot));
     }
 
     #[test]

@@ -3,12 +3,16 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::Reason;
 use super::address::{self, Base};
 use super::body::Body;
 use super::form;
+use super::json;
 use super::multipart;
 use super::pointer::{self, Scalar};
+use super::signed::Settings;
 use super::written::Place;
 use crate::record::{Headers, Received};
 
@@ -25,6 +29,18 @@ pub(super) struct View<'a> {
     pub(super) base: Option<&'a Base>,
     pub(super) headers: &'a Headers,
     pub(super) body: Body<'a>,
+    pub(super) unpacked: Unpacked<'a>,
+}
+
+/// What stands beside the request itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unpacked<'a> {
+    /// The header of its token, or the JSON around its signature.
+    pub(super) envelope: Option<&'a Value>,
+    /// What was signed, where that is JSON and not the body.
+    pub(super) claims: Option<&'a Value>,
+    /// What its source says of itself.
+    pub(super) settings: Option<&'a Settings>,
 }
 
 impl<'a> View<'a> {
@@ -37,6 +53,7 @@ impl<'a> View<'a> {
             base,
             headers: &received.headers,
             body: Body::new(&received.body, gunzip),
+            unpacked: Unpacked::default(),
         }
     }
 
@@ -61,14 +78,21 @@ impl<'a> View<'a> {
                 _ => return Err(Reason::BadEncoding),
             },
             Place::FormLast => self.fields(name)?.pop().map(Cow::Owned),
-            Place::Json => match pointer::read_one(&self.body.whole()?, name).map_err(|_| Reason::BadEncoding)? {
+            Place::Json => match self.scalar(name)? {
                 Some(Scalar::Text(text)) => Some(Cow::Owned(text.into_bytes())),
                 Some(Scalar::Bool(truth)) => Some(Cow::Borrowed(if truth { b"true" } else { b"false" })),
                 None => None,
             },
             // The parts of the signature's own header are no parts of the request; see `claim`.
             Place::Field => None,
+            Place::Claim => text_in(self.unpacked.claims, name)?,
+            Place::Envelope => text_in(self.unpacked.envelope, name)?,
         })
+    }
+
+    /// What a pointer into the body leads to; `None` where it is missing.
+    pub(super) fn scalar(&self, pointer: &str) -> Result<Option<Scalar>, Reason> {
+        pointer::read_one(&self.body.whole()?, pointer).map_err(|_| Reason::BadEncoding)
     }
 
     /// The values of that name in a form body of either type, in order.
@@ -97,5 +121,13 @@ impl<'a> View<'a> {
             Some(base) => base.feed(form, self.target, sink),
             None => Base::of_host(self.authority).feed(form, self.target, sink),
         }
+    }
+}
+
+/// The text of a single value in JSON that was read already.
+fn text_in<'a>(json: Option<&Value>, pointer: &str) -> Result<Option<Cow<'a, [u8]>>, Reason> {
+    match json.and_then(|json| json.pointer(pointer)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => json::text(value).map(|text| Some(Cow::Owned(text.into_bytes()))).ok_or(Reason::BadEncoding),
     }
 }

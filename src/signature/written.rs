@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Selector;
 use super::encoding::Encoding;
 use super::hash::Hash;
-use super::jws::WrittenJws;
+use super::signed::written::{WrittenContent, WrittenEnvelope, WrittenKey, WrittenMessage, WrittenRule, WrittenToken};
 
 /// A scheme as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,9 +30,6 @@ pub(super) struct Written {
     pub(super) timestamp: Option<WrittenStamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body_hash: Option<WrittenBodyHash>,
-    /// The signature is a token that holds the body's hash; then there is no payload.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) jws: Option<WrittenJws>,
     /// Where the body is a form, this field of it is the JSON that pointers lead into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body_field: Option<String>,
@@ -44,13 +41,34 @@ pub(super) struct Written {
     /// A JSON pointer from an element to what is proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) item: Option<String>,
+    /// What a signature may be made with, where it is not made with a shared secret's hash alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) algorithms: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<WrittenKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) envelope: Option<WrittenEnvelope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content: Option<WrittenContent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<WrittenToken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<WrittenMessage>,
+    /// What must hold of what was signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rules: Vec<WrittenRule>,
+    /// What must be proved beside it, where an element of `for_each` has the member `also_if`, or `also` has anything to prove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) also: Option<Box<Written>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) also_if: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) any: Vec<Written>,
 }
 
 /// How a scheme proves a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     /// A keyed hash over the payload.
     #[default]
@@ -61,8 +79,25 @@ pub(super) enum Kind {
     Token,
     /// `user:password`, as in HTTP's basic authentication.
     Basic,
+    /// A signature by a public key over the payload.
+    Signature,
+    /// The same; the key is in a certificate.
+    X509,
+    /// A token that is signed (RFC 7519) and stands somewhere in the request.
+    Jwt,
+    /// A signature in the form of a token, whose content is the payload (RFC 7515, appendix F).
+    JwsDetached,
+    /// RFC 9421.
+    HttpMessageSignature,
     /// One of several.
     Any,
+}
+
+impl Kind {
+    /// Whether it is more than a shared secret's hash; see `signed`.
+    pub(super) const fn is_signed(self) -> bool {
+        matches!(self, Self::Signature | Self::X509 | Self::Jwt | Self::JwsDetached | Self::HttpMessageSignature)
+    }
 }
 
 /// What becomes of the configured text before it is a key.
@@ -107,6 +142,10 @@ pub(super) enum Place {
     Json,
     /// A `key=value` of the signature's own header (timestamps only).
     Field,
+    /// A JSON pointer into the signed content: the claims of a token, or what `content` says.
+    Claim,
+    /// A JSON pointer into the header of a token, or into what `envelope` says.
+    Envelope,
 }
 
 /// Where signatures stand, and in which form.
@@ -129,7 +168,7 @@ pub(super) struct WrittenSource {
     /// Between an item's key and its value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kv: Option<String>,
-    /// The keys whose values are signatures; the items of others are skipped.
+    /// The keys whose values are signatures; the items of others are skipped. `{public_key}`: what the source calls so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<OneOrMany>,
     /// Items have no keys: the timestamp's name is its number (from 0), all others are signatures.
@@ -181,6 +220,9 @@ pub(super) struct WrittenStamp {
     /// Headers to look at where that one is missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) fallback: Vec<String>,
+    /// The value is XML in base64, and the timestamp is the text of this element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) element: Option<String>,
     pub(super) format: StampFormat,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_age: Option<u32>,
@@ -202,6 +244,8 @@ pub(super) enum StampFormat {
     Iso8601,
     /// RFC 9110, section 5.6.7.
     HttpDate,
+    /// Date and time of day with a space between them, in UTC.
+    SpacedUtc,
 }
 
 /// A hash of the body that stands elsewhere in what is signed.

@@ -5,6 +5,7 @@
 mod admin;
 mod kill;
 mod line;
+mod published;
 mod store_story;
 mod tidy;
 mod world;

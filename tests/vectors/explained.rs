@@ -1,13 +1,12 @@
 //! What `hookhold providers --explain` prints can be copied into relay.toml, and judges as the preset does.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::Command;
 
 use hookhold::config;
 use hookhold::signature::{Captured, Scheme, preset};
 
-use super::hmac;
+use super::{hmac, keys};
 
 /// The rest of a relay.toml.
 const REST: &str = r#"
@@ -18,6 +17,8 @@ self_signed = true
 [destinations.app]
 url = "http://127.0.0.1:3000/"
 "#;
+/// For those of whose keys there is no example: the public key of RFC 8032, section 7.1, test 1.
+const ED25519: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
 fn explained(name: Option<&str>) -> String {
     let command = Command::new(env!("CARGO_BIN_EXE_hookhold")).arg("providers").args(name).arg("--explain").output().unwrap();
@@ -25,19 +26,27 @@ fn explained(name: Option<&str>) -> String {
     String::from_utf8(command.stdout).unwrap()
 }
 
-/// What is text, hexadecimal and base64 fits all; but for some it must be a user and a password.
+/// Secrets are text, hexadecimal and base64 at once, which fits all; but for some it must be a user and a password. Public keys are
+/// those of the provider's requests.
 fn env(name: &str) -> Option<OsString> {
-    let name = name.strip_suffix("_SECRET")?.replace('_', "-").to_lowercase();
-    let scheme = toml::Table::try_from(&preset::find(&name)?.scheme).unwrap();
-    let secret = if scheme["kind"].as_str() == Some("basic") { "user:pass" } else { "00112233445566778899aabbccddeeff" };
-    Some(secret.into())
+    let preset = |name: &str| preset::find(&name.replace('_', "-").to_lowercase());
+    if let Some(preset) = name.strip_suffix("_KEY").and_then(preset) {
+        return Some(keys::public_key(&preset.name).unwrap_or_else(|| ED25519.to_owned()).into());
+    }
+    let of_basic =
+        |name: &str| toml::Table::try_from(&preset(name)?.scheme).unwrap()["kind"].as_str().map(|kind| kind == "basic");
+    let is_basic = name.strip_suffix("_SECRET").and_then(of_basic).unwrap_or_default();
+    Some(if is_basic { "user:pass" } else { "00112233445566778899aabbccddeeff" }.into())
 }
 
 #[test]
 fn relay_toml_takes_what_is_explained() {
     let sources = explained(None);
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("apple-asn-v2-root.pem");
+    std::fs::write(root, keys::root("apple-asn-v2")).unwrap();
     let routes: String = preset::all().iter().map(|p| format!("[[routes]]\nfrom = \"{}\"\nto = \"app\"\n", p.name)).collect();
-    let loaded = config::parse(&format!("{sources}\n{REST}\n{routes}"), Path::new("."), "relay.toml", &env);
+    let loaded = config::parse(&format!("{sources}\n{REST}\n{routes}"), folder.path(), "relay.toml", &env);
     let loaded =
         loaded.unwrap_or_else(|problems| panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     let settings = loaded.settings;
@@ -57,8 +66,8 @@ fn relay_toml_takes_what_is_explained() {
 fn what_is_explained_judges_as_the_preset_does() {
     let file: toml::Table = toml::from_str(&explained(None)).unwrap();
     let mut wrong = Vec::new();
-    for vector in hmac::all().into_iter().chain(hmac::own()) {
-        let source = &file["sources"][&vector.captured.provider];
+    for vector in hmac::all().into_iter().chain(hmac::own()).chain(keys::all()) {
+        let source = &file["sources"][&vector.preset().name];
         let scheme: Scheme = source["verify"].clone().try_into().unwrap();
         let mut custom = Captured { provider: "custom".into(), ..vector.captured.clone() };
         custom.config.verify = Some(scheme);
@@ -70,7 +79,7 @@ fn what_is_explained_judges_as_the_preset_does() {
 #[test]
 fn one_is_explained_as_all_are() {
     let all = explained(None);
-    for name in ["stripe", "adyen", "sumsub", "braintree"] {
+    for name in ["stripe", "adyen", "sumsub", "braintree", "plaid", "rfc9421", "apple-asn-v2", "saleor", "monday"] {
         let one = explained(Some(name));
         assert!(one.starts_with(&format!("[sources.{name}]\n")) && all.contains(&one), "{one}");
     }

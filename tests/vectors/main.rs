@@ -6,3 +6,4 @@
 mod changed;
 mod explained;
 mod hmac;
+mod keys;

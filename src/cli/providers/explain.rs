@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use toml::{Table, Value};
 
+use crate::signature::Without;
 use crate::signature::preset::{Answer, Preset};
 
 /// Ways to sign, of which each has a table of its own.
@@ -27,18 +28,20 @@ pub(super) fn summary(preset: &Preset) -> anyhow::Result<String> {
 
 fn way(way: &Table) -> String {
     let text = |table: &Table, key: &str| table.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let sources = way.get("signature").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table);
+    let list = |key: &str| way.get(key).and_then(Value::as_array).into_iter().flatten();
+    let algorithms: Vec<_> = list("algorithms").filter_map(Value::as_str).collect();
+    let sources = list("signature").filter_map(Value::as_table);
     let places: Vec<_> = sources.map(|source| format!("{} {}", text(source, "in"), text(source, "name"))).collect();
-    format!("{} {} in {}", text(way, "kind"), text(way, "hash"), places.join(" or ")).replace("  ", " ")
+    let made = [text(way, "kind"), text(way, "hash"), algorithms.join("/")].into_iter().filter(|word| !word.is_empty());
+    let made = made.collect::<Vec<_>>().join(" ");
+    // Those of RFC 9421 have a place of their own.
+    if places.is_empty() { made } else { format!("{made} in {}", places.join(" or ")) }
 }
 
 fn table(preset: &Preset) -> anyhow::Result<String> {
     let name = &preset.name;
     let mut out = format!("[sources.{name}]\npath = \"/in/{name}\"\nprovider = \"custom\"\n");
-    writeln!(out, "secrets = [{{ env = \"{}_SECRET\" }}]", name.replace('-', "_").to_uppercase())?;
-    if preset.scheme.needs_public_key() {
-        writeln!(out, "public_key = \"YOUR_PUBLIC_KEY\"")?;
-    }
+    needs(&mut out, preset)?;
     writeln!(out, "dedupe = \"{}\"", super::window(preset.dedupe))?;
     if preset.answer != Answer::default() {
         writeln!(out, "answer = {}", Value::try_from(&preset.answer)?)?;
@@ -50,6 +53,37 @@ fn table(preset: &Preset) -> anyhow::Result<String> {
         entries(&mut out, &format!("\n[[sources.{name}.verify.{WAYS}]]"), way)?;
     }
     Ok(out)
+}
+
+/// What a source must say beside its scheme, with names in place of what only its owner knows.
+fn needs(out: &mut String, preset: &Preset) -> std::fmt::Result {
+    let Preset { name, scheme, .. } = preset;
+    let variable = name.replace('-', "_").to_uppercase();
+    if scheme.takes_secrets() {
+        writeln!(out, "secrets = [{{ env = \"{variable}_SECRET\" }}]")?;
+    }
+    if scheme.needs_public_key() {
+        writeln!(out, "public_key = \"YOUR_PUBLIC_KEY\"")?;
+    }
+    for needed in scheme.key_needs() {
+        match needed {
+            "keys" if scheme.takes_components() => {
+                writeln!(out, "keys = [{{ id = \"YOUR_KEY_ID\", algorithm = \"ed25519\", env = \"{variable}_KEY\" }}]")?;
+            }
+            "keys" => writeln!(out, "keys = [{{ env = \"{variable}_KEY\" }}]")?,
+            "roots" => writeln!(out, "roots = [\"{name}-root.pem\"]")?,
+            _ => writeln!(out, "key_url = \"https://YOUR_HOST/keys\"")?,
+        }
+    }
+    let members = scheme.key_members().into_iter();
+    let members: Vec<_> = members.map(|m| format!("{m} = {{ env = \"{variable}_{}\" }}", m.to_uppercase())).collect();
+    if !members.is_empty() {
+        writeln!(out, "key_fetch = {{ members = {{ {} }} }}", members.join(", "))?;
+    }
+    for setting in scheme.settings().into_iter().filter(|setting| setting.without != Without::Usable) {
+        writeln!(out, "{} = [\"YOURS\"]", setting.name)?;
+    }
+    Ok(())
 }
 
 fn entries(out: &mut String, head: &str, table: &Table) -> std::fmt::Result {

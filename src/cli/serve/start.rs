@@ -1,5 +1,6 @@
 //! Brings the relay up: store, lanes, listeners, in this order, so that nothing is accepted that could not be delivered.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::delivery::Lanes;
 use crate::ingest::Line;
 use crate::metrics::Metrics;
 use crate::net::listener::{self, Observer, Setup};
+use crate::net::published::{Host, Published, host_of};
 use crate::net::tls;
 use crate::store::{Sled, Store};
 use crate::time::Clock;
@@ -58,7 +60,7 @@ pub async fn start(settings: Arc<Settings>, clock: Clock) -> anyhow::Result<Rela
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = if settings.admin.tls { Some(tls::server_config(&pairs, &[b"http/1.1"])?) } else { None };
-    let line = Line::new(&settings, store.clone(), metrics.clone(), clock);
+    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, clock);
     let public = serve_webhooks(public, public_tls, line, settings.limits.connections, metrics.clone());
     let context = admin::Context { store: store.clone(), settings, metrics, clock, started_at: clock.now() };
     let private = serve_admin(private, admin_tls, context);
@@ -70,6 +72,22 @@ fn certificates(tls: &Tls) -> Result<Vec<(PathBuf, PathBuf)>, tls::Error> {
         Tls::SelfSigned { folder } => Ok(vec![tls::self_signed(folder)?]),
         Tls::Certificates(files) => Ok(files.iter().map(|f| (f.cert.clone(), f.key.clone())).collect()),
     }
+}
+
+/// What the sources' providers publish. Hosts that a source names itself may be private, and have roots and credentials of their own.
+fn published(settings: &Settings, clock: Clock) -> Result<Published, tls::Error> {
+    let web = tls::client_config(None)?;
+    let mut hosts = HashMap::new();
+    for source in &settings.sources {
+        let fetch = &source.key_fetch;
+        for address in &fetch.addresses {
+            let tls = if fetch.ca.is_some() { tls::client_config(fetch.ca.as_deref())? } else { web.clone() };
+            let (headers, members) = (fetch.headers.clone(), fetch.members.clone());
+            hosts.insert(host_of(address), Host { tls, may_be_private: fetch.is_own, headers, members });
+        }
+    }
+    let known = settings.sources.iter().flat_map(|source| source.verifier.published()).collect();
+    Ok(Published::start(web, hosts, known, clock))
 }
 
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {

@@ -1,12 +1,14 @@
 //! Words of the template language for what plain placeholders cannot say: one file each. They are named after the provider whose
 //! rule they are, or after a standard. All are bounded, and none panics on what a stranger sends.
 
+mod aws_sns;
 mod body_without;
 mod contentful;
 mod decode;
 mod hook0;
 mod jcs;
 mod mercado_pago;
+mod php_form;
 mod plivo;
 
 use super::Reason;
@@ -19,6 +21,8 @@ pub(super) use jcs::canonical;
 /// A word that stands in braces like a placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
+    /// `aws_sns`: the members of a message, as Amazon SNS signs them.
+    AwsSns,
     /// `body_without:NAME`: a JSON object without one member.
     BodyWithout(String),
     /// `contentful_path`: path and query, escaped anew.
@@ -32,6 +36,8 @@ pub(super) enum Word {
         /// The id in lower case.
         lower: bool,
     },
+    /// `php_form:NAME`: all fields of a form but that one, as PHP writes an array down.
+    PhpForm(String),
     /// `plivo_v3`: address, query and form.
     PlivoV3,
 }
@@ -40,12 +46,14 @@ impl Word {
     /// From its name and what follows the colon.
     pub(super) fn parse(name: &str, argument: Option<&str>) -> Option<Self> {
         Some(match (name, argument) {
+            ("aws_sns", None) => Self::AwsSns,
             ("body_without", Some(member)) if !member.is_empty() => Self::BodyWithout(member.to_owned()),
             ("contentful_path", None) => Self::ContentfulPath,
             ("contentful_headers", None) => Self::ContentfulHeaders,
             ("hook0_headers", Some(field)) if !field.is_empty() => Self::Hook0Headers(field.to_owned()),
             ("mercado_pago_parts", Some("as_sent")) => Self::MercadoPagoParts { lower: false },
             ("mercado_pago_parts", Some("lower")) => Self::MercadoPagoParts { lower: true },
+            ("php_form", Some(except)) if !except.is_empty() => Self::PhpForm(except.to_owned()),
             ("plivo_v3", None) => Self::PlivoV3,
             _ => return None,
         })
@@ -53,7 +61,7 @@ impl Word {
 
     /// Whether the whole body is in it.
     pub(super) fn covers_body(&self) -> bool {
-        matches!(self, Self::BodyWithout(_) | Self::PlivoV3)
+        matches!(self, Self::AwsSns | Self::BodyWithout(_) | Self::PhpForm(_) | Self::PlivoV3)
     }
 
     /// Whether the address is in it.
@@ -69,11 +77,13 @@ impl Word {
     /// Gives its text, piece by piece.
     pub(super) fn feed(&self, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         match self {
+            Self::AwsSns => return aws_sns::feed(&view.body.whole()?, sink),
             Self::BodyWithout(member) => sink(&body_without::rest(&view.body.whole()?, member)?),
             Self::ContentfulPath => sink(&contentful::path(view.target)),
             Self::ContentfulHeaders => sink(&contentful::headers(view)?),
             Self::Hook0Headers(field) => sink(&hook0::headers(view, beside, field)?),
             Self::MercadoPagoParts { lower } => sink(&mercado_pago::parts(view, *lower)?),
+            Self::PhpForm(except) => return php_form::feed(&view.body.whole()?, except, sink),
             Self::PlivoV3 => return plivo::feed(view, sink),
         }
         Ok(())
@@ -87,7 +97,8 @@ fn on_request<T>(method: &str, target: &str, headers: &[(&str, &str)], body: &st
         |(name, value): &(&str, &str)| (http::HeaderName::try_from(*name).unwrap(), http::HeaderValue::try_from(*value).unwrap());
     let headers: crate::record::Headers = headers.iter().map(field).collect();
     let body = super::body::Body::new(body.as_bytes(), false);
-    ask(&View { method, target, authority: "h.example", base: None, headers: &headers, body })
+    let unpacked = super::view::Unpacked::default();
+    ask(&View { method, target, authority: "h.example", base: None, headers: &headers, body, unpacked })
 }
 
 #[cfg(test)]
@@ -95,12 +106,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const WORDS: [(&str, Option<&str>); 6] = [
+    const WORDS: [(&str, Option<&str>); 8] = [
+        ("aws_sns", None),
         ("body_without", Some("sign")),
         ("contentful_path", None),
         ("contentful_headers", None),
         ("hook0_headers", Some("h")),
         ("mercado_pago_parts", Some("lower")),
+        ("php_form", Some("a")),
         ("plivo_v3", None),
     ];
 

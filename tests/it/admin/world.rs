@@ -9,7 +9,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, router};
 use hookhold::config::settings::{
-    Admin, Destination, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings, Tls, Token,
+    Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
+    Tls, Token,
 };
 use hookhold::metrics::Metrics;
 use hookhold::pace::retry::Rule;
@@ -207,6 +208,7 @@ fn settings(tokens: Vec<Token>) -> Settings {
 
 fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
     Arc::new(Source {
+        key_fetch: KeyFetch::default(),
         name: name(text),
         host: None,
         path,

@@ -1,0 +1,167 @@
+//! The steps of a proof by a public key: the key, the signature, and what only counts after it.
+
+use serde_json::Value;
+
+use super::key_source::{Keys, Wish};
+use super::ring;
+use super::scheme::{Signed, SignedKind};
+use super::written::{WrittenContent, WrittenEnvelope};
+use crate::signature::body::Body;
+use crate::signature::claim::Group;
+use crate::signature::documents::Shelf;
+use crate::signature::scheme::Way;
+use crate::signature::template::Beside;
+use crate::signature::view::View;
+use crate::signature::written::WrittenStamp;
+use crate::signature::{Reason, Terms, json, jwt, message_signature, pointer};
+use crate::time::Timestamp;
+
+/// One request, and what it is judged with.
+#[derive(Clone, Copy)]
+pub(in crate::signature) struct Case<'a> {
+    pub(in crate::signature) view: View<'a>,
+    pub(in crate::signature) keys: &'a Keys,
+    pub(in crate::signature) shelf: &'a Shelf<'a>,
+    pub(in crate::signature) at: Timestamp,
+    pub(in crate::signature) terms: &'a Terms,
+}
+
+/// What a proof found in the request, for the rules and for the event's name.
+#[derive(Default)]
+pub(in crate::signature) struct Found {
+    pub(in crate::signature) envelope: Option<Value>,
+    pub(in crate::signature) claims: Option<Value>,
+}
+
+impl Way {
+    /// Whether a key that counts signed the request in this way. Gives the signed content beside the body, if there is any.
+    pub(in crate::signature) fn prove_signed(&self, signed: &Signed, case: Case<'_>) -> Result<Option<Value>, Reason> {
+        let inner = self.inner_body(&case.view)?;
+        let body = inner.as_deref().map_or(case.view.body, |json| Body::new(json, false));
+        let case = Case { view: View { body, ..case.view }, ..case };
+        let Some((list, item)) = &self.for_each else { return self.prove_signed_whole(signed, case) };
+        let body = case.view.body.whole()?;
+        let elements = pointer::elements(&body, list, item).map_err(|_| Reason::BadEncoding)?;
+        if elements.is_empty() || elements.len() > ring::SIGNATURES_MAX {
+            return Err(Reason::MissingPart);
+        }
+        for text in elements {
+            let view = View { body: Body::new(text.as_bytes(), false), ..case.view };
+            self.prove_signed_whole(signed, Case { view, ..case })?;
+        }
+        Ok(None)
+    }
+
+    fn prove_signed_whole(&self, signed: &Signed, case: Case<'_>) -> Result<Option<Value>, Reason> {
+        self.meets_requirements(&case.view)?;
+        let mut found = match &signed.kind {
+            SignedKind::Payload => self.prove_payload(signed, case)?,
+            SignedKind::Token(token) => jwt::prove(self, signed, token, case)?,
+            SignedKind::Detached(token) => jwt::detached::prove(self, signed, token, case)?,
+            SignedKind::Message(profile) => message_signature::prove(signed, profile, case)?,
+        };
+        if let Some(content) = &signed.content {
+            found.claims = Some(content.read(&case.view)?);
+        }
+        self.judge(signed, &found, case)?;
+        Ok(found.claims)
+    }
+
+    fn prove_payload(&self, signed: &Signed, case: Case<'_>) -> Result<Found, Reason> {
+        let envelope = signed.envelope.as_ref().map(|envelope| envelope.read(&case.view)).transpose()?;
+        let mut case = case;
+        case.view.unpacked.envelope = envelope.as_ref();
+        let view = &case.view;
+        let texts = self.texts(view)?;
+        let groups = self.groups(&texts)?;
+        if groups.iter().all(|group| group.claims.is_empty()) {
+            return Err(groups.first().map_or(Reason::MissingHeader, Group::fault));
+        }
+        let id = signed.key_id(view)?;
+        let [(_, maker)] = &signed.makers[..] else { return Err(Reason::UnknownVersion) };
+        let wish = Wish { maker: *maker, jose: None, id: id.as_deref(), at: case.at };
+        let keys = signed.source.find(wish, case.keys, view, case.shelf)?;
+        let mut refusal = Reason::MissingHeader;
+        for group in &groups {
+            match self.prove_payload_group(group, &keys, case) {
+                Ok(()) => return Ok(Found { envelope, claims: None }),
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn prove_payload_group(
+        &self,
+        group: &Group<'_>,
+        keys: &[std::borrow::Cow<'_, ring::RingKey>],
+        case: Case<'_>,
+    ) -> Result<(), Reason> {
+        let stamp = match self.stamp.as_ref().filter(|_| !self.stamp_after_proof) {
+            Some(stamp) => Some(case.timely(stamp, stamp.text(self, group, &case.view)?)?),
+            None => None,
+        };
+        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
+        let signatures: Vec<&[u8]> = group.claims.iter().map(|claim| &claim.bytes[..]).collect();
+        if signatures.is_empty() {
+            return Err(group.fault());
+        }
+        let mut refusal = Reason::Mismatch;
+        for payload in &self.payloads {
+            match ring::prove(keys, &signatures, &|sink| payload.feed(&case.view, &beside, sink)) {
+                Ok(()) => return Ok(()),
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// What only counts once the signature is proved.
+    fn judge(&self, signed: &Signed, found: &Found, case: Case<'_>) -> Result<(), Reason> {
+        let mut view = case.view;
+        view.unpacked.envelope = found.envelope.as_ref();
+        view.unpacked.claims = found.claims.as_ref();
+        let after = self.stamp_after_proof || !matches!(signed.kind, SignedKind::Payload);
+        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| after && stamp.is_bounded(case.terms.tolerance)) {
+            case.timely(stamp, stamp.text(self, &Group::default(), &view)?)?;
+        }
+        if let Some(body_hash) = &self.body_hash {
+            body_hash.holds(&view)?;
+        }
+        signed.rules.iter().try_for_each(|rule| rule.holds(&view))?;
+        case.terms.requirements.iter().try_for_each(|requirement| requirement.holds(&view))
+    }
+}
+
+impl Case<'_> {
+    /// The text of a timestamp that is neither too old nor too far ahead.
+    fn timely<T: AsRef<str>>(&self, stamp: &WrittenStamp, text: T) -> Result<T, Reason> {
+        stamp.judge(text.as_ref(), self.at, self.terms.tolerance)?;
+        Ok(text)
+    }
+}
+
+impl Signed {
+    /// The key's id as the request names it.
+    pub(in crate::signature) fn key_id(&self, view: &View<'_>) -> Result<Option<String>, Reason> {
+        let Some((place, name)) = &self.key_id else { return Ok(None) };
+        let id = view.value(*place, name)?.ok_or(Reason::MissingPart)?;
+        String::from_utf8(id.into_owned()).map(Some).map_err(|_| Reason::UnknownKey)
+    }
+}
+
+impl WrittenEnvelope {
+    fn read(&self, view: &View<'_>) -> Result<Value, Reason> {
+        let text = view.value(self.place, &self.name)?.filter(|text| !text.is_empty()).ok_or(Reason::MissingHeader)?;
+        let text = std::str::from_utf8(&text).map_err(|_| Reason::BadEncoding)?;
+        let json = self.encoding.decode(text).ok_or(Reason::BadEncoding)?;
+        json::strict_object(&json).map_err(|_| Reason::BadEncoding)
+    }
+}
+
+impl WrittenContent {
+    fn read(&self, view: &View<'_>) -> Result<Value, Reason> {
+        let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
+        json::strict_object(&text).map_err(|_| Reason::BadEncoding)
+    }
+}
