@@ -16,8 +16,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 8;
-const INVALID: usize = 26;
+const VALID: usize = 9;
+const INVALID: usize = 27;
 
 /// A folder with the secrets and certificates that the files name.
 struct World {

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::pace::retry;
 use crate::record::Name;
+use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
 use crate::signature::{Secret, Verifier};
 
@@ -147,6 +148,8 @@ pub struct Source {
     pub provider: Arc<str>,
     /// How its requests are verified. Holds the secrets.
     pub verifier: Verifier,
+    /// The challenges of its provider that the relay answers by itself. Holds secrets, too.
+    pub handshakes: Handshakes,
     /// How long a repeat is known; `None`: never.
     pub dedupe: Option<Duration>,
     /// What the provider hears when its event is durable.

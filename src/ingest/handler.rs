@@ -19,6 +19,7 @@ use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::record::{EventId, Received};
 use crate::route;
 use crate::signature::Verified;
+use crate::signature::handshake::{HandshakeAnswer, NoAnswer, Reply};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -71,13 +72,18 @@ impl Line {
             return self.without_source(authority.is_some()).answer(close(body, version));
         };
         match self.take(entry, head, authority, &mut body, peer, at).await {
-            Ok(appended) => {
+            Ok(Taken::Handshake(answer)) => {
+                entry.metrics.count(RequestOutcome::Handshake);
+                tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
+                reply::handshake(answer)
+            }
+            Ok(Taken::Event(appended, echo)) => {
                 let (event, outcome) = known(appended);
                 entry.metrics.count(outcome);
                 entry.metrics.accepted_in(watch.elapsed());
                 entry.metrics.event_at(at);
                 tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
-                reply::accepted(event, &entry.source.answer)
+                reply::accepted(event, &entry.source.answer, echo)
             }
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
@@ -98,25 +104,39 @@ impl Line {
         body: &mut Incoming,
         peer: IpAddr,
         at: Timestamp,
-    ) -> Result<Appended, Refusal> {
-        self.admit(&entry.source, &head, peer)?;
+    ) -> Result<Taken, Refusal> {
+        let kind = admit(&entry.source, &head, peer)?;
+        // A handshake needs no room, and its provider would give up a source that does not answer it.
+        if kind == Kind::Event {
+            self.has_room()?;
+        }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
+        if let Some(reply) = entry.source.handshakes.before_proof(&received) {
+            return answered(entry, peer, reply);
+        }
+        let handshakes = &entry.source.handshakes;
+        if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
+            return Err(method_not_allowed(&entry.source));
+        }
         let verified = verify(entry, received)?;
+        if let Some(reply) = handshakes.after_proof(&verified) {
+            return answered(entry, peer, reply);
+        }
+        match kind {
+            Kind::Event => {}
+            Kind::Either => self.has_room()?,
+            Kind::Handshake => return Err(method_not_allowed(&entry.source)),
+        }
+        let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let intake = intake(&entry.source, verified);
         let appended = self.store.append(intake).await?;
         drop(share);
-        Ok(appended)
+        Ok(Taken::Event(appended, echo))
     }
 
-    /// What can be said before the body is read.
-    fn admit(&self, source: &Source, head: &Parts, peer: IpAddr) -> Result<(), Refusal> {
-        if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
-            return Err(Refusal::Forbidden);
-        }
-        if !source.methods.contains(&head.method) {
-            return Err(Refusal::Method(source.methods.clone()));
-        }
+    /// Whether an event could be made durable and delivered.
+    fn has_room(&self) -> Result<(), Refusal> {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }
@@ -130,6 +150,49 @@ impl Line {
         self.metrics.unknown_source();
         if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
     }
+}
+
+/// What a request became.
+enum Taken {
+    /// A durable event, and what its answer shows again.
+    Event(Appended, Option<reply::Echo>),
+    /// Nothing: the relay answers it by itself.
+    Handshake(HandshakeAnswer),
+}
+
+/// What a request can be by its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Event,
+    Handshake,
+    Either,
+}
+
+/// What can be said before the body is read.
+fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
+    if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
+        return Err(Refusal::Forbidden);
+    }
+    match (source.methods.contains(&head.method), source.handshakes.take(&head.method)) {
+        (true, false) => Ok(Kind::Event),
+        (true, true) => Ok(Kind::Either),
+        (false, true) => Ok(Kind::Handshake),
+        (false, false) => Err(method_not_allowed(source)),
+    }
+}
+
+fn method_not_allowed(source: &Source) -> Refusal {
+    let more = source.handshakes.methods().into_iter().filter(|method| !source.methods.contains(method));
+    Refusal::Method(source.methods.iter().cloned().chain(more).collect())
+}
+
+/// What became of a handshake, logged where it was refused.
+fn answered(entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
+    reply.map(Taken::Handshake).map_err(|NoAnswer { status, reason }| {
+        entry.metrics.refused(reason);
+        tracing::info!(source = %entry.source.name, %peer, reason, "a handshake was not answered");
+        Refusal::Handshake(status)
+    })
 }
 
 /// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).

@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use http::{HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::Base;
-use super::{Options, Scheme, Secret, Verifier, preset};
+use super::handshake::{Handshake, HandshakeAnswer, Handshakes, Reply};
+use super::{CapturedKeys, CapturedTerms, Options, Scheme, Secret, Verifier, preset};
 use crate::record::{Headers, Received};
 use crate::time::Timestamp;
 
@@ -37,6 +38,8 @@ pub struct Captured {
     pub body_base64: String,
     /// The source's secrets.
     pub secrets: Vec<CapturedSecret>,
+    /// What the source knows beside them.
+    pub keys: CapturedKeys,
     /// When it arrived, in seconds since the epoch.
     pub now_unix: Option<f64>,
 }
@@ -47,12 +50,16 @@ pub struct Captured {
 pub struct Config {
     /// What the provider calls.
     pub public_url: Option<String>,
-    /// The name of the key that signatures stand beside, where a scheme asks for it.
-    pub public_key: Option<String>,
     /// `gzip`: the signature covers the decoded body.
     pub verify_decoded: Option<String>,
     /// The scheme of `provider = "custom"`.
     pub verify: Option<Scheme>,
+    /// Handshakes in place of the provider's own.
+    #[serde(deserialize_with = "list_of_handshakes")]
+    pub handshake: Option<Vec<Handshake>>,
+    /// What the source takes for its own.
+    #[serde(flatten)]
+    pub terms: CapturedTerms,
 }
 
 /// A secret, written out.
@@ -78,6 +85,20 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// Why it was refused, as a word of [`super::Reason`] or a sentence.
     pub reason: Option<Cow<'static, str>>,
+    /// What a handshake would be answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_response: Option<CapturedAnswer>,
+}
+
+/// The answer to a handshake, as captured requests write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields, in order.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
 }
 
 /// Whether a request would be believed.
@@ -88,12 +109,35 @@ pub enum Judgement {
     Accept,
     /// It would not.
     Reject,
+    /// It is a handshake, and would be answered.
+    Handshake,
 }
 
 impl Outcome {
     /// Refused, and why.
     pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { judgement: Judgement::Reject, reason: Some(reason.into()) }
+        Self { judgement: Judgement::Reject, reason: Some(reason.into()), handshake_response: None }
+    }
+
+    fn accept() -> Self {
+        Self { judgement: Judgement::Accept, reason: None, handshake_response: None }
+    }
+
+    fn handshake(reply: Reply) -> Self {
+        match reply {
+            Ok(answer) => {
+                Self { judgement: Judgement::Handshake, reason: None, handshake_response: Some(CapturedAnswer::from(answer)) }
+            }
+            Err(refused) => Self::reject(refused.reason),
+        }
+    }
+}
+
+impl From<HandshakeAnswer> for CapturedAnswer {
+    fn from(answer: HandshakeAnswer) -> Self {
+        let field =
+            |(name, value): &(HeaderName, HeaderValue)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
+        Self { status: answer.status.as_u16(), headers: answer.headers.iter().map(field).collect(), body: answer.body }
     }
 }
 
@@ -105,24 +149,48 @@ impl std::fmt::Debug for CapturedSecret {
 
 /// Judges a captured request as its source would have done at the time it arrived.
 pub fn verify_captured(captured: &Captured) -> Outcome {
-    match prepare(captured) {
-        Ok((verifier, received)) => match verifier.verify(received) {
-            Ok(_) => Outcome { judgement: Judgement::Accept, reason: None },
-            Err(it) => Outcome::reject(it.reason.as_str()),
-        },
-        Err(reason) => Outcome::reject(reason),
+    let (verifier, handshakes, received) = match prepare(captured) {
+        Ok(prepared) => prepared,
+        Err(reason) => return Outcome::reject(reason),
+    };
+    if let Some(reply) = handshakes.before_proof(&received) {
+        return Outcome::handshake(reply);
     }
+    // Other methods than POST are for handshakes only, unless the source says more than is captured.
+    let is_event = received.method == Method::POST.as_str() || !is_method(&handshakes, &received.method);
+    match verifier.verify(received) {
+        Err(it) => Outcome::reject(it.reason.as_str()),
+        Ok(verified) => match handshakes.after_proof(&verified) {
+            Some(reply) => Outcome::handshake(reply),
+            None if is_event => Outcome::accept(),
+            None => Outcome::reject("the request is no handshake of this provider, and its method is for nothing else"),
+        },
+    }
+}
+
+/// A word in its place says how the source stands to a handshake that brings a secret, of which none is answered.
+fn list_of_handshakes<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<Handshake>>, D::Error> {
+    let value = serde_json::Value::deserialize(d)?;
+    if value.is_string() {
+        return Ok(None);
+    }
+    serde_json::from_value(value).map_err(serde::de::Error::custom)
+}
+
+fn is_method(handshakes: &Handshakes, method: &str) -> bool {
+    handshakes.methods().iter().any(|known| known.as_str() == method)
 }
 
 type Trouble = Cow<'static, str>;
 
-fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
+fn prepare(captured: &Captured) -> Result<(Verifier, Handshakes, Received), Trouble> {
     let (base, authority, target) = Base::split_url(&captured.url);
-    let mut verifier = verifier(captured)?;
+    let (mut verifier, mut handshakes) = source(captured)?;
     if captured.config.public_url.is_none()
         && let Some(base) = base
     {
-        verifier = verifier.with_base(base);
+        verifier = verifier.with_base(base.clone());
+        handshakes = handshakes.with_base(base);
     }
     let headers = headers(&captured.headers)?;
     let host = headers.text("host").unwrap_or_default().to_owned();
@@ -135,10 +203,11 @@ fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
         peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         at: at(captured.now_unix.ok_or("now_unix is missing")?),
     };
-    Ok((verifier, received))
+    Ok((verifier, handshakes, received))
 }
 
-fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
+/// How the source of the request verifies, and which handshakes it answers.
+fn source(captured: &Captured) -> Result<(Verifier, Handshakes), Trouble> {
     let config = &captured.config;
     let gunzip = match config.verify_decoded.as_deref() {
         None => false,
@@ -146,17 +215,35 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         Some(other) => return Err(format!("verify_decoded cannot be {other:?}").into()),
     };
     let public_url = config.public_url.as_deref().map(url::Url::parse).transpose().map_err(|_| "public_url is no address")?;
-    let options = Options { public_url, gunzip, ..Options::default() };
+    let options = Options { public_url: public_url.clone(), gunzip, ..Options::default() };
+    let preset = preset::find(&captured.provider);
+    let public_key = config.terms.public_key.as_ref().or(captured.keys.public_key()).cloned();
     let scheme = match captured.provider.as_str() {
-        "none" => return Ok(Verifier::trusting(options)),
-        "custom" => config.verify.clone().ok_or("provider \"custom\" needs config.verify")?,
-        name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
+        "none" => None,
+        "custom" => Some(config.verify.clone().ok_or("provider \"custom\" needs config.verify")?),
+        name => Some(preset.map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?),
     };
-    let scheme = match &config.public_key {
-        Some(name) if scheme.needs_public_key() => scheme.with_public_key(name).map_err(|error| error.to_string())?,
-        None if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
-        _ => scheme,
+    let scheme = match (scheme, &public_key) {
+        (Some(scheme), Some(name)) if scheme.needs_public_key() => {
+            Some(scheme.with_public_key(name).map_err(|error| error.to_string())?)
+        }
+        (Some(scheme), None) if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
+        (scheme, _) => scheme,
     };
+    let secrets = secrets(captured)?;
+    let mut terms = config.terms.terms(&captured.keys, public_key)?;
+    terms.public_url = public_url;
+    let own = preset.map(|p| p.handshakes.clone()).unwrap_or_default();
+    let list = config.handshake.clone().unwrap_or(own);
+    let handshakes = Handshakes::try_new(list, scheme.as_ref(), &secrets, terms).map_err(|error| error.to_string())?;
+    let verifier = match scheme {
+        None => Verifier::trusting(options),
+        Some(scheme) => Verifier::try_new(scheme, secrets, options).map_err(|(_, error)| error.to_string())?,
+    };
+    Ok((verifier, handshakes))
+}
+
+fn secrets(captured: &Captured) -> Result<Vec<Secret>, Trouble> {
     let secret = |secret: &CapturedSecret| {
         let (text, slot) = match secret {
             CapturedSecret::Text(text) => (text, None),
@@ -165,8 +252,12 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         let secret = Secret::try_new(text.clone().into_bytes(), None).map_err(|error| error.to_string())?;
         Ok::<_, String>(if let Some(slot) = slot { secret.in_slot(slot) } else { secret })
     };
-    let secrets = captured.secrets.iter().map(secret).collect::<Result<_, _>>()?;
-    Verifier::try_new(scheme, secrets, options).map_err(|(_, error)| error.to_string().into())
+    let mut secrets = captured.secrets.iter().map(secret).collect::<Result<Vec<_>, _>>()?;
+    secrets.extend(captured.keys.secrets()?);
+    if secrets.is_empty() {
+        secrets.extend(captured.config.terms.shown()?);
+    }
+    Ok(secrets)
 }
 
 fn headers(fields: &[(String, String)]) -> Result<Headers, Trouble> {

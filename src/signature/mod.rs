@@ -4,11 +4,13 @@
 //! written in relay.toml). A [`Verifier`] is a scheme with one source's secrets. Verification reads raw bytes only and
 //! compares in constant time.
 
+pub mod handshake;
 pub mod preset;
 
 mod address;
 mod body;
 mod captured;
+mod captured_keys;
 mod claim;
 mod encoding;
 mod form;
@@ -32,7 +34,8 @@ mod view;
 mod words;
 mod written;
 
-pub use captured::{Captured, CapturedSecret, Config, Judgement, Outcome, verify_captured};
+pub use captured::{Captured, CapturedAnswer, CapturedSecret, Config, Judgement, Outcome, verify_captured};
+pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use refusal::{Reason, Refused};
 pub use scheme::{BadScheme, Scheme};
 pub use secret::{BadSecret, Secret};

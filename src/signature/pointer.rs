@@ -97,7 +97,8 @@ pub(super) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Resul
     list.into_iter().map(|element| read_text(element.get().as_bytes(), item)?.ok_or(Unreadable)).collect()
 }
 
-fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
+/// The JSON text that a pointer leads to; `None` where nothing is there.
+pub(super) fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
     let mut pointers = Pointers::default();
     pointers.add(pointer).map_err(|_| Unreadable)?;
     match pointers.find(body).map_err(|_| Unreadable)?.pop() {

@@ -251,7 +251,7 @@ mod tests {
     }
 
     /// These sign in the body or the address, which is not for a relay to change.
-    const SIGNED_ELSEWHERE: [&str; 17] = [
+    const SIGNED_ELSEWHERE: [&str; 19] = [
         "adyen",
         "aircall",
         "braintree",
@@ -264,10 +264,12 @@ mod tests {
         "mailgun",
         "mailgun-form",
         "midtrans",
+        "miro",
         "ms-graph",
         "pandadoc",
         "printful",
         "prismic",
+        "strava",
         "twilio-json",
     ];
     /// These sign what only their sender knows: a list of headers, the name of an environment.

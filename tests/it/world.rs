@@ -95,10 +95,15 @@ impl World {
             .await
     }
 
-    /// Sends any request.
+    /// Sends any `POST`.
     pub(crate) async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.request(Method::POST, target, headers, body).await
+    }
+
+    /// Sends any request.
+    pub(crate) async fn request(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let trust = tls::client_config_pinning(&self.folder.path().join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
-        call(&format!("https://{}", self.https), trust, Method::POST, target, headers, body).await
+        call(&format!("https://{}", self.https), trust, method, target, headers, body).await
     }
 
     /// `GET` of the admin API; the answer must be a 200.
@@ -113,6 +118,13 @@ impl World {
         let trust = tls::client_config(None).unwrap();
         let json = [("content-type", "application/json")];
         call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
+    }
+
+    /// What is counted, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> String {
+        let trust = tls::client_config(None).unwrap();
+        let answer = call(&format!("http://{}", self.admin), trust, Method::GET, "/metrics", &[], b"").await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
     }
 
     /// Waits until the list at `path` has `count` items, and gives them.

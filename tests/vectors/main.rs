@@ -5,4 +5,5 @@
 
 mod changed;
 mod explained;
+mod handshakes;
 mod hmac;

@@ -1,13 +1,17 @@
 //! A preset as its generic form: a source of relay.toml with `provider = "custom"` that does the same, to be copied and changed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use toml::{Table, Value};
 
+use crate::signature::handshake::Handshake;
 use crate::signature::preset::{Answer, Preset};
 
 /// Ways to sign, of which each has a table of its own.
 const WAYS: &str = "any";
+/// The one setting of a handshake that is a secret.
+const VERIFY_TOKEN: &str = "verify_token";
 
 /// `[sources.NAME]` with `[sources.NAME.verify]`, for each preset.
 pub(super) fn tables(presets: &[&Preset]) -> anyhow::Result<String> {
@@ -39,6 +43,12 @@ fn table(preset: &Preset) -> anyhow::Result<String> {
     if preset.scheme.needs_public_key() {
         writeln!(out, "public_key = \"YOUR_PUBLIC_KEY\"")?;
     }
+    for setting in settings(preset) {
+        match setting {
+            VERIFY_TOKEN => writeln!(out, "{setting} = {{ env = \"{}_VERIFY_TOKEN\" }}", name.replace('-', "_").to_uppercase())?,
+            list => writeln!(out, "{list} = [\"YOURS\"]")?,
+        }
+    }
     writeln!(out, "dedupe = \"{}\"", super::window(preset.dedupe))?;
     if preset.answer != Answer::default() {
         writeln!(out, "answer = {}", Value::try_from(&preset.answer)?)?;
@@ -49,7 +59,15 @@ fn table(preset: &Preset) -> anyhow::Result<String> {
     for way in ways.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_table) {
         entries(&mut out, &format!("\n[[sources.{name}.verify.{WAYS}]]"), way)?;
     }
+    for handshake in &preset.handshakes {
+        entries(&mut out, &format!("\n[[sources.{name}.handshake]]"), &Table::try_from(handshake)?)?;
+    }
     Ok(out)
+}
+
+/// The settings that its handshakes need, each once.
+fn settings(preset: &Preset) -> BTreeSet<&str> {
+    preset.handshakes.iter().flat_map(Handshake::settings).collect()
 }
 
 fn entries(out: &mut String, head: &str, table: &Table) -> std::fmt::Result {

@@ -14,6 +14,7 @@ use hookhold::config::settings::{
 use hookhold::metrics::Metrics;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
+use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{Appended, Claimed, Intake, Memory, Settlement, Store};
@@ -212,6 +213,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         path,
         provider: "stripe".into(),
         verifier: Verifier::trusting(Options::default()),
+        handshakes: Handshakes::default(),
         dedupe: None,
         answer: preset::Answer::default(),
         body_bytes: 1 << 20,
