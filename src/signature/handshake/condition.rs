@@ -151,7 +151,7 @@ impl Conditions {
 }
 
 impl Wanted {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 

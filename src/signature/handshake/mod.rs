@@ -6,6 +6,7 @@
 //! next one: there is no way to write that one down.
 
 mod answer;
+mod bad;
 mod condition;
 mod pattern;
 mod text;
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 use super::address::{Base, Form};
 use super::hash::Hash;
 use super::view::View;
-use super::{BadSecret, Scheme, Secret, Verified};
+use super::{Scheme, Secret, Verified};
 use crate::record::Received;
 use crate::time::Timestamp;
 use answer::{Fill, Value};
@@ -31,6 +32,7 @@ use text::Word;
 use written::{After, Written};
 
 pub use answer::HandshakeAnswer;
+pub use bad::{BadHandshake, Unusable};
 pub use condition::LISTS;
 
 /// A larger body is an event: providers' handshakes have a hundredth of it.
@@ -91,77 +93,6 @@ pub struct NoAnswer {
     pub status: StatusCode,
     /// The word for it, in metrics and logs.
     pub reason: &'static str,
-}
-
-/// A handshake that cannot be used.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadHandshake {
-    /// A header's name or a JSON pointer is none, or the header is not for it.
-    #[error("{0:?} cannot stand there")]
-    Name(String),
-    /// A setting that no source has.
-    #[error(
-        "{0:?} names no setting: write \"secret:verify_token\", or \"list:\" and one of topics, client_ids, allowed_origins, channel_ids, subscription_ids"
-    )]
-    Setting(String),
-    /// Too many conditions.
-    #[error("there are more than {0} conditions")]
-    Conditions(usize),
-    /// A method after `when`.
-    #[error("`method` belongs to `when`")]
-    Method,
-    /// Nothing says what the handshake is.
-    #[error("`when` says nothing: every event would be this handshake")]
-    Everything,
-    /// Where the value is.
-    #[error("`value` needs one of header, query and json")]
-    Place,
-    /// How long the value may be.
-    #[error("`value.bytes_max` must be between 1 and {0}")]
-    BytesMax(usize),
-    /// Neither an answer nor a refusal.
-    #[error("it needs `respond`, or `refuse` with a status")]
-    Nothing,
-    /// The answer's status.
-    #[error("`respond.status` must be between 200 and 299")]
-    Status,
-    /// The refusal's status.
-    #[error("`refuse` must be between 400 and 499")]
-    Refuse,
-    /// Two bodies.
-    #[error("`respond` has both text and json")]
-    Both,
-    /// JSON in JSON in JSON.
-    #[error("`respond.json` is too deep")]
-    Deep,
-    /// A placeholder where it cannot be.
-    #[error("`respond` would show a secret, or hash a hash")]
-    Shown,
-    /// `{value}` without a value.
-    #[error("`respond` needs a value: write value = {{ query = \"NAME\" }}")]
-    NoValue,
-    /// A hash that is not shown, or shown and not written.
-    #[error("`{{hmac}}` and `{{digest}}` belong to respond.hmac and respond.digest, each to its own")]
-    Hash,
-    /// Strangers could have anything signed.
-    #[error(
-        "an answer with a secret in it needs value.pattern, of letters, digits, '-', '_' and '.' only: else anybody could have a forged event signed"
-    )]
-    Oracle,
-}
-
-/// Handshakes that a source cannot have.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// Too many of them.
-    #[error("there are more than {HANDSHAKES_MAX}")]
-    Many,
-    /// `respond.hmac` without a secret to sign with.
-    #[error("respond.hmac needs a provider that signs with a shared secret")]
-    NoKey,
-    /// A secret that is not what the scheme needs.
-    #[error("a secret cannot be used: {0}")]
-    Secret(BadSecret),
 }
 
 impl NoAnswer {
@@ -349,5 +280,180 @@ fn address(view: &View<'_>) -> String {
 impl fmt::Debug for AnswerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AnswerKey(masked)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+    use crate::signature::preset;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Received {
+        let field = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        Received {
+            method: method.into(),
+            target: target.into(),
+            authority: "hooks.example".into(),
+            headers: headers.iter().map(field).collect::<Headers>(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(1_790_000_000_000),
+        }
+    }
+
+    fn ready(list: &str, terms: Terms) -> Handshakes {
+        let mut table: toml::Table = toml::from_str(list).unwrap();
+        let list = table.remove("h").unwrap().try_into().unwrap();
+        Handshakes::try_new(list, None, &[], terms).unwrap()
+    }
+
+    fn secret(text: &str, until: Option<Timestamp>) -> Secret {
+        Secret::try_new(text.into(), until).unwrap()
+    }
+
+    fn percent(text: &str) -> String {
+        text.bytes().map(|b| format!("%{b:02X}")).collect()
+    }
+
+    #[test]
+    fn the_first_that_fits_decides() {
+        let list = "h = [
+            { when = { method = 'GET', query = { a = '1' } }, respond = { text = 'one' } },
+            { when = { method = 'GET', query = { a = '*' } }, refuse = 410 },
+            { when = { method = 'GET', query = { b = '*' } }, must = { query = { c = '2' } }, respond = { text = 'two' } },
+        ]";
+        let handshakes = ready(list, Terms::default());
+        let said = |target: &str| {
+            let reply = handshakes.before_proof(&request("GET", target, &[], ""))?;
+            Some(reply.map(|answer| answer.body).map_err(|it| (it.status.as_u16(), it.reason)))
+        };
+        assert_eq!(said("/?a=1&b=1"), Some(Ok("one".into())));
+        assert_eq!(said("/?a=2"), Some(Err((410, "handshake_refused"))));
+        assert_eq!(said("/?b="), Some(Err((400, "handshake_form"))));
+        assert_eq!(said("/?b=&c=2"), Some(Ok("two".into())));
+        // What is there twice shows nothing.
+        assert_eq!(said("/?a=1&a=1"), None);
+        assert_eq!(said("/"), None);
+        assert!(handshakes.before_proof(&request("HEAD", "/?a=1", &[], "")).is_none());
+        assert_eq!(handshakes.methods(), [Method::GET]);
+        assert!(!handshakes.wait_for_proof("GET"));
+    }
+
+    #[test]
+    fn a_setting_that_is_not_there_matches_nothing() {
+        let list = "h = [
+            { when = { method = 'GET', query = { t = 'secret:verify_token' } }, respond = { text = 'yes' } },
+            { when = { method = 'HEAD', query = { t = 'list:topics' } }, respond = {}, refuse = 404 },
+            { when = { method = 'OPTIONS', query = { t = 'list:topics?' } }, respond = {} },
+        ]";
+        let said = |terms: &Terms, method: &str, target: &str| {
+            let reply = ready(list, terms.clone()).before_proof(&request(method, target, &[], "")).unwrap();
+            reply.map(|answer| answer.status.as_u16()).map_err(|it| (it.status.as_u16(), it.reason))
+        };
+        let none = Terms::default();
+        for target in ["/", "/?t=", "/?t=a"] {
+            assert_eq!(said(&none, "GET", target), Err((403, "handshake_setting_missing")), "{target}");
+            assert_eq!(said(&none, "HEAD", target), Err((404, "handshake_setting_missing")), "{target}");
+            assert_eq!(said(&none, "OPTIONS", target), Ok(200), "{target}");
+        }
+        let lists = BTreeMap::from([("topics".to_owned(), vec!["a".to_owned(), "b".to_owned()])]);
+        let some = Terms { verify_token: Some(secret("tok", None)), lists, ..Terms::default() };
+        for target in ["/", "/?t=", "/?t=to", "/?t=tokk", "/?t=tok&t=tok", "/?T=tok"] {
+            assert_eq!(said(&some, "GET", target), Err((403, "handshake_not_ours")), "{target}");
+            assert_eq!(said(&some, "HEAD", target), Err((404, "handshake_not_ours")), "{target}");
+            assert_eq!(said(&some, "OPTIONS", target), Err((403, "handshake_not_ours")), "{target}");
+        }
+        assert_eq!((said(&some, "GET", "/?t=tok"), said(&some, "HEAD", "/?t=b")), (Ok(200), Ok(200)));
+        assert!(!format!("{some:?}").contains("tok\""));
+    }
+
+    #[test]
+    fn the_first_secret_that_counts_signs() {
+        let scheme = &preset::find("x-twitter").unwrap().scheme;
+        let own = preset::find("x-twitter").unwrap().handshakes.clone();
+        let at = Timestamp::from_ms(1_790_000_000_000);
+        let body = |secrets: &[Secret]| {
+            let handshakes = Handshakes::try_new(own.clone(), Some(scheme), secrets, Terms::default()).unwrap();
+            handshakes.before_proof(&request("GET", "/?crc_token=abc", &[], "")).unwrap().map(|answer| answer.body)
+        };
+        let old = secret("old", Some(at));
+        assert_eq!(body(&[old.clone(), secret("new", None)]), body(&[secret("new", None)]));
+        assert_ne!(body(&[secret("other", None)]), body(&[secret("new", None)]));
+        assert_eq!(body(&[old]).unwrap_err().reason, "handshake_value");
+        let error = Handshakes::try_new(own.clone(), None, &[], Terms::default()).unwrap_err();
+        assert_eq!(error, Unusable::NoKey);
+    }
+
+    /// Every handshake of every preset, asked by one who knows its form and chooses the value.
+    fn ask(value: &str) -> Vec<(String, bool, Reply)> {
+        let mut replies = Vec::new();
+        let json = serde_json::to_string(value).unwrap();
+        for preset in preset::all().iter().filter(|preset| !preset.handshakes.is_empty()) {
+            let terms = Terms { public_key: Some("key".into()), ..Terms::default() };
+            let secrets = [secret("00112233445566778899aabbccddeeff", None)];
+            let Ok(handshakes) = Handshakes::try_new(preset.handshakes.clone(), Some(&preset.scheme), &secrets, terms) else {
+                continue;
+            };
+            for ready in &handshakes.list {
+                let written = &ready.handshake.written;
+                let Some(place) = &written.value else { continue };
+                let query = place.query.iter().map(|name| format!("{name}={}", percent(value)));
+                let wanted = written.when.query.iter().filter(|(name, _)| place.query.as_ref() != Some(name));
+                let wanted = wanted.map(|(name, wanted)| format!("{name}={}", wanted.text().unwrap_or_default()));
+                let target = format!("/?{}", query.chain(wanted).collect::<Vec<_>>().join("&"));
+                let members = written.when.json.iter().map(|(name, wanted)| (name, wanted.text().unwrap_or_default()));
+                let members = members.filter(|(name, _)| place.json.as_ref() != Some(name));
+                let body: Vec<_> = members.map(|(name, text)| format!("{:?}:{text:?}", &name[1..])).collect();
+                let body = match place.json.as_deref() {
+                    Some("/payload/plainToken") => format!(r#"{{{},"payload":{{"plainToken":{json}}}}}"#, body.join(",")),
+                    Some(name) => format!("{{{}}}", [body, vec![format!("{:?}:{json}", &name[1..])]].concat().join(",")),
+                    None => String::new(),
+                };
+                let headers = written.when.header.iter().map(|(name, wanted)| (name.as_str(), wanted.text().unwrap_or_default()));
+                let own = place.header.as_deref().map(str::to_lowercase);
+                let mut headers: Vec<_> = headers.filter(|(name, _)| own.as_deref() != Some(name)).collect();
+                if let Some(name) = own.as_deref().filter(|_| http::HeaderValue::try_from(value).is_ok()) {
+                    headers.push((name, value));
+                }
+                let view = request(ready.method.as_str(), &target, &headers, &body);
+                let keyed = ready.handshake.hmac().is_some();
+                let reply = handshakes.reply(&view, ready.after);
+                replies.extend(reply.map(|reply| (preset.name.clone(), keyed, reply)));
+            }
+        }
+        replies
+    }
+
+    #[test]
+    fn a_usual_value_is_answered() {
+        let value = "890e4665-4dfe-4ab1-b689-ed553bceeed0";
+        let answered = |keyed| ask(value).into_iter().filter(|(_, is, reply)| *is == keyed && reply.is_ok()).count();
+        assert_eq!(answered(true), 3, "zoom, x-twitter and linkedin");
+        assert!(answered(false) >= 10, "{}", answered(false));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_could_be_a_body_is_signed(value in "[ -~]{1,80}|\\PC{0,40}|[A-Za-z0-9_.-]{1,140}") {
+            for (name, keyed, reply) in ask(&value) {
+                let Ok(answer) = reply else { continue };
+                let narrow = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+                prop_assert!(!keyed || narrow, "{name} signed {value:?}");
+                for (field, shown) in &answer.headers {
+                    prop_assert!(shown.to_str().is_ok_and(|text| !text.contains(['\r', '\n'])), "{name}: {field}");
+                }
+                let kind = answer.headers.iter().find(|(field, _)| *field == http::header::CONTENT_TYPE);
+                match kind.map(|(_, kind)| kind.as_bytes()) {
+                    None => prop_assert_eq!(answer.body, ""),
+                    Some(b"text/plain; charset=utf-8") => prop_assert_eq!(answer.body, value.clone()),
+                    Some(b"application/json") => prop_assert!(serde_json::from_str::<serde_json::Value>(&answer.body).is_ok()),
+                    Some(_) => prop_assert!(false, "{name}"),
+                }
+            }
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Pattern {
         if parts.is_empty() { Err(BadPattern) } else { Ok(Self { written: text.to_owned(), parts }) }
     }
 
-    /// Whether the whole value is such. Its time is bounded by the product of both lengths.
+    /// Whether the whole value is such. It takes as many steps as the product of both lengths.
     pub(super) fn holds(&self, value: &str) -> bool {
         let chars: Vec<char> = value.chars().collect();
         // reached[i]: what came so far can end before the character i.
@@ -90,6 +90,11 @@ impl Pattern {
 impl Part {
     fn advance(&self, chars: &[char], before: &[bool]) -> Vec<bool> {
         let mut after = vec![false; before.len()];
+        // How many of the places before each one were reached, so that a range of them costs one step.
+        let mut sums = vec![0usize; before.len() + 1];
+        for (i, reached) in before.iter().enumerate() {
+            sums[i + 1] = sums[i] + usize::from(*reached);
+        }
         // How many characters of the class stand right before each place.
         let mut run = 0;
         for end in 0..before.len() {
@@ -98,7 +103,7 @@ impl Part {
                 _ => 0,
             };
             let (fewest, most) = (self.at_least, self.at_most.min(run));
-            after[end] = fewest <= most && (fewest..=most).any(|n| before[end - n]);
+            after[end] = fewest <= most && sums[end - fewest + 1] > sums[end - most];
         }
         after
     }
