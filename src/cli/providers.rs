@@ -23,6 +23,9 @@ pub(super) struct Args {
     explain: bool,
 }
 
+/// Of a provider that brings the secret.
+const ARMED: &str = "comes in a request: leave secrets out, and run hookhold arm SOURCE before you make the webhook";
+
 /// A provider, for programs.
 #[derive(Serialize)]
 struct Item<'a> {
@@ -125,6 +128,7 @@ fn details(p: &Preset) -> anyhow::Result<String> {
         Some(("dedupe", window(p.dedupe))),
         Some(("wants", wants(&p.answer))),
         challenges(p).map(|challenges| ("challenges", challenges)),
+        p.handshakes.iter().any(Handshake::takes_secret).then(|| ("its secret", ARMED.to_owned())),
         p.deadline.clone().map(|deadline| ("waits", deadline)),
         p.retries.clone().map(|retries| ("retries", retries)),
         (!p.aliases.is_empty()).then(|| ("also known as", p.aliases.join(", "))),
@@ -145,7 +149,7 @@ fn wants(answer: &Answer) -> String {
 
 /// The methods of the challenges that are answered, and the settings that they need.
 fn challenges(p: &Preset) -> Option<String> {
-    let answered: Vec<_> = p.handshakes.iter().filter(|handshake| handshake.is_answered()).collect();
+    let answered: Vec<_> = p.handshakes.iter().filter(|it| it.is_answered() && !it.takes_secret()).collect();
     let mut methods: Vec<_> = answered.iter().map(|handshake| handshake.method().to_string()).collect();
     methods.dedup();
     let mut settings: Vec<_> = answered.iter().flat_map(|handshake| handshake.settings()).collect();

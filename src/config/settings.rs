@@ -150,6 +150,8 @@ pub struct Source {
     pub verifier: Verifier,
     /// The challenges of its provider that the relay answers by itself. Holds secrets, too.
     pub handshakes: Handshakes,
+    /// Whether its secret comes in a request, and is not in relay.toml.
+    pub takes_secret: bool,
     /// How long a repeat is known; `None`: never.
     pub dedupe: Option<Duration>,
     /// What the provider hears when its event is durable.

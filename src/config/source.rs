@@ -73,7 +73,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         ..Options::default()
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
-    let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p));
+    let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
+    let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), can_take);
+    let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
     let beside = handshake::Beside {
         scheme: scheme.as_ref(),
         secrets: secrets.as_deref().unwrap_or_default(),
@@ -85,7 +87,21 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
-    Some(Source { name, host, path, provider, verifier, handshakes, dedupe, answer, body_bytes, methods, allow, destinations })
+    Some(Source {
+        name,
+        host,
+        path,
+        provider,
+        verifier,
+        handshakes,
+        takes_secret,
+        dedupe,
+        answer,
+        body_bytes,
+        methods,
+        allow,
+        destinations,
+    })
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -203,11 +219,16 @@ fn public_url(value: &Value<'_>, scheme: Option<&Scheme>, is_shown: bool) -> Opt
 }
 
 /// The source's secrets; none for a source that does not verify.
-fn secrets(section: &mut Section<'_>, provider: Option<&Provider>) -> Option<Vec<Secret>> {
+/// `can_come`: a provider brings its secret where none is written.
+fn secrets(section: &mut Section<'_>, provider: Option<&Provider>, can_come: bool) -> Option<Vec<Secret>> {
     let value = match provider {
         Some(Provider::None) => {
             let Some(value) = section.take("secrets") else { return Some(Vec::new()) };
             return value.error("would not be used with provider = \"none\"");
+        }
+        Some(_) if can_come => {
+            let Some(value) = section.take("secrets") else { return Some(Vec::new()) };
+            value
         }
         Some(_) => section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?,
         // Whether it needs any is not known.

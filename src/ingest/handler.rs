@@ -12,14 +12,15 @@ use http::{Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::arming::{Arming, NotTaken};
 use super::body::{self, Bounds, Memory};
 use super::reply::{self, Refusal};
 use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::record::{EventId, Received};
 use crate::route;
-use crate::signature::Verified;
-use crate::signature::handshake::{HandshakeAnswer, NoAnswer, Reply};
+use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
+use crate::signature::{Secret, Verified, Verifier};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -30,6 +31,7 @@ pub struct Line {
     metrics: Arc<Metrics>,
     clock: Clock,
     pending_max: Option<u64>,
+    arming: Arc<Arming>,
 }
 
 /// A source and what belongs to it here.
@@ -41,7 +43,7 @@ struct Entry {
 
 impl Line {
     /// The line of all sources in `settings`.
-    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, arming: Arc<Arming>, clock: Clock) -> Self {
         let memory = Memory::new(settings.limits.body_bytes_in_flight);
         let mut sources = route::Table::default();
         for source in &settings.sources {
@@ -56,7 +58,7 @@ impl Line {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending }
+        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, arming }
     }
 
     /// Takes one request of `peer` to its end and answers it.
@@ -112,14 +114,17 @@ impl Line {
         }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
-        if let Some(reply) = entry.source.handshakes.before_proof(&received) {
+        let handshakes = &entry.source.handshakes;
+        if let Some(brought) = handshakes.brought(&received) {
+            return answered(entry, peer, self.take_secret(entry, brought, at).await?);
+        }
+        if let Some(reply) = handshakes.before_proof(&received) {
             return answered(entry, peer, reply);
         }
-        let handshakes = &entry.source.handshakes;
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
-        let verified = verify(entry, received)?;
+        let verified = verify(entry, self.arming.verifier(&entry.source), received)?;
         if let Some(reply) = handshakes.after_proof(&verified) {
             return answered(entry, peer, reply);
         }
@@ -133,6 +138,31 @@ impl Line {
         let appended = self.store.append(intake).await?;
         drop(share);
         Ok(Taken::Event(appended, echo))
+    }
+
+    /// Takes the secret that a request brings, where the source is armed.
+    async fn take_secret(
+        &self,
+        entry: &Entry,
+        brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
+        at: Timestamp,
+    ) -> Result<Reply, Refusal> {
+        let (secret, answer) = match brought {
+            Ok(brought) => brought,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let source = &entry.source.name;
+        match self.arming.take(source, secret, at).await {
+            Ok(()) => {
+                tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
+                Ok(Ok(answer))
+            }
+            Err(NotTaken::Store(error)) => {
+                tracing::error!(%source, %error, "a secret could not be kept");
+                Err(Refusal::StoreFailed)
+            }
+            Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
+        }
     }
 
     /// Whether an event could be made durable and delivered.
@@ -217,8 +247,8 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
     Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
 }
 
-fn verify(entry: &Entry, received: Received) -> Result<Verified, Refusal> {
-    entry.source.verifier.verify(received).map_err(|refused| {
+fn verify(entry: &Entry, verifier: &Verifier, received: Received) -> Result<Verified, Refusal> {
+    verifier.verify(received).map_err(|refused| {
         let (peer, reason) = (refused.received.peer, refused.reason.as_str());
         entry.metrics.refused(reason);
         tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");

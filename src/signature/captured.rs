@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::Base;
-use super::handshake::{Handshake, HandshakeAnswer, Handshakes, Reply};
+use super::handshake::{Handshake, HandshakeAnswer, Handshakes, NOT_ARMED, Reply};
 use super::{CapturedKeys, CapturedTerms, Options, Scheme, Secret, Verifier, preset};
 use crate::record::{Headers, Received};
 use crate::time::Timestamp;
@@ -54,12 +54,35 @@ pub struct Config {
     pub verify_decoded: Option<String>,
     /// The scheme of `provider = "custom"`.
     pub verify: Option<Scheme>,
-    /// Handshakes in place of the provider's own.
-    #[serde(deserialize_with = "list_of_handshakes")]
-    pub handshake: Option<Vec<Handshake>>,
+    /// Handshakes in place of the provider's own; or `armed`, where a person has armed the source for a secret.
+    pub handshake: Option<WrittenHandshake>,
     /// What the source takes for its own.
     #[serde(flatten)]
     pub terms: CapturedTerms,
+}
+
+/// The handshakes of a captured request's source.
+#[derive(Clone, Debug)]
+pub enum WrittenHandshake {
+    /// These.
+    List(Vec<Handshake>),
+    /// The provider's, and how the source stands to one that brings a secret: `armed`, or another word.
+    State(String),
+}
+
+impl WrittenHandshake {
+    fn is_armed(&self) -> bool {
+        matches!(self, Self::State(word) if word == "armed")
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenHandshake {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(d)? {
+            serde_json::Value::String(word) => Ok(Self::State(word)),
+            list => serde_json::from_value(list).map(Self::List).map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 /// A secret, written out.
@@ -153,6 +176,11 @@ pub fn verify_captured(captured: &Captured) -> Outcome {
         Ok(prepared) => prepared,
         Err(reason) => return Outcome::reject(reason),
     };
+    let is_armed = captured.config.handshake.as_ref().is_some_and(WrittenHandshake::is_armed);
+    if let Some(brought) = handshakes.brought(&received) {
+        let waits = is_armed && captured.secrets.is_empty() && captured.keys.secrets().is_ok_and(|secrets| secrets.is_empty());
+        return Outcome::handshake(if waits { brought.map(|(_, answer)| answer) } else { Err(NOT_ARMED) });
+    }
     if let Some(reply) = handshakes.before_proof(&received) {
         return Outcome::handshake(reply);
     }
@@ -166,15 +194,6 @@ pub fn verify_captured(captured: &Captured) -> Outcome {
             None => Outcome::reject("the request is no handshake of this provider, and its method is for nothing else"),
         },
     }
-}
-
-/// A word in its place says how the source stands to a handshake that brings a secret, of which none is answered.
-fn list_of_handshakes<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<Handshake>>, D::Error> {
-    let value = serde_json::Value::deserialize(d)?;
-    if value.is_string() {
-        return Ok(None);
-    }
-    serde_json::from_value(value).map_err(serde::de::Error::custom)
 }
 
 fn is_method(handshakes: &Handshakes, method: &str) -> bool {
@@ -234,7 +253,10 @@ fn source(captured: &Captured) -> Result<(Verifier, Handshakes), Trouble> {
     let mut terms = config.terms.terms(&captured.keys, public_key)?;
     terms.public_url = public_url;
     let own = preset.map(|p| p.handshakes.clone()).unwrap_or_default();
-    let list = config.handshake.clone().unwrap_or(own);
+    let list = match &config.handshake {
+        Some(WrittenHandshake::List(list)) => list.clone(),
+        _ => own,
+    };
     let handshakes = Handshakes::try_new(list, scheme.as_ref(), &secrets, terms).map_err(|error| error.to_string())?;
     let verifier = match scheme {
         None => Verifier::trusting(options),

@@ -34,7 +34,7 @@ mod view;
 mod words;
 mod written;
 
-pub use captured::{Captured, CapturedAnswer, CapturedSecret, Config, Judgement, Outcome, verify_captured};
+pub use captured::{Captured, CapturedAnswer, CapturedSecret, Config, Judgement, Outcome, WrittenHandshake, verify_captured};
 pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use refusal::{Reason, Refused};
 pub use scheme::{BadScheme, Scheme};

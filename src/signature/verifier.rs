@@ -82,6 +82,15 @@ impl Verifier {
         }
     }
 
+    /// The same with that secret in place of all others.
+    pub fn with_secret(&self, secret: &Secret) -> Result<Self, BadSecret> {
+        let ways = self.scheme.iter().flat_map(Scheme::ways);
+        let ready =
+            |(way, ready): (&Way, &Ready)| Ok(Ready { keys: vec![Key::try_new(way, secret)?], naming: ready.naming.clone() });
+        let ready = ways.zip(&self.ready).map(ready).collect::<Result<_, _>>()?;
+        Ok(Self { scheme: self.scheme.clone(), ready, base: self.base.clone(), gunzip: self.gunzip })
+    }
+
     /// The scheme; `None` where nothing is to be verified.
     pub fn scheme(&self) -> Option<&Scheme> {
         self.scheme.as_ref()

@@ -34,7 +34,9 @@ const SOURCES: &str = r#"
     [sources.asana]
     path = "/in/asana"
     provider = "asana"
-    secrets = [{ file = "secret" }]
+    [sources.notion]
+    path = "/in/notion"
+    provider = "notion"
     [sources.graph]
     path = "/in/graph"
     provider = "ms-graph"
@@ -42,7 +44,7 @@ const SOURCES: &str = r#"
 "#;
 
 fn sources() -> String {
-    let names = ["zoom", "meta", "trello", "cloud", "adobe", "asana", "graph"];
+    let names = ["zoom", "meta", "trello", "cloud", "adobe", "asana", "notion", "graph"];
     let routes: String = names.iter().map(|name| format!("[[routes]]\nfrom = \"{name}\"\nto = \"app\"\n")).collect();
     format!("{SOURCES}\n{routes}")
 }
@@ -116,7 +118,7 @@ async fn other_methods_are_for_challenges_only() {
     assert_eq!((none.status.as_u16(), &none.headers["allow"]), (405, &"POST".parse().unwrap()));
     assert_eq!(get("/in/graph?validationToken=a").await.status, 405);
     assert_eq!(said(&world.post("/in/graph?validationToken=a%20b", &[], b"").await), (200, "a b".to_owned()));
-    let secret = world.post("/in/asana", &[("x-hook-secret", "mine")], b"{}").await;
+    let secret = world.post("/in/asana", &[("x-hook-secret", "mine-for-ever-and-ever")], b"{}").await;
     assert_eq!(secret.status, 401);
     assert!(!secret.headers.contains_key("x-hook-secret"));
     world.listed("/events", 0).await;
@@ -144,4 +146,47 @@ async fn headers_are_answered_to_those_who_are_known() {
     assert_eq!(foreign.status, 401);
     assert!(!foreign.headers.contains_key("x-adobesign-clientid"));
     world.listed("/events", 1).await;
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_once_and_only_while_a_person_waits_for_it() {
+    let mut world = World::start("", &sources()).await;
+    const FIRST: &str = "b537207f20cbfa02357cf448134da559e8bd39d61597dcd5631b8012eae53e81";
+    let bring = async |world: &World, secret: &str| world.post("/in/asana", &[("x-hook-secret", secret)], b"{}").await;
+    let event = async |world: &World, secret: &str| {
+        let tag = github_signature(secret, br#"{"events":[]}"#).replace("sha256=", "");
+        world.post("/in/asana", &[("x-hook-signature", &tag)], br#"{"events":[]}"#).await.status.as_u16()
+    };
+    let arm = async |world: &World, source: &str, ms: u64| {
+        let body = json!({ "for_ms": ms }).to_string();
+        world.admin(Method::POST, &format!("/sources/{source}/arm"), body.as_bytes()).await.status.as_u16()
+    };
+    assert_eq!(bring(&world, FIRST).await.status, 401);
+    assert_eq!(event(&world, FIRST).await, 401);
+    for (source, ms, status) in [("gh", 1000, 409), ("nobody", 1000, 404), ("asana", 0, 400), ("asana", 3_600_001, 400)] {
+        assert_eq!(arm(&world, source, ms).await, status, "{source} {ms}");
+    }
+    assert_eq!(arm(&world, "asana", 600_000).await, 200);
+    assert_eq!(bring(&world, "short").await.status, 400);
+    let taken = bring(&world, FIRST).await;
+    assert_eq!((taken.status.as_u16(), taken.headers["x-hook-secret"].to_str().unwrap()), (200, FIRST));
+    let file = world.folder.path().join("data/secrets/asana");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), FIRST);
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap()) & 0o777, 0o600);
+    let another = FIRST.replace('b', "c");
+    let refused = bring(&world, &another).await;
+    assert_eq!(refused.status, 401);
+    assert!(!refused.headers.contains_key("x-hook-secret"));
+    assert_eq!(arm(&world, "asana", 600_000).await, 409);
+    assert_eq!((event(&world, FIRST).await, event(&world, &another).await), (200, 401));
+    world.down().await;
+    world.up().await;
+    assert_eq!((event(&world, FIRST).await, event(&world, &another).await), (200, 401));
+    // Notion's token comes in the body, and nothing goes back.
+    let token = json!({"verification_token": "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}).to_string();
+    assert_eq!(world.post("/in/notion", &[], token.as_bytes()).await.status, 401);
+    assert_eq!(arm(&world, "notion", 600_000).await, 200);
+    assert_eq!(said(&world.post("/in/notion", &[], token.as_bytes()).await), (200, String::new()));
+    world.listed("/events", 2).await;
 }

@@ -5,13 +5,14 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::text::{Text, Word};
 use super::written::{WrittenAnswer, WrittenHash};
 use super::{BadHandshake, Terms};
+use crate::signature::address::Form;
 use crate::signature::hash::{Keyed, Tag};
 use crate::signature::pointer;
 use crate::signature::view::View;
 use crate::signature::written::Place;
 
 /// Bytes of a reflected value where nothing is said: every provider's tokens fit, and nobody can publish a page with it.
-const VALUE_BYTES: usize = 1024;
+const VALUE_BYTES: usize = 2048;
 /// And what can be said.
 const VALUE_BYTES_MAX: usize = 4096;
 /// Fields that an answer says by itself, so that what is reflected stays inert.
@@ -104,6 +105,10 @@ impl WrittenAnswer {
         }
         if self.text.is_some() && self.json.is_some() {
             return Err(BadHandshake::Both);
+        }
+        // RFC 9110, sections 15.3.5 and 15.3.6.
+        if matches!(self.status, 204 | 205) && (self.text.is_some() || self.json.is_some()) {
+            return Err(BadHandshake::NoBody);
         }
         if self.json.as_ref().is_some_and(|json| !json.is_shallow()) {
             return Err(BadHandshake::Deep);
@@ -217,6 +222,13 @@ impl Fill<'_> {
             word => self.plain(word),
         }
     }
+}
+
+/// What the provider called, without its query.
+pub(super) fn address(view: &View<'_>) -> String {
+    let mut address = Vec::new();
+    view.feed_address(Form::NoQuery, &mut |piece| address.extend_from_slice(piece));
+    String::from_utf8_lossy(&address).into_owned()
 }
 
 /// What can stand in a header without changing it: visible ASCII, and spaces within.

@@ -41,6 +41,14 @@ pub enum BadHandshake {
     /// Two bodies.
     #[error("`respond` has both text and json")]
     Both,
+    /// A body where there is none.
+    #[error("an answer of that status has no body")]
+    NoBody,
+    /// A secret that comes in a way that cannot be meant.
+    #[error(
+        "`take` needs a POST with a value, a pattern for it, and respond without a hash; it is for senders that cannot be proved"
+    )]
+    Take,
     /// JSON in JSON in JSON.
     #[error("`respond.json` is too deep")]
     Deep,
@@ -69,6 +77,9 @@ pub enum Unusable {
     /// `respond.hmac` without a secret to sign with.
     #[error("respond.hmac needs a provider that signs with a shared secret")]
     NoKey,
+    /// `take` without a scheme that could use the secret.
+    #[error("take needs a provider that signs with a secret")]
+    NoScheme,
     /// A secret that is not what the scheme needs.
     #[error("a secret cannot be used: {0}")]
     Secret(BadSecret),

@@ -2,8 +2,8 @@
 //!
 //! Data, as schemes are: a request that looks like one is answered and never becomes an event. Two dangers shape the form. An answer
 //! that is a keyed hash of the sender's text would sign whatever a stranger likes, with the key that signs events: such a text needs
-//! a narrow pattern, or the handshake does not load. And a handshake that brings a secret would give the source to whoever sends the
-//! next one: there is no way to write that one down.
+//! a narrow pattern, or the handshake does not load. And a handshake that brings a secret (`take`) would give the source to whoever sends
+//! the next one: it is answered only where a person has armed the source, which is not decided here.
 
 mod answer;
 mod bad;
@@ -20,7 +20,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::address::{Base, Form};
+use super::address::Base;
 use super::hash::Hash;
 use super::view::View;
 use super::{Scheme, Secret, Verified};
@@ -86,6 +86,9 @@ struct AnswerKey {
 /// What a handshake's request gets.
 pub type Reply = Result<HandshakeAnswer, NoAnswer>;
 
+/// What is told to whoever brings a secret that nobody waits for.
+pub const NOT_ARMED: NoAnswer = NoAnswer::new(StatusCode::UNAUTHORIZED, "handshake_not_armed");
+
 /// A request that is a handshake and is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAnswer {
@@ -123,6 +126,9 @@ impl TryFrom<Written> for Handshake {
             None if written.refuse.is_none() => return Err(BadHandshake::Nothing),
             None => {}
         }
+        if written.take && !written.can_take() {
+            return Err(BadHandshake::Take);
+        }
         Ok(Self { written: Arc::new(written), value })
     }
 }
@@ -157,6 +163,11 @@ impl Handshake {
         self.written.when.method.unwrap_or_default().method()
     }
 
+    /// Whether it brings the source's secret.
+    pub fn takes_secret(&self) -> bool {
+        self.written.take
+    }
+
     /// Whether it is answered.
     pub fn is_answered(&self) -> bool {
         self.written.respond.is_some()
@@ -182,6 +193,9 @@ impl Handshakes {
         if list.len() > HANDSHAKES_MAX {
             return Err(Unusable::Many);
         }
+        if scheme.is_none() && list.iter().any(Handshake::takes_secret) {
+            return Err(Unusable::NoScheme);
+        }
         let keys = if list.iter().any(|handshake| handshake.hmac().is_some()) {
             let decoding = scheme.and_then(Scheme::secret).ok_or(Unusable::NoKey)?;
             let key = |secret: &Secret| Ok(AnswerKey { secret: secret.clone(), bytes: decoding.key_of(secret)? });
@@ -191,7 +205,7 @@ impl Handshakes {
         };
         let ready = |handshake: Handshake| {
             let method = handshake.method();
-            let verifies = scheme.is_some() && method == Method::POST;
+            let verifies = scheme.is_some() && method == Method::POST && !handshake.takes_secret();
             let after = handshake.written.after.unwrap_or(if verifies { After::Verified } else { After::Nothing });
             Ready { handshake, after, method }
         };
@@ -230,20 +244,43 @@ impl Handshakes {
         self.reply(received, After::Nothing)
     }
 
+    /// The secret that a request brings, and its answer, or why that is no secret; `None` where it brings none.
+    ///
+    /// The caller answers it only where a person has armed the source and the secret is durable.
+    pub fn brought(&self, received: &Received) -> Option<Result<(Secret, HandshakeAnswer), NoAnswer>> {
+        let (ready, view) = self.find(received, |ready| ready.handshake.takes_secret())?;
+        let answer = match self.answer(&ready.handshake, &view, received.at) {
+            Ok(answer) => answer,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let text = ready.handshake.value.as_ref().and_then(|value| value.read(&view));
+        let secret = text.and_then(|text| Secret::try_new(text.into_bytes(), None).ok());
+        Some(secret.map(|secret| (secret, answer)).ok_or(NOT_ARMED))
+    }
+
     /// What a verified request gets that is a handshake; `None` where it is an event.
     pub fn after_proof(&self, verified: &Verified) -> Option<Reply> {
         self.reply(verified.received(), After::Verified)
     }
 
     fn reply(&self, received: &Received, after: After) -> Option<Reply> {
+        let (ready, view) = self.find(received, |ready| ready.after == after)?;
+        // Who gets here with a secret was not asked by `brought` before.
+        let reply =
+            if ready.handshake.takes_secret() { Err(NOT_ARMED) } else { self.answer(&ready.handshake, &view, received.at) };
+        Some(reply)
+    }
+
+    /// The first handshake of that kind that a request looks like.
+    fn find<'a>(&'a self, received: &'a Received, is_kind: impl Fn(&Ready) -> bool) -> Option<(&'a Ready, View<'a>)> {
         // Signatures that cover gunzipped bodies belong to no provider with a handshake.
         let view = View::new(received, self.base.as_ref(), false);
         let fits = |ready: &&Ready| {
             let small = received.body.len() <= BODY_BYTES_MAX || !ready.handshake.reads_body();
-            ready.after == after && ready.method.as_str() == received.method && small
+            is_kind(ready) && ready.method.as_str() == received.method && small
         };
         let found = self.list.iter().filter(fits).find(|ready| ready.handshake.written.when.hold(&view))?;
-        Some(self.answer(&found.handshake, &view, received.at))
+        Some((found, view))
     }
 
     fn answer(&self, handshake: &Handshake, view: &View<'_>, at: Timestamp) -> Reply {
@@ -265,16 +302,9 @@ impl Handshakes {
             Some(value) => Some(value.read(view).ok_or(NoAnswer::new(StatusCode::BAD_REQUEST, "handshake_value"))?),
         };
         let key = self.keys.iter().find(|key| key.secret.is_valid_at(at));
-        let fill = Fill { value, terms: &self.terms, key: key.map(|key| &key.bytes[..]), url: address(view) };
+        let fill = Fill { value, terms: &self.terms, key: key.map(|key| &key.bytes[..]), url: answer::address(view) };
         respond.build(&fill).ok_or(NoAnswer::new(StatusCode::BAD_REQUEST, "handshake_value"))
     }
-}
-
-/// What the provider called, without its query.
-fn address(view: &View<'_>) -> String {
-    let mut address = Vec::new();
-    view.feed_address(Form::NoQuery, &mut |piece| address.extend_from_slice(piece));
-    String::from_utf8_lossy(&address).into_owned()
 }
 
 impl fmt::Debug for AnswerKey {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::condition::Conditions;
+use super::condition::{Conditions, Verb};
 use super::pattern::Pattern;
 use super::text::{Json, Text};
 use crate::signature::encoding::Encoding;
@@ -23,6 +23,9 @@ pub(super) struct Written {
     pub(super) value: Option<WrittenValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<After>,
+    /// The value is the source's secret: taken once, while a person has armed the source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) take: bool,
     /// The answer; without one, the request is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) respond: Option<WrittenAnswer>,
@@ -88,6 +91,16 @@ pub(super) struct WrittenHash {
     /// `{value}` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<Text>,
+}
+
+impl Written {
+    /// Whether it can bring a secret.
+    pub(super) fn can_take(&self) -> bool {
+        let is_post = self.when.method.unwrap_or_default() == Verb::Post;
+        let has_pattern = self.value.as_ref().is_some_and(|value| value.pattern.is_some());
+        let is_plain = self.respond.as_ref().is_some_and(|respond| respond.hmac.is_none() && respond.digest.is_none());
+        is_post && has_pattern && is_plain && self.after != Some(After::Verified)
+    }
 }
 
 const fn ok() -> u16 {
