@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -63,6 +63,13 @@ impl Line {
 
     /// Takes one request of `peer` to its end and answers it.
     pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let is_head = request.method() == Method::HEAD;
+        let answer = self.answer(request, peer).await;
+        // Over HTTP/2 nobody else takes the body off, and clients take one for a broken stream.
+        if is_head { reply::without_body(answer) } else { answer }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let (at, watch) = (self.clock.now(), Stopwatch::start());
         let (head, mut body) = request.into_parts();
         // HTTP/2 ends the stream, not the connection.

@@ -129,6 +129,11 @@ pub(super) fn handshake(answer: HandshakeAnswer) -> Response<Full<Bytes>> {
 /// An answer without its body, for providers that test whether there is none.
 pub(super) fn emptied(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     answer.headers_mut().remove(CONTENT_TYPE);
+    without_body(answer)
+}
+
+/// An answer to `HEAD`.
+pub(super) fn without_body(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     *answer.body_mut() = Full::default();
     answer
 }

@@ -125,6 +125,15 @@ async fn other_methods_are_for_challenges_only() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_no_body_over_http_2() {
+    let world = World::start("", &sources()).await;
+    for (target, status) in [("/in/trello", 200), ("/in/meta", 405), ("/in/nowhere", 404)] {
+        let answer = world.request_h2(Method::HEAD, target).await;
+        assert_eq!((answer.status().as_u16(), &answer.body()[..]), (status, &b""[..]), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn headers_are_answered_to_those_who_are_known() {
     let world = World::start("", &sources()).await;
     let ask = async |origin: &str| world.request(Method::OPTIONS, "/in/cloud", &[("webhook-request-origin", origin)], b"").await;
