@@ -48,11 +48,14 @@ pub(super) trait Ledger: Send + 'static {
     fn sync(&mut self) -> Result<(), Error>;
 }
 
+/// What makes a durable group seen; where it fails, the ledger has failed.
+pub(super) type First = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
 /// What is left to do after a group was written.
 #[derive(Default)]
 pub(super) struct Written {
     /// To be called first once the group is durable, before another group is written.
-    pub(super) first: Option<Box<dyn FnOnce() + Send>>,
+    pub(super) first: Option<First>,
     /// To be called once the group is durable: answers, and hand-overs. The groups' calls may overtake each other.
     pub(super) then: Vec<Box<dyn FnOnce() + Send>>,
     /// Bytes written, roughly.
@@ -180,7 +183,7 @@ impl<L: Ledger> Writer<L> {
         let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
         let sync = if urgent || lazy_is_over { self.sync()? } else { Duration::ZERO };
         self.state.waiting.fetch_sub(records, Ordering::Relaxed);
-        first.into_iter().for_each(|act| act());
+        first.map_or(Ok(()), |act| act())?;
         self.answer(then);
         (self.observer)(CommitReport { records, bytes, sync });
         Ok(true)

@@ -77,24 +77,33 @@ impl Shared {
     /// The record of one event and its block, made ready for a change.
     pub(super) fn lift(&self, id: EventId) -> Result<Option<(BlockId, EventRecord)>, Error> {
         let Some(block) = self.block_of(id)? else { return Ok(None) };
-        let mut overlay = self.overlay();
-        if overlay.states(block).is_none() {
-            // Only the one who calls this puts layers above: nothing can come in between.
-            drop(overlay);
-            let below = self.states_below(block)?;
-            overlay = self.overlay();
-            overlay.lift(block, Some(below));
-        } else {
-            overlay.lift(block, None);
-        }
+        let overlay = self.lift_block(block)?;
         Ok(overlay.states(block).and_then(|states| states.find(id)).map(|(_, record)| (block, record.clone())))
     }
 
+    /// Brings a block into the active layer.
+    fn lift_block(&self, block: BlockId) -> Result<MutexGuard<'_, Overlay>, Error> {
+        let mut overlay = self.overlay();
+        if overlay.states(block).is_some() {
+            overlay.lift(block, None);
+            return Ok(overlay);
+        }
+        // Only the one who calls this puts blocks above: none can come in between.
+        drop(overlay);
+        let below = self.states_below(block)?;
+        overlay = self.overlay();
+        overlay.lift(block, Some(below));
+        Ok(overlay)
+    }
+
     /// Makes a change that is in the journal under `number`; `block` is where [`Self::lift`] found its event, if it did.
-    pub(super) fn apply(&self, number: u64, block: Option<BlockId>, change: Change) {
+    pub(super) fn apply(&self, number: u64, block: Option<BlockId>, change: Change) -> Result<(), Error> {
+        // A checkpoint may have begun since the event was found.
+        let mut overlay = block.map_or_else(|| Ok(self.overlay()), |block| self.lift_block(block))?;
         // In this order everywhere.
-        let (mut overlay, mut tally) = (self.overlay(), self.tally());
+        let mut tally = self.tally();
         overlay.apply(number, block, change, &mut tally);
+        Ok(())
     }
 
     /// See [`Overlay::begin_at`].

@@ -109,8 +109,9 @@ impl Ledger for SledLedger {
         let changes = self.write_changes(&mut group)?;
         let (shared, freed) = (self.shared.clone(), group.freed);
         let first = move || {
-            changes.into_iter().for_each(|(number, block, change)| shared.apply(number, block, change));
+            changes.into_iter().try_for_each(|(number, block, change)| shared.apply(number, block, change))?;
             freed.iter().for_each(|claim| shared.claims.free(*claim));
+            Ok(())
         };
         // The lanes first: who is answered may look at once for what the lanes have.
         let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
