@@ -23,6 +23,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 
 use crate::config::settings::Settings;
+use crate::ingest::Arming;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
@@ -48,6 +49,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
+    /// The sources whose secret comes in a request.
+    pub arming: Arc<Arming>,
     /// The present.
     pub clock: Clock,
     /// When the relay started.

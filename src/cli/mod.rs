@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 the relay is unreachable, 4 not found.
 
 mod admin;
+mod arm;
 mod check;
 mod events;
 mod providers;
@@ -51,6 +52,8 @@ enum Command {
     Replay(replay::Args),
     /// Give a delivery a new budget and try it now.
     Retry(replay::RetryArgs),
+    /// Let a source take the secret that its provider is about to send (Asana, Notion).
+    Arm(arm::Args),
     /// Show how the running relay stands.
     Status,
     /// Check a captured request against its provider: accepted, or exactly why not.
@@ -102,6 +105,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
+        Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::table::{print, say};
+use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Scheme, Selector, Without};
 
@@ -21,6 +22,9 @@ pub(super) struct Args {
     #[arg(long)]
     explain: bool,
 }
+
+/// Of a provider that brings the secret.
+const ARMED: &str = "comes in a request: leave secrets out, and run hookhold arm SOURCE before you make the webhook";
 
 /// A provider, for programs.
 #[derive(Serialize)]
@@ -41,6 +45,7 @@ struct Item<'a> {
     signs_address: bool,
     settings: Vec<(&'a str, &'static str)>,
     verify: &'a Scheme,
+    handshakes: &'a [Handshake],
 }
 
 /// Prints what was asked for; fails where nothing is known of it.
@@ -85,6 +90,7 @@ impl<'a> Item<'a> {
             signs_address: p.scheme.signs_address(),
             settings: settings(p),
             verify: &p.scheme,
+            handshakes: &p.handshakes,
         }
     }
 }
@@ -136,6 +142,8 @@ fn details(p: &Preset) -> anyhow::Result<String> {
         Some(("event type", or_none(p.kind.as_ref()))),
         Some(("dedupe", window(p.dedupe))),
         Some(("wants", wants(&p.answer))),
+        challenges(p).map(|challenges| ("challenges", challenges)),
+        p.handshakes.iter().any(Handshake::takes_secret).then(|| ("its secret", ARMED.to_owned())),
         p.deadline.clone().map(|deadline| ("waits", deadline)),
         p.retries.clone().map(|retries| ("retries", retries)),
         (!p.aliases.is_empty()).then(|| ("also known as", p.aliases.join(", "))),
@@ -165,6 +173,18 @@ fn wants(answer: &Answer) -> String {
     if answer.body.is_empty() { answer.status.to_string() } else { format!("{} and {:?}", answer.status, answer.body) }
 }
 
+/// The methods of the challenges that are answered, and the settings that they need.
+fn challenges(p: &Preset) -> Option<String> {
+    let answered: Vec<_> = p.handshakes.iter().filter(|it| it.is_answered() && !it.takes_secret()).collect();
+    let mut methods: Vec<_> = answered.iter().map(|handshake| handshake.method().to_string()).collect();
+    methods.dedup();
+    let mut settings: Vec<_> = answered.iter().flat_map(|handshake| handshake.settings()).collect();
+    settings.sort_unstable();
+    settings.dedup();
+    let needs = if settings.is_empty() { String::new() } else { format!("; set {}", settings.join(" and ")) };
+    (!methods.is_empty()).then(|| format!("{}, answered by the relay{needs}", methods.join(" and ")))
+}
+
 fn nearest(name: &str) -> Option<&'static str> {
     let names = preset::all().iter().flat_map(|p| p.aliases.iter().chain([&p.name]));
     let best = names.map(|n| (strsim::jaro_winkler(n, name), n.as_str())).max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -187,6 +207,15 @@ mod tests {
         let adyen = preset::find("adyen").unwrap();
         assert!(["Adyen", "payments", "tested", "ady"].iter().all(|word| has(adyen, word)));
         assert!(!has(adyen, "test") && !has(adyen, "stripe"));
+    }
+
+    #[test]
+    fn challenges_and_what_they_need_are_shown() {
+        let challenges = |name: &str| challenges(preset::find(name).unwrap());
+        assert_eq!(challenges("meta").as_deref(), Some("GET, answered by the relay; set verify_token"));
+        assert_eq!(challenges("websub").as_deref(), Some("GET, answered by the relay; set topics"));
+        assert_eq!(challenges("slack").as_deref(), Some("POST, answered by the relay"));
+        assert_eq!((challenges("asana"), challenges("github")), (None, None));
     }
 
     #[test]

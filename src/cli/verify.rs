@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::signature::{Captured, Judgement, Outcome, Reason, verify_captured};
 use crate::time::{Clock, Timestamp};
 
-/// Judges captured requests against their provider's rules: accepted, or exactly why not.
+/// Judges captured requests against their provider's rules: accepted, a handshake, or exactly why not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A JSON file with one captured request or a list of them; `-` for standard input.
@@ -26,15 +26,15 @@ struct Line<'a> {
     outcome: Outcome,
 }
 
-/// Prints a line for each request; succeeds where all are accepted.
+/// Prints a line for each request; succeeds where all are accepted, or answered as handshakes.
 pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     let requests = read(args)?;
     let now = Clock::system().now();
     let mut out = std::io::stdout().lock();
-    let mut all_accepted = true;
+    let mut all_good = true;
     for request in requests {
         let (name, outcome) = judge(request, now);
-        all_accepted &= outcome.judgement == Judgement::Accept;
+        all_good &= outcome.judgement != Judgement::Reject;
         if json {
             serde_json::to_writer(&mut out, &Line { name: &name, outcome })?;
             writeln!(out)?;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}", sentence(&name, &outcome))?;
         }
     }
-    Ok(if all_accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The request's name, and what became of it.
@@ -77,6 +77,10 @@ fn read(args: &Args) -> anyhow::Result<Vec<Value>> {
 fn sentence(name: &str, outcome: &Outcome) -> String {
     match (&outcome.judgement, &outcome.reason) {
         (Judgement::Accept, _) => format!("{name}: accepted"),
+        (Judgement::Handshake, _) => match &outcome.handshake_response {
+            Some(answer) => format!("{name}: a handshake, answered {} {:?}", answer.status, answer.body),
+            None => format!("{name}: a handshake"),
+        },
         (Judgement::Reject, None) => format!("{name}: rejected"),
         (Judgement::Reject, Some(word)) => match Reason::from_word(word) {
             Some(reason) => format!("{name}: rejected ({word}): {reason}"),

@@ -6,6 +6,7 @@
 mod certificates;
 mod destination;
 mod file;
+mod handshake;
 mod identity;
 mod problem;
 mod prove;

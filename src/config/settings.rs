@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::pace::retry;
 use crate::record::Name;
+use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
 use crate::signature::{Secret, Verifier};
 
@@ -149,6 +150,10 @@ pub struct Source {
     pub verifier: Verifier,
     /// How what its provider publishes is fetched.
     pub key_fetch: KeyFetch,
+    /// The challenges of its provider that the relay answers by itself. Holds secrets, too.
+    pub handshakes: Handshakes,
+    /// Whether its secret comes in a request, and is not in relay.toml.
+    pub takes_secret: bool,
     /// How long a repeat is known; `None`: never.
     pub dedupe: Option<Duration>,
     /// What the provider hears when its event is durable.

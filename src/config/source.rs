@@ -15,8 +15,9 @@ use super::problem::did_you_mean;
 use super::settings::{KeyFetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{identity, relay, secret, web};
+use super::{handshake, identity, relay, secret, web};
 use crate::record::Name;
+use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 
@@ -27,7 +28,7 @@ const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
 /// Bytes of an answer's body: providers want a word or two.
 const ANSWER_BYTES_MAX: usize = 1024;
 /// Settings that this version does not have.
-const UNSUPPORTED: [&str; 3] = ["ack", "verify_token", "per_second"];
+const UNSUPPORTED: [&str; 2] = ["ack", "per_second"];
 
 /// Who the sender is.
 enum Provider {
@@ -60,20 +61,50 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let allow = section.or("allow", Vec::new(), |value| networks(&value));
     section.or("on_bad_signature", (), |value| on_bad_signature(&value));
     let scheme = scheme(&mut section, provider.as_ref());
-    let scheme = with_public_key(&mut section, scheme);
+    let own = if let Some((Provider::Preset(preset), _)) = &provider { &preset.handshakes[..] } else { &[] };
+    let handshakes = handshake::list(&mut section, own);
+    let shows_key = handshakes.iter().flatten().any(Handshake::needs_public_key);
+    let (scheme, public_key) = with_public_key(&mut section, scheme, shows_key);
     let answer = answer(&mut section, provider.as_ref().map(|(p, _)| p));
+    let shows_address = handshakes.iter().flatten().any(Handshake::needs_address);
     let mut options = Options {
-        public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref())),
+        public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref(), shows_address)),
         gunzip: section.or("verify_decoded", false, |value| value.choice(&[("gzip", true)])),
         ..Options::default()
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
+    let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
     let mut key_fetch = KeyFetch::default();
-    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, options, &mut key_fetch);
+    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
+    let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
+    let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
+    let beside = handshake::Beside {
+        scheme: scheme.as_ref(),
+        secrets: secrets.as_deref().unwrap_or_default(),
+        public_key,
+        public_url: options.public_url.clone(),
+    };
+    let handshakes = handshake::prove(&mut section, handshakes, beside);
+    let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
-    let (Address { host, path }, provider, verifier) = (address?, label?.into(), verifier?);
-    Some(Source { name, host, path, provider, verifier, key_fetch, dedupe, answer, body_bytes, methods, allow, destinations })
+    let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
+    Some(Source {
+        name,
+        host,
+        path,
+        provider,
+        verifier,
+        key_fetch,
+        handshakes,
+        takes_secret,
+        dedupe,
+        answer,
+        body_bytes,
+        methods,
+        allow,
+        destinations,
+    })
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -143,18 +174,21 @@ fn written(value: &Value<'_>) -> Option<Scheme> {
     value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
 }
 
-/// The scheme with the public key's name in it, where it has a place for one.
-fn with_public_key(section: &mut Section<'_>, scheme: Option<Scheme>) -> Option<Scheme> {
-    let scheme = scheme?;
-    if !scheme.needs_public_key() {
-        if let Some(value) = section.take("public_key") {
+/// The scheme with the public key's name in it, where it has a place for one; and that name. `is_shown`: a handshake shows it.
+fn with_public_key(section: &mut Section<'_>, scheme: Option<Scheme>, is_shown: bool) -> (Option<Scheme>, Option<String>) {
+    if !scheme.as_ref().is_some_and(Scheme::needs_public_key) {
+        const WRITE: &str = "write public_key = \"...\": a handshake shows it";
+        let value = if is_shown { section.require("public_key", WRITE) } else { section.take("public_key") };
+        if let (Some(value), Some(_), false) = (&value, &scheme, is_shown) {
             value.warn("has no effect: this provider's signatures do not name one", None);
         }
-        return Some(scheme);
+        return (scheme, value.and_then(|value| value.text().map(str::to_owned)));
     }
-    let value =
-        section.require("public_key", "write public_key = \"...\": the name of the key that the signature stands beside")?;
-    scheme.with_public_key(value.text()?).map_or_else(|error| value.error(&error.to_string()), Some)
+    let help = "write public_key = \"...\": the name of the key that the signature stands beside";
+    let Some(value) = section.require("public_key", help) else { return (None, None) };
+    let Some(name) = value.text() else { return (None, None) };
+    let scheme = scheme.and_then(|scheme| scheme.with_public_key(name).map_or_else(|e| value.error(&e.to_string()), Some));
+    (scheme, Some(name.to_owned()))
 }
 
 /// What the provider wants to hear, or what is written in its place.
@@ -171,50 +205,46 @@ fn answer(section: &mut Section<'_>, provider: Option<&Provider>) -> Answer {
             text.filter(|text| text.len() <= ANSWER_BYTES_MAX).or_else(|| value.error("must be a short text"))
         });
         let empty_refusal = section.or("empty_refusal", false, |value| value.boolean());
+        let echo = section.take("echo").and_then(|value| {
+            let name = value.text()?;
+            http::HeaderName::try_from(name).map_or_else(|_| value.error("is not a header's name"), |_| Some(name.to_owned()))
+        });
         section.finish(&[]);
-        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), empty_refusal })
+        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), empty_refusal, echo })
     })
 }
 
-fn public_url(value: &Value<'_>, scheme: Option<&Scheme>) -> Option<Url> {
-    if scheme.is_some_and(|scheme| !scheme.signs_address()) {
+fn public_url(value: &Value<'_>, scheme: Option<&Scheme>, is_shown: bool) -> Option<Url> {
+    if !is_shown && scheme.is_some_and(|scheme| !scheme.signs_address()) {
         value.warn("has no effect: this provider does not sign the URL", None);
     }
     web::base(value)
 }
 
-fn verifier(
+/// The source's secrets; none where its provider signs with keys, or brings its secret (`can_come`).
+fn secrets(
     section: &mut Section<'_>,
     provider: Option<&Provider>,
-    scheme: Option<Scheme>,
-    mut options: Options,
-    fetch: &mut KeyFetch,
-) -> Option<Verifier> {
-    if let Some(Provider::None) = provider {
-        return match section.take("secrets") {
-            Some(value) => value.error("would not be used with provider = \"none\""),
-            None => Some(Verifier::trusting(options)),
-        };
-    }
-    let (takes_secrets, takes_keys) = scheme.as_ref().map_or((true, false), |s| (s.takes_secrets(), s.takes_keys()));
-    let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(section, scheme, &mut options, fetch));
+    scheme: Option<&Scheme>,
+    can_come: bool,
+) -> Option<Vec<Secret>> {
+    let (takes_secrets, takes_keys) = scheme.map_or((true, false), |s| (s.takes_secrets(), s.takes_keys()));
     let value = match provider {
-        Some(_) if takes_secrets && !takes_keys => {
+        Some(Provider::None) => {
+            let Some(value) = section.take("secrets") else { return Some(Vec::new()) };
+            return value.error("would not be used with provider = \"none\"");
+        }
+        Some(_) if takes_secrets && !takes_keys && !can_come => {
             Some(section.require("secrets", "write secrets = [{ env = \"NAME\" }] or [{ file = \"PATH\" }]")?)
         }
         // Whether it needs any is not known, or shows below.
         _ => section.take("secrets"),
     };
-    let secrets = match value {
+    let value = match value {
         Some(value) if !takes_secrets => return value.error("would not be used: this provider signs with a key"),
-        Some(value) => secrets(&value)?,
-        None => Vec::new(),
+        Some(value) => value,
+        None => return Some(Vec::new()),
     };
-    told?;
-    Verifier::try_new(scheme?, secrets, options).map_or_else(|unready| identity::unready(section, &unready), Some)
-}
-
-fn secrets(value: &Value<'_>) -> Option<Vec<Secret>> {
     let items = value.list()?;
     if items.is_empty() {
         return value.error("is empty");
@@ -222,6 +252,20 @@ fn secrets(value: &Value<'_>) -> Option<Vec<Secret>> {
     // Each is read, so that the problems of all of them are found.
     let secrets: Vec<Option<Secret>> = items.iter().map(secret::read).collect();
     secrets.into_iter().collect()
+}
+
+fn verifier(
+    section: &mut Section<'_>,
+    provider: Option<&Provider>,
+    scheme: Option<Scheme>,
+    secrets: Option<Vec<Secret>>,
+    options: Options,
+) -> Option<Verifier> {
+    let secrets = secrets?;
+    if let Some(Provider::None) = provider {
+        return Some(Verifier::trusting(options));
+    }
+    Verifier::try_new(scheme?, secrets, options).map_or_else(|unready| identity::unready(section, &unready), Some)
 }
 
 /// How long a repeat is known. What `dedupe` says of the event's id goes to `options`.

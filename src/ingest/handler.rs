@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::arming::{Arming, NotTaken};
 use super::body::{self, Bounds, Memory};
 use super::reply::{self, Refusal};
 use crate::config::settings::{Settings, Source, SourcePath};
@@ -19,7 +20,8 @@ use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::net::published::{Published, Supply};
 use crate::record::{EventId, Received};
 use crate::route;
-use crate::signature::{Reason, Refused, Verified};
+use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
+use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -31,6 +33,7 @@ pub struct Line {
     clock: Clock,
     pending_max: Option<u64>,
     published: Published,
+    arming: Arc<Arming>,
 }
 
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
@@ -45,7 +48,14 @@ struct Entry {
 
 impl Line {
     /// The line of all sources in `settings`.
-    pub fn new(settings: &Settings, store: Arc<dyn Store>, metrics: Arc<Metrics>, published: Published, clock: Clock) -> Self {
+    pub fn new(
+        settings: &Settings,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        published: Published,
+        arming: Arc<Arming>,
+        clock: Clock,
+    ) -> Self {
         let memory = Memory::new(settings.limits.body_bytes_in_flight);
         let mut sources = route::Table::default();
         for source in &settings.sources {
@@ -60,11 +70,18 @@ impl Line {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published }
+        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published, arming }
     }
 
     /// Takes one request of `peer` to its end and answers it.
     pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+        let is_head = request.method() == Method::HEAD;
+        let answer = self.answer(request, peer).await;
+        // Over HTTP/2 nobody else takes the body off, and clients take one for a broken stream.
+        if is_head { reply::without_body(answer) } else { answer }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
         let (at, watch) = (self.clock.now(), Stopwatch::start());
         let (head, mut body) = request.into_parts();
         // HTTP/2 ends the stream, not the connection.
@@ -76,13 +93,18 @@ impl Line {
             return self.without_source(authority.is_some()).answer(close(body, version));
         };
         match self.take(entry, head, authority, &mut body, peer, at).await {
-            Ok(appended) => {
+            Ok(Taken::Handshake(answer)) => {
+                entry.metrics.count(RequestOutcome::Handshake);
+                tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
+                reply::handshake(answer)
+            }
+            Ok(Taken::Event(appended, echo)) => {
                 let (event, outcome) = known(appended);
                 entry.metrics.count(outcome);
                 entry.metrics.accepted_in(watch.elapsed());
                 entry.metrics.event_at(at);
                 tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
-                reply::accepted(event, &entry.source.answer)
+                reply::accepted(event, &entry.source.answer, echo)
             }
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
@@ -103,25 +125,67 @@ impl Line {
         body: &mut Incoming,
         peer: IpAddr,
         at: Timestamp,
-    ) -> Result<Appended, Refusal> {
-        self.admit(&entry.source, &head, peer)?;
+    ) -> Result<Taken, Refusal> {
+        let kind = admit(&entry.source, &head, peer)?;
+        // A handshake needs no room, and its provider would give up a source that does not answer it.
+        if kind == Kind::Event {
+            self.has_room()?;
+        }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
-        let verified = self.verify(entry, received).await?;
+        let handshakes = &entry.source.handshakes;
+        if let Some(brought) = handshakes.brought(&received) {
+            return answered(entry, peer, self.take_secret(entry, brought, at).await?);
+        }
+        if let Some(reply) = handshakes.before_proof(&received) {
+            return answered(entry, peer, reply);
+        }
+        if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
+            return Err(method_not_allowed(&entry.source));
+        }
+        let verified = self.verify(entry, self.arming.verifier(&entry.source), received).await?;
+        if let Some(reply) = handshakes.after_proof(&verified) {
+            return answered(entry, peer, reply);
+        }
+        match kind {
+            Kind::Event => {}
+            Kind::Either => self.has_room()?,
+            Kind::Handshake => return Err(method_not_allowed(&entry.source)),
+        }
+        let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let intake = intake(&entry.source, verified);
         let appended = self.store.append(intake).await?;
         drop(share);
-        Ok(appended)
+        Ok(Taken::Event(appended, echo))
     }
 
-    /// What can be said before the body is read.
-    fn admit(&self, source: &Source, head: &Parts, peer: IpAddr) -> Result<(), Refusal> {
-        if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
-            return Err(Refusal::Forbidden);
+    /// Takes the secret that a request brings, where the source is armed.
+    async fn take_secret(
+        &self,
+        entry: &Entry,
+        brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
+        at: Timestamp,
+    ) -> Result<Reply, Refusal> {
+        let (secret, answer) = match brought {
+            Ok(brought) => brought,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let source = &entry.source.name;
+        match self.arming.take(source, secret, at).await {
+            Ok(()) => {
+                tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
+                Ok(Ok(answer))
+            }
+            Err(NotTaken::Store(error)) => {
+                tracing::error!(%source, %error, "a secret could not be kept");
+                Err(Refusal::StoreFailed)
+            }
+            Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
         }
-        if !source.methods.contains(&head.method) {
-            return Err(Refusal::Method(source.methods.clone()));
-        }
+    }
+
+    /// Whether an event could be made durable and delivered.
+    fn has_room(&self) -> Result<(), Refusal> {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }
@@ -133,12 +197,12 @@ impl Line {
 
     /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
     /// that is not in it.
-    async fn verify(&self, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+    async fn verify(&self, entry: &Entry, verifier: &Verifier, received: Received) -> Result<Verified, Refusal> {
         let mut received = received;
         let mut rounds = 0..ROUNDS_MAX;
         loop {
             let documents = self.published.documents();
-            let mut refused = match entry.source.verifier.verify_with(received, &documents) {
+            let mut refused = match verifier.verify_with(received, &documents) {
                 Ok(verified) => return Ok(verified),
                 Err(refused) => *refused,
             };
@@ -161,6 +225,49 @@ impl Line {
         self.metrics.unknown_source();
         if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
     }
+}
+
+/// What a request became.
+enum Taken {
+    /// A durable event, and what its answer shows again.
+    Event(Appended, Option<reply::Echo>),
+    /// Nothing: the relay answers it by itself.
+    Handshake(HandshakeAnswer),
+}
+
+/// What a request can be by its method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Event,
+    Handshake,
+    Either,
+}
+
+/// What can be said before the body is read.
+fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
+    if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
+        return Err(Refusal::Forbidden);
+    }
+    match (source.methods.contains(&head.method), source.handshakes.take(&head.method)) {
+        (true, false) => Ok(Kind::Event),
+        (true, true) => Ok(Kind::Either),
+        (false, true) => Ok(Kind::Handshake),
+        (false, false) => Err(method_not_allowed(source)),
+    }
+}
+
+fn method_not_allowed(source: &Source) -> Refusal {
+    let more = source.handshakes.methods().into_iter().filter(|method| !source.methods.contains(method));
+    Refusal::Method(source.methods.iter().cloned().chain(more).collect())
+}
+
+/// What became of a handshake, logged where it was refused.
+fn answered(entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
+    reply.map(Taken::Handshake).map_err(|NoAnswer { status, reason }| {
+        entry.metrics.refused(reason);
+        tracing::info!(source = %entry.source.name, %peer, reason, "a handshake was not answered");
+        Refusal::Handshake(status)
+    })
 }
 
 /// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).

@@ -1,7 +1,9 @@
 //! From a request to a durable event and its answer. Knows the store, never delivery.
 
+mod arming;
 mod body;
 mod handler;
 mod reply;
 
+pub use arming::{ARMED_TIME_MAX, Arming, NotArmed};
 pub use handler::Line;

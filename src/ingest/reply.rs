@@ -1,4 +1,5 @@
-//! The answers to providers: short, the same for every cause of a refusal, and never an echo of the request.
+//! The answers to providers: short, the same for every cause of a refusal, and never an echo of the request,
+//! unless that is a handshake: see `signature::handshake`.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
 use crate::metrics::RequestOutcome;
-use crate::record::EventId;
+use crate::record::{EventId, Headers};
+use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::preset::Answer;
 
 /// What a provider is asked to wait where the relay cannot take an event now.
@@ -16,6 +18,9 @@ const RETRY_AFTER_TIME: Duration = Duration::from_secs(10);
 
 /// Tells the sender which event its request became: for `send`, and for people who look into a provider's delivery log.
 const EVENT_ID: HeaderName = HeaderName::from_static("hookhold-event-id");
+
+/// Bytes of a header that is shown again: ids, not texts.
+const ECHO_BYTES_MAX: usize = 256;
 
 /// Why a request did not become an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub(super) enum Refusal {
     BadSignature,
     /// What proves who sent it cannot be had now.
     KeyUnavailable,
+    /// It is a handshake that is not answered; the status says what its provider understands.
+    Handshake(StatusCode),
     /// More is on its way than the relay may hold.
     Overload,
     /// The store cannot make it durable.
@@ -51,8 +58,10 @@ impl Refusal {
             Self::Method(_) => RequestOutcome::MethodNotAllowed,
             Self::TooLarge => RequestOutcome::TooLarge,
             Self::Timeout => RequestOutcome::Timeout,
-            Self::BadSignature => RequestOutcome::BadSignature,
             Self::KeyUnavailable => RequestOutcome::KeyUnavailable,
+            Self::BadSignature | Self::Handshake(StatusCode::UNAUTHORIZED) => RequestOutcome::BadSignature,
+            Self::Handshake(StatusCode::BAD_REQUEST) => RequestOutcome::BadRequest,
+            Self::Handshake(_) => RequestOutcome::Forbidden,
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
         }
@@ -71,6 +80,7 @@ impl Refusal {
             Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
+            Self::Handshake(status) => plain(*status, "refused\n"),
         };
         let headers = answer.headers_mut();
         match self {
@@ -90,20 +100,45 @@ impl Refusal {
     }
 }
 
+/// A header of a request that its answer shows again.
+pub(super) type Echo = (HeaderName, HeaderValue);
+
+/// That header, where its provider wants it and it is short and plain.
+pub(super) fn echo(headers: &Headers, wanted: &Answer) -> Option<Echo> {
+    let name = HeaderName::try_from(wanted.echo.as_deref()?).ok()?;
+    let value = headers.text(name.as_str()).filter(|value| value.len() <= ECHO_BYTES_MAX)?;
+    Some((name, HeaderValue::from_str(value).ok()?))
+}
+
 /// The answer to an event that is durable: what its provider wants to hear, which is mostly nothing.
-pub(super) fn accepted(event: EventId, wanted: &Answer) -> Response<Full<Bytes>> {
+pub(super) fn accepted(event: EventId, wanted: &Answer, echo: Option<Echo>) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::from(wanted.body.clone()));
     *answer.status_mut() = StatusCode::from_u16(wanted.status).unwrap_or(StatusCode::OK);
     if !wanted.body.is_empty() {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     answer.headers_mut().extend(HeaderValue::try_from(event.to_string()).ok().map(|id| (EVENT_ID, id)));
+    answer.headers_mut().extend(echo);
     answer
 }
 
-/// The same without its body, for providers that test whether there is none.
+/// The answer to a handshake.
+pub(super) fn handshake(answer: HandshakeAnswer) -> Response<Full<Bytes>> {
+    let HandshakeAnswer { status, headers, body } = answer;
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().extend(headers);
+    answer
+}
+
+/// An answer without its body, for providers that test whether there is none.
 pub(super) fn emptied(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     answer.headers_mut().remove(CONTENT_TYPE);
+    without_body(answer)
+}
+
+/// An answer to `HEAD`.
+pub(super) fn without_body(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     *answer.body_mut() = Full::default();
     answer
 }

@@ -22,6 +22,8 @@ pub enum RequestOutcome {
     Accepted,
     /// The provider sent it before.
     Duplicate,
+    /// A challenge that the relay answered by itself.
+    Handshake,
     /// Its signature is missing or wrong (401).
     BadSignature,
     /// Its body is larger than the source takes (413).
@@ -46,9 +48,10 @@ pub enum RequestOutcome {
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Accepted,
         Self::Duplicate,
+        Self::Handshake,
         Self::BadSignature,
         Self::TooLarge,
         Self::Timeout,
@@ -66,6 +69,7 @@ impl RequestOutcome {
         match self {
             Self::Accepted => "accepted",
             Self::Duplicate => "duplicate",
+            Self::Handshake => "handshake",
             Self::BadSignature => "bad_signature",
             Self::TooLarge => "too_large",
             Self::Timeout => "timeout",
@@ -135,10 +139,10 @@ impl SourceMetrics {
         self.of(RequestOutcome::Duplicate)
     }
 
-    /// Requests that were neither accepted nor duplicates, since the start.
+    /// Requests that were neither accepted nor duplicates nor handshakes, since the start.
     pub fn rejected(&self) -> u64 {
         let all: u64 = self.requests.iter().map(Counter::get).sum();
-        all.saturating_sub(self.accepted() + self.duplicates())
+        all.saturating_sub(self.accepted() + self.duplicates() + self.of(RequestOutcome::Handshake))
     }
 
     /// When the last event was received; `None` where there was none since the start.

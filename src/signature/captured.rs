@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use http::{HeaderName, HeaderValue, Method};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::Base;
-use super::{CapturedKeys, CapturedTerms, Documents, Options, Scheme, Secret, Verifier, preset};
+use super::handshake::{Handshake, HandshakeAnswer, Handshakes, NOT_ARMED, Reply};
+use super::{CapturedKeys, CapturedTerms, Options, Scheme, Secret, Verifier, preset};
 use crate::record::{Headers, Received};
 use crate::time::Timestamp;
 
@@ -37,8 +38,8 @@ pub struct Captured {
     pub body_base64: String,
     /// The source's secrets.
     pub secrets: Vec<CapturedSecret>,
-    /// The source's keys, and what would be fetched for them.
-    pub keys: Option<CapturedKeys>,
+    /// The source's keys, what would be fetched for them, and what else the source knows.
+    pub keys: CapturedKeys,
     /// When it arrived, in seconds since the epoch.
     pub now_unix: Option<f64>,
 }
@@ -49,15 +50,41 @@ pub struct Captured {
 pub struct Config {
     /// What the provider calls.
     pub public_url: Option<String>,
-    /// The name of the key that signatures stand beside, where a scheme asks for it.
-    pub public_key: Option<String>,
     /// `gzip`: the signature covers the decoded body.
     pub verify_decoded: Option<String>,
+    /// The name of the key that signatures stand beside, where a scheme asks for it.
+    pub public_key: Option<String>,
     /// The scheme of `provider = "custom"`.
     pub verify: Option<Scheme>,
-    /// Who the source is to its provider.
+    /// Handshakes in place of the provider's own; or `armed`, where a person has armed the source for a secret.
+    pub handshake: Option<WrittenHandshake>,
+    /// What the source takes for its own.
     #[serde(flatten)]
     pub terms: CapturedTerms,
+}
+
+/// The handshakes of a captured request's source.
+#[derive(Clone, Debug)]
+pub enum WrittenHandshake {
+    /// These.
+    List(Vec<Handshake>),
+    /// The provider's, and how the source stands to one that brings a secret: `armed`, or another word.
+    State(String),
+}
+
+impl WrittenHandshake {
+    fn is_armed(&self) -> bool {
+        matches!(self, Self::State(word) if word == "armed")
+    }
+}
+
+impl<'de> Deserialize<'de> for WrittenHandshake {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(d)? {
+            serde_json::Value::String(word) => Ok(Self::State(word)),
+            list => serde_json::from_value(list).map(Self::List).map_err(serde::de::Error::custom),
+        }
+    }
 }
 
 /// A secret, written out.
@@ -83,6 +110,20 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// Why it was refused, as a word of [`super::Reason`] or a sentence.
     pub reason: Option<Cow<'static, str>>,
+    /// What a handshake would be answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_response: Option<CapturedAnswer>,
+}
+
+/// The answer to a handshake, as captured requests write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its header fields, in order.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
 }
 
 /// Whether a request would be believed.
@@ -93,12 +134,35 @@ pub enum Judgement {
     Accept,
     /// It would not.
     Reject,
+    /// It is a handshake, and would be answered.
+    Handshake,
 }
 
 impl Outcome {
     /// Refused, and why.
     pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { judgement: Judgement::Reject, reason: Some(reason.into()) }
+        Self { judgement: Judgement::Reject, reason: Some(reason.into()), handshake_response: None }
+    }
+
+    fn accept() -> Self {
+        Self { judgement: Judgement::Accept, reason: None, handshake_response: None }
+    }
+
+    fn handshake(reply: Reply) -> Self {
+        match reply {
+            Ok(answer) => {
+                Self { judgement: Judgement::Handshake, reason: None, handshake_response: Some(CapturedAnswer::from(answer)) }
+            }
+            Err(refused) => Self::reject(refused.reason),
+        }
+    }
+}
+
+impl From<HandshakeAnswer> for CapturedAnswer {
+    fn from(answer: HandshakeAnswer) -> Self {
+        let field =
+            |(name, value): &(HeaderName, HeaderValue)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned());
+        Self { status: answer.status.as_u16(), headers: answer.headers.iter().map(field).collect(), body: answer.body }
     }
 }
 
@@ -110,25 +174,44 @@ impl std::fmt::Debug for CapturedSecret {
 
 /// Judges a captured request as its source would have done at the time it arrived.
 pub fn verify_captured(captured: &Captured) -> Outcome {
-    let documents = captured.keys.as_ref().map(CapturedKeys::documents).unwrap_or_else(|| Documents::complete([]));
-    match prepare(captured) {
-        Ok((verifier, received)) => match verifier.verify_with(received, &documents) {
-            Ok(_) => Outcome { judgement: Judgement::Accept, reason: None },
-            Err(it) => Outcome::reject(it.reason.as_str()),
-        },
-        Err(reason) => Outcome::reject(reason),
+    let (verifier, handshakes, received) = match prepare(captured) {
+        Ok(prepared) => prepared,
+        Err(reason) => return Outcome::reject(reason),
+    };
+    let is_armed = captured.config.handshake.as_ref().is_some_and(WrittenHandshake::is_armed);
+    if let Some(brought) = handshakes.brought(&received) {
+        let waits = is_armed && captured.secrets.is_empty() && captured.keys.secrets().is_ok_and(|secrets| secrets.is_empty());
+        return Outcome::handshake(if waits { brought.map(|(_, answer)| answer) } else { Err(NOT_ARMED) });
     }
+    if let Some(reply) = handshakes.before_proof(&received) {
+        return Outcome::handshake(reply);
+    }
+    // Other methods than POST are for handshakes only, unless the source says more than is captured.
+    let is_event = received.method == Method::POST.as_str() || !is_method(&handshakes, &received.method);
+    match verifier.verify_with(received, &captured.keys.documents()) {
+        Err(it) => Outcome::reject(it.reason.as_str()),
+        Ok(verified) => match handshakes.after_proof(&verified) {
+            Some(reply) => Outcome::handshake(reply),
+            None if is_event => Outcome::accept(),
+            None => Outcome::reject("the request is no handshake of this provider, and its method is for nothing else"),
+        },
+    }
+}
+
+fn is_method(handshakes: &Handshakes, method: &str) -> bool {
+    handshakes.methods().iter().any(|known| known.as_str() == method)
 }
 
 type Trouble = Cow<'static, str>;
 
-fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
+fn prepare(captured: &Captured) -> Result<(Verifier, Handshakes, Received), Trouble> {
     let (base, authority, target) = Base::split_url(&captured.url);
-    let mut verifier = verifier(captured)?;
+    let (mut verifier, mut handshakes) = source(captured)?;
     if captured.config.public_url.is_none()
         && let Some(base) = base
     {
-        verifier = verifier.with_base(base);
+        verifier = verifier.with_base(base.clone());
+        handshakes = handshakes.with_base(base);
     }
     let headers = headers(&captured.headers)?;
     let host = headers.text("host").unwrap_or_default().to_owned();
@@ -141,10 +224,11 @@ fn prepare(captured: &Captured) -> Result<(Verifier, Received), Trouble> {
         peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         at: at(captured.now_unix.ok_or("now_unix is missing")?),
     };
-    Ok((verifier, received))
+    Ok((verifier, handshakes, received))
 }
 
-fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
+/// How the source of the request verifies, and which handshakes it answers.
+fn source(captured: &Captured) -> Result<(Verifier, Handshakes), Trouble> {
     let config = &captured.config;
     let gunzip = match config.verify_decoded.as_deref() {
         None => false,
@@ -152,18 +236,42 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         Some(other) => return Err(format!("verify_decoded cannot be {other:?}").into()),
     };
     let public_url = config.public_url.as_deref().map(url::Url::parse).transpose().map_err(|_| "public_url is no address")?;
-    let mut options = Options { public_url, gunzip, ..Options::default() };
+    let mut options = Options { public_url: public_url.clone(), gunzip, ..Options::default() };
+    let preset = preset::find(&captured.provider);
+    let public_key = config.public_key.as_ref().or_else(|| captured.keys.public_name()).cloned();
     let scheme = match captured.provider.as_str() {
-        "none" => return Ok(Verifier::trusting(options)),
-        "custom" => config.verify.clone().ok_or("provider \"custom\" needs config.verify")?,
-        name => preset::find(name).map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?,
+        "none" => None,
+        "custom" => Some(config.verify.clone().ok_or("provider \"custom\" needs config.verify")?),
+        name => Some(preset.map(|p| p.scheme.clone()).ok_or_else(|| format!("provider {name:?} is not known"))?),
     };
-    let public_key = config.public_key.as_ref().or_else(|| captured.keys.as_ref().and_then(CapturedKeys::public_name));
-    let scheme = match public_key {
-        Some(name) if scheme.needs_public_key() => scheme.with_public_key(name).map_err(|error| error.to_string())?,
-        None if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
-        _ => scheme,
+    let scheme = match (scheme, &public_key) {
+        (Some(scheme), Some(name)) if scheme.needs_public_key() => {
+            Some(scheme.with_public_key(name).map_err(|error| error.to_string())?)
+        }
+        (Some(scheme), None) if scheme.needs_public_key() => return Err("config.public_key is missing".into()),
+        (scheme, _) => scheme,
     };
+    let secrets = secrets(captured, scheme.as_ref())?;
+    let mut terms = config.terms.of_handshakes(&captured.keys, public_key)?;
+    terms.public_url = public_url;
+    let own = preset.map(|p| p.handshakes.clone()).unwrap_or_default();
+    let list = match &config.handshake {
+        Some(WrittenHandshake::List(list)) => list.clone(),
+        _ => own,
+    };
+    let handshakes = Handshakes::try_new(list, scheme.as_ref(), &secrets, terms).map_err(|error| error.to_string())?;
+    let verifier = match scheme {
+        None => Verifier::trusting(options),
+        Some(scheme) => {
+            options.terms = config.terms.of(&scheme)?;
+            captured.keys.add_to(&mut options, &scheme)?;
+            Verifier::try_new(scheme, secrets, options).map_err(|error| error.to_string())?
+        }
+    };
+    Ok((verifier, handshakes))
+}
+
+fn secrets(captured: &Captured, scheme: Option<&Scheme>) -> Result<Vec<Secret>, Trouble> {
     let secret = |secret: &CapturedSecret| {
         let (text, slot) = match secret {
             CapturedSecret::Text(text) => (text, None),
@@ -173,12 +281,11 @@ fn verifier(captured: &Captured) -> Result<Verifier, Trouble> {
         Ok::<_, String>(if let Some(slot) = slot { secret.in_slot(slot) } else { secret })
     };
     let mut secrets = captured.secrets.iter().map(secret).collect::<Result<Vec<_>, _>>()?;
-    options.terms = config.terms.of(&scheme)?;
-    if let Some(keys) = &captured.keys {
-        keys.add_to(&mut options, &scheme)?;
-        secrets.extend(keys.secrets()?);
+    secrets.extend(captured.keys.secrets()?);
+    if secrets.is_empty() && scheme.is_some_and(|scheme| scheme.takes_secrets() && !scheme.takes_keys()) {
+        secrets.extend(captured.config.terms.shown()?);
     }
-    Verifier::try_new(scheme, secrets, options).map_err(|error| error.to_string().into())
+    Ok(secrets)
 }
 
 fn headers(fields: &[(String, String)]) -> Result<Headers, Trouble> {

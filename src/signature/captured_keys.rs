@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::handshake::{self, LISTS};
 use super::{ConfiguredKey, Documents, Options, Requirement, Scheme, Secret, Terms};
 
 /// Keys, written out. Unknown fields are ignored: what they say stands in the provider's scheme.
@@ -32,6 +33,13 @@ pub struct CapturedKeys {
     trust_anchors_pem: Vec<String>,
     /// Keys that requests name.
     keys: Vec<CapturedKey>,
+    /// The name of the key that signatures stand beside, in other words.
+    key_id: Option<String>,
+    /// What the provider was told to show in its handshake.
+    #[serde(alias = "verification_token", alias = "token")]
+    verify_token: Option<String>,
+    /// Names that the provider shows, of which one must be ours.
+    client_ids: Vec<String>,
 }
 
 /// A key that requests name.
@@ -85,14 +93,15 @@ impl Values {
 impl CapturedKeys {
     /// The secrets among them.
     pub(super) fn secrets(&self) -> Result<Vec<Secret>, String> {
-        self.secret.iter().chain(&self.value).chain(&self.private_key).map(|text| secret(text)).collect()
+        let texts = self.secret.iter().chain(&self.value).chain(&self.private_key).chain(&self.client_ids);
+        texts.map(|text| secret(text)).collect()
     }
 
     /// The name of the key that signatures stand beside; then what is secret is `private_key`.
     pub(super) fn public_name(&self) -> Option<&String> {
         match (&self.private_key, &self.public_key) {
             (Some(_), Values::One(name)) => Some(name),
-            _ => None,
+            _ => self.key_id.as_ref(),
         }
     }
 
@@ -138,6 +147,31 @@ impl CapturedTerms {
         }
         Ok(terms)
     }
+}
+
+impl CapturedTerms {
+    /// What the source's handshakes are told.
+    pub(super) fn of_handshakes(&self, keys: &CapturedKeys, public_key: Option<String>) -> Result<handshake::Terms, String> {
+        let told = self.rest.get("verify_token").and_then(Value::as_str).map(str::to_owned);
+        let verify_token = told.or_else(|| keys.verify_token.clone());
+        let list = |name: &str| self.rest.get(name).map(|value| (name.to_owned(), texts(value)));
+        Ok(handshake::Terms {
+            verify_token: verify_token.map(|text| secret(&text)).transpose()?,
+            lists: LISTS.into_iter().filter_map(list).collect(),
+            public_key,
+            public_url: None,
+        })
+    }
+
+    /// Names that the provider shows in each event, where it has nothing better.
+    pub(super) fn shown(&self) -> Result<Vec<Secret>, String> {
+        self.rest.get("subscription_ids").map(texts).unwrap_or_default().iter().map(|text| secret(text)).collect()
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let text = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+    list(value).iter().map(text).collect()
 }
 
 fn secret(text: &str) -> Result<Secret, String> {

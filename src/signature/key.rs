@@ -122,7 +122,7 @@ impl Running {
 
 impl WrittenSecret {
     /// The key's bytes: never none, whatever is cut off or decoded.
-    fn key_of(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, BadSecret> {
+    pub(super) fn key_of(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, BadSecret> {
         let text = secret.expose();
         let text = self.strip_prefix.iter().find_map(|p| without(text, p)).unwrap_or(text);
         let bytes = match self.normalize {

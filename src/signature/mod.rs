@@ -4,6 +4,7 @@
 //! written in relay.toml). A [`Verifier`] is a scheme with one source's secrets. Verification reads raw bytes only and
 //! compares in constant time.
 
+pub mod handshake;
 pub mod preset;
 
 mod address;
@@ -42,7 +43,7 @@ mod words;
 mod written;
 mod x509;
 
-pub use captured::{Captured, CapturedSecret, Config, Judgement, Outcome, verify_captured};
+pub use captured::{Captured, CapturedAnswer, CapturedSecret, Config, Judgement, Outcome, WrittenHandshake, verify_captured};
 pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use documents::{DOCUMENT_BYTES_MAX, Documents, Needed};
 pub use public_key::BadKey;

@@ -111,7 +111,8 @@ pub(super) fn any_element_has(body: &[u8], pointer: &str, member: &str) -> Resul
     Ok(any)
 }
 
-fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
+/// The JSON text that a pointer leads to; `None` where nothing is there.
+pub(super) fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
     let mut pointers = Pointers::default();
     pointers.add(pointer).map_err(|_| Unreadable)?;
     match pointers.find(body).map_err(|_| Unreadable)?.pop() {

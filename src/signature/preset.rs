@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::handshake::Handshake;
 use super::{Scheme, Selector};
 use files::FILES;
 
@@ -37,6 +38,8 @@ pub struct Preset {
     pub answer: Answer,
     /// How it signs.
     pub scheme: Scheme,
+    /// What it asks of an address before it sends events there, and what it wants to hear.
+    pub handshakes: Vec<Handshake>,
     /// Where its event's id is.
     pub event_id: Option<Selector>,
     /// Where its event's type is.
@@ -70,12 +73,15 @@ pub struct Answer {
     /// A request that is not believed is answered without a body.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_refusal: bool,
+    /// A header of the request that the answer must show again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<String>,
 }
 
 impl Default for Answer {
     /// 200 and nothing: some providers show it to their users.
     fn default() -> Self {
-        Self { status: 200, body: String::new(), empty_refusal: false }
+        Self { status: 200, body: String::new(), empty_refusal: false, echo: None }
     }
 }
 
@@ -148,18 +154,36 @@ struct File {
     #[serde(default)]
     answer: Answer,
     verify: Scheme,
+    #[serde(default)]
+    handshake: Vec<Handshake>,
 }
 
 fn load(text: &str) -> Result<Preset, toml::de::Error> {
-    let File { name, aliases, title, doc, confidence, note, deadline, retries, dedupe, answer, verify: scheme } =
+    let File { name, aliases, title, doc, confidence, note, deadline, retries, dedupe, answer, verify: scheme, handshake } =
         toml::from_str(text)?;
+    let handshakes = handshake;
     let (event_id, kind) = (scheme.event_id().cloned(), scheme.event_type().cloned());
     let dedupe = match dedupe.as_deref() {
         Some("off") => None,
         Some(time) => Some(humantime::parse_duration(time).map_err(serde::de::Error::custom)?),
         None => event_id.is_some().then_some(DEDUPE),
     };
-    Ok(Preset { name, aliases, title, doc, confidence, note, deadline, retries, answer, scheme, event_id, kind, dedupe })
+    Ok(Preset {
+        name,
+        aliases,
+        title,
+        doc,
+        confidence,
+        note,
+        deadline,
+        retries,
+        answer,
+        scheme,
+        handshakes,
+        event_id,
+        kind,
+        dedupe,
+    })
 }
 
 #[cfg(test)]
@@ -179,6 +203,8 @@ mod tests {
             let name = &preset.name;
             assert!(preset.doc.starts_with("https://"), "{name}");
             assert!((200..300).contains(&preset.answer.status), "{name}");
+            let echo = preset.answer.echo.as_deref();
+            assert!(echo.is_none_or(|name| http::HeaderName::try_from(name).is_ok()), "{name}");
             assert!(preset.dedupe.is_none() || preset.event_id.is_some(), "{name}: nothing to know a repeat by");
             assert!(preset.dedupe.is_none_or(|time| time.as_secs() >= 3600 && time.as_secs().is_multiple_of(3600)), "{name}");
             let texts = [Some(&preset.title), preset.note.as_ref(), preset.deadline.as_ref(), preset.retries.as_ref()];

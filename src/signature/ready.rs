@@ -6,7 +6,7 @@ use super::naming::Naming;
 use super::scheme::Way;
 use super::signed::{Keys, Maker, Requirement, Ring, Settings, Signed};
 use super::x509::chain::{BadRoots, Roots};
-use super::{BadKey, BadSecret, ConfiguredKey, Options, Scheme, Secret, Without};
+use super::{BadKey, BadSecret, ConfiguredKey, Options, Scheme, Secret, Verifier, Without};
 
 /// What one way needs, made once.
 #[derive(Debug, Default)]
@@ -52,6 +52,25 @@ pub enum Unready {
     /// A setting is missing.
     #[error("`{0}` is missing")]
     Missing(String),
+}
+
+impl Verifier {
+    /// The same with that secret in place of all others; for schemes with a shared secret.
+    pub fn with_secret(&self, secret: &Secret) -> Result<Self, BadSecret> {
+        let ways = self.scheme.iter().flat_map(Scheme::ways);
+        let ready = |(way, ready): (&Way, &Ready)| {
+            Ok(Ready { keys: vec![Key::try_new(way, secret)?], naming: ready.naming.clone(), ..Ready::default() })
+        };
+        Ok(Self {
+            scheme: self.scheme.clone(),
+            ready: ways.zip(&self.ready).map(ready).collect::<Result<_, _>>()?,
+            also: None,
+            base: self.base.clone(),
+            authority: self.authority.clone(),
+            gunzip: self.gunzip,
+            terms: self.terms.clone(),
+        })
+    }
 }
 
 /// Makes ready what must be proved beside the one way of `scheme`; `None` where the source lacks something for it.

@@ -117,6 +117,11 @@ impl Scheme {
         Ok(())
     }
 
+    /// How its keyed hashes' secret is decoded; of several ways, in the first that has one.
+    pub(super) fn secret(&self) -> Option<&WrittenSecret> {
+        self.ways.iter().find(|way| matches!(way.check, Check::Hmac(_))).map(|way| &way.secret)
+    }
+
     /// Whether it has a place for the public key's name, which each merchant has another one of.
     pub fn needs_public_key(&self) -> bool {
         self.written.keys().any(|key| key == PUBLIC_KEY)
@@ -250,15 +255,17 @@ impl Way {
 }
 
 impl Written {
-    /// The keys of all signatures.
+    /// The keys of all signatures, and what headers must be.
     fn keys(&self) -> impl Iterator<Item = &String> {
         let own = self.signature.iter().chain(self.any.iter().flat_map(|way| &way.signature));
-        own.filter_map(|source| source.key.as_ref()).flat_map(OneOrMany::as_slice)
+        let required = self.require.iter().map(|requirement| &requirement.equals);
+        own.filter_map(|source| source.key.as_ref()).flat_map(OneOrMany::as_slice).chain(required)
     }
 
     fn keys_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let own = self.signature.iter_mut().chain(self.any.iter_mut().flat_map(|way| &mut way.signature));
-        own.filter_map(|source| source.key.as_mut()).flat_map(OneOrMany::as_mut_slice)
+        let required = self.require.iter_mut().map(|requirement| &mut requirement.equals);
+        own.filter_map(|source| source.key.as_mut()).flat_map(OneOrMany::as_mut_slice).chain(required)
     }
 
     fn check(&self) -> Result<Check, BadScheme> {

@@ -293,7 +293,7 @@ mod tests {
     }
 
     /// These sign in the body or the address, which is not for a relay to change.
-    const SIGNED_ELSEWHERE: [&str; 18] = [
+    const SIGNED_ELSEWHERE: [&str; 20] = [
         "adyen",
         "aircall",
         "azure-event-grid",
@@ -308,9 +308,11 @@ mod tests {
         "mailgun-form",
         "microsoft-graph",
         "midtrans",
+        "miro",
         "pandadoc",
         "printful",
         "prismic",
+        "strava",
         "twilio-json",
     ];
     /// These sign what only their sender knows: a list of headers, the name of an environment, the address as they call it.

@@ -22,16 +22,16 @@ use crate::time::Timestamp;
 /// Verifies the requests of one source.
 pub struct Verifier {
     /// `None`: nothing is to be verified.
-    scheme: Option<Scheme>,
+    pub(super) scheme: Option<Scheme>,
     /// For each way of the scheme, its keys and names; one without keys where nothing is to be verified.
-    ready: Vec<Ready>,
+    pub(super) ready: Vec<Ready>,
     /// For what must be proved beside the one way of the scheme; `None` where the source lacks something for it.
-    also: Option<Keys>,
-    base: Option<Base>,
+    pub(super) also: Option<Keys>,
+    pub(super) base: Option<Base>,
     /// The host (and port) of what the provider calls, where that was configured.
-    authority: Option<String>,
-    gunzip: bool,
-    terms: Terms,
+    pub(super) authority: Option<String>,
+    pub(super) gunzip: bool,
+    pub(super) terms: Terms,
 }
 
 /// The way that proved a request, and what was signed beside the body. Without a way nothing was to be verified.

@@ -6,6 +6,7 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+mod brought;
 mod commit;
 mod error;
 pub mod handoff;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::sled::{OpenError, Sled};
+pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;

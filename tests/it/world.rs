@@ -19,8 +19,13 @@ use hookhold::time::Clock;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 /// The secret of every signed source in these tests.
@@ -95,10 +100,31 @@ impl World {
             .await
     }
 
-    /// Sends any request.
+    /// Sends any `POST`.
     pub(crate) async fn post(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.request(Method::POST, target, headers, body).await
+    }
+
+    /// Sends any request.
+    pub(crate) async fn request(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let trust = tls::client_config_pinning(&self.folder.path().join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
-        call(&format!("https://{}", self.https), trust, Method::POST, target, headers, body).await
+        call(&format!("https://{}", self.https), trust, method, target, headers, body).await
+    }
+
+    /// Sends a request without a body over HTTP/2.
+    pub(crate) async fn request_h2(&self, method: Method, target: &str) -> Response<Bytes> {
+        let file = self.folder.path().join("certs").join(tls::SELF_SIGNED_FILES[0]);
+        let mut trust = (*tls::client_config_pinning(&file).unwrap()).clone();
+        trust.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        let name = ServerName::IpAddress(self.https.ip().into());
+        let stream = TlsConnector::from(Arc::new(trust)).connect(name, stream).await.unwrap();
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let uri = format!("https://{}{target}", self.https);
+        let request = Request::builder().method(method).uri(uri).body(Full::<Bytes>::default()).unwrap();
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 
     /// `GET` of the admin API; the answer must be a 200.
@@ -113,6 +139,13 @@ impl World {
         let trust = tls::client_config(None).unwrap();
         let json = [("content-type", "application/json")];
         call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
+    }
+
+    /// What is counted, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> String {
+        let trust = tls::client_config(None).unwrap();
+        let answer = call(&format!("http://{}", self.admin), trust, Method::GET, "/metrics", &[], b"").await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
     }
 
     /// Waits until the list at `path` has `count` items, and gives them.

@@ -29,6 +29,9 @@ fn explained(name: Option<&str>) -> String {
 /// Secrets are text, hexadecimal and base64 at once, which fits all; but for some it must be a user and a password. Public keys are
 /// those of the provider's requests.
 fn env(name: &str) -> Option<OsString> {
+    if name.ends_with("_VERIFY_TOKEN") {
+        return Some("token".into());
+    }
     let preset = |name: &str| preset::find(&name.replace('_', "-").to_lowercase());
     if let Some(preset) = name.strip_suffix("_KEY").and_then(preset) {
         return Some(keys::public_key(&preset.name).unwrap_or_else(|| ED25519.to_owned()).into());

@@ -5,5 +5,6 @@
 
 mod changed;
 mod explained;
+mod handshakes;
 mod hmac;
 mod keys;

@@ -1,22 +1,69 @@
-//! `sources`: where webhooks enter, and how many did.
+//! `sources`: where webhooks enter, how many did, and letting one take the secret that its provider brings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
-use serde::Serialize;
+use axum::extract::rejection::BytesRejection;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde::{Deserialize, Serialize};
 
 use crate::admin::Context;
-use crate::admin::parameters::Parameters;
+use crate::admin::auth::Caller;
+use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::view::List;
 use crate::config::settings::{Source, SourcePath};
+use crate::ingest::ARMED_TIME_MAX;
 use crate::record::Name;
 use crate::time::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/sources", get(list))
+    Router::new().route("/sources", get(list)).route("/sources/{name}/arm", post(arm))
+}
+
+/// How long a source waits for its secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArmRequest {
+    for_ms: u64,
+}
+
+/// A source that waits for its secret.
+#[derive(Serialize)]
+struct Armed {
+    source: Name,
+    armed_until: Timestamp,
+}
+
+async fn arm(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Armed>, Problem> {
+    let body = body.map_err(|_| Problem::bad_body("the body could not be read"))?;
+    let request: ArmRequest = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_body(format!("the body is not {{\"for_ms\": N}}: {error}")))?;
+    let armed = armed(&context, &name, request);
+    caller.logs("arm", &name, &armed);
+    armed.map(Json)
+}
+
+fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Problem> {
+    let time = Duration::from_millis(request.for_ms);
+    if time.is_zero() || time > ARMED_TIME_MAX {
+        return Err(Problem::field("for_ms", format!("must be between 1 and {}", ARMED_TIME_MAX.as_millis())));
+    }
+    let known = context.settings.sources.iter().find(|source| source.name.as_str() == name);
+    let source =
+        known.map(|source| source.name.clone()).ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))?;
+    let armed_until = context.clock.now().after(time);
+    context.arming.arm(&source, armed_until).map_err(|error| Problem::conflict(error.to_string()))?;
+    Ok(Armed { source, armed_until })
 }
 
 /// A source. The counts, and the time of the last event, are those since the start.

@@ -1,14 +1,18 @@
 //! A preset as its generic form: a source of relay.toml with `provider = "custom"` that does the same, to be copied and changed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use toml::{Table, Value};
 
 use crate::signature::Without;
+use crate::signature::handshake::Handshake;
 use crate::signature::preset::{Answer, Preset};
 
 /// Ways to sign, of which each has a table of its own.
 const WAYS: &str = "any";
+/// The one setting of a handshake that is a secret.
+const VERIFY_TOKEN: &str = "verify_token";
 
 /// `[sources.NAME]` with `[sources.NAME.verify]`, for each preset.
 pub(super) fn tables(presets: &[&Preset]) -> anyhow::Result<String> {
@@ -42,6 +46,12 @@ fn table(preset: &Preset) -> anyhow::Result<String> {
     let name = &preset.name;
     let mut out = format!("[sources.{name}]\npath = \"/in/{name}\"\nprovider = \"custom\"\n");
     needs(&mut out, preset)?;
+    for setting in settings(preset) {
+        match setting {
+            VERIFY_TOKEN => writeln!(out, "{setting} = {{ env = \"{}_VERIFY_TOKEN\" }}", name.replace('-', "_").to_uppercase())?,
+            list => writeln!(out, "{list} = [\"YOURS\"]")?,
+        }
+    }
     writeln!(out, "dedupe = \"{}\"", super::window(preset.dedupe))?;
     if preset.answer != Answer::default() {
         writeln!(out, "answer = {}", Value::try_from(&preset.answer)?)?;
@@ -51,6 +61,9 @@ fn table(preset: &Preset) -> anyhow::Result<String> {
     entries(&mut out, &format!("\n[sources.{name}.verify]"), &verify)?;
     for way in ways.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_table) {
         entries(&mut out, &format!("\n[[sources.{name}.verify.{WAYS}]]"), way)?;
+    }
+    for handshake in &preset.handshakes {
+        entries(&mut out, &format!("\n[[sources.{name}.handshake]]"), &Table::try_from(handshake)?)?;
     }
     Ok(out)
 }
@@ -84,6 +97,12 @@ fn needs(out: &mut String, preset: &Preset) -> std::fmt::Result {
         writeln!(out, "{} = [\"YOURS\"]", setting.name)?;
     }
     Ok(())
+}
+
+/// The settings that its handshakes need and its scheme does not, each once.
+fn settings(preset: &Preset) -> BTreeSet<&str> {
+    let asked: Vec<_> = preset.scheme.settings().into_iter().map(|setting| setting.name.clone()).collect();
+    preset.handshakes.iter().flat_map(Handshake::settings).filter(|name| !asked.iter().any(|known| known == name)).collect()
 }
 
 fn entries(out: &mut String, head: &str, table: &Table) -> std::fmt::Result {

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin;
 use crate::config::settings::{Settings, Tls};
 use crate::delivery::Lanes;
-use crate::ingest::Line;
+use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::{Host, Published, host_of};
 use crate::net::tls;
-use crate::store::{Sled, Store};
+use crate::store::{Brought, Sled, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
@@ -60,9 +60,11 @@ pub async fn start(settings: Arc<Settings>, clock: Clock) -> anyhow::Result<Rela
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = if settings.admin.tls { Some(tls::server_config(&pairs, &[b"http/1.1"])?) } else { None };
-    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, clock);
+    let arming =
+        Arc::new(Arming::new(&settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")?);
+    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, arming.clone(), clock);
     let public = serve_webhooks(public, public_tls, line, settings.limits.connections, metrics.clone());
-    let context = admin::Context { store: store.clone(), settings, metrics, clock, started_at: clock.now() };
+    let context = admin::Context { store: store.clone(), settings, metrics, arming, clock, started_at: clock.now() };
     let private = serve_admin(private, admin_tls, context);
     Ok(Relay { https, admin, store, lanes, public, private })
 }

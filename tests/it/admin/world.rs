@@ -1,6 +1,6 @@
 //! An admin router over a store in memory, and calls to it without a socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,14 @@ use hookhold::config::settings::{
     Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
     Tls, Token,
 };
+use hookhold::ingest::Arming;
 use hookhold::metrics::Metrics;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
+use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Claimed, Intake, Memory, Settlement, Store};
+use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Settlement, Store};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -67,6 +69,7 @@ impl World {
             store: store.clone(),
             settings: Arc::new(settings(tokens)),
             metrics: metrics.clone(),
+            arming: Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap()),
             clock: Clock::following_tokio(START),
             started_at: START,
         };
@@ -214,6 +217,8 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         path,
         provider: "stripe".into(),
         verifier: Verifier::trusting(Options::default()),
+        handshakes: Handshakes::default(),
+        takes_secret: false,
         dedupe: None,
         answer: preset::Answer::default(),
         body_bytes: 1 << 20,

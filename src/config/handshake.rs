@@ -1,0 +1,91 @@
+//! Of `[sources.NAME]`: the challenges that the relay answers for the source, and what it must know for them.
+
+use serde::Deserialize;
+use toml::de::ValueDeserializer;
+use url::Url;
+
+use super::problem::did_you_mean;
+use super::secret;
+use super::table::Section;
+use super::value::Value;
+use crate::signature::handshake::{Handshake, Handshakes, LISTS, Terms};
+use crate::signature::{Scheme, Secret};
+
+/// Values of one list: topics and origins of one source.
+const LIST_MAX: usize = 1000;
+
+/// What a source has beside its handshakes.
+pub(super) struct Beside<'a> {
+    /// How it verifies; `None` where it does not.
+    pub(super) scheme: Option<&'a Scheme>,
+    /// Its secrets.
+    pub(super) secrets: &'a [Secret],
+    /// The name that signatures stand beside.
+    pub(super) public_key: Option<String>,
+    /// What the provider calls.
+    pub(super) public_url: Option<Url>,
+}
+
+/// The handshakes of a source: those of relay.toml, or else its provider's.
+pub(super) fn list(section: &mut Section<'_>, own: &[Handshake]) -> Option<Vec<Handshake>> {
+    let Some(value) = section.take("handshake") else { return Some(own.to_vec()) };
+    let read: Vec<Option<Handshake>> = value.list()?.iter().map(handshake).collect();
+    read.into_iter().collect()
+}
+
+/// Them with what the source says for them. Settings that none of them looks at are warned of, or unknown.
+pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, beside: Beside<'_>) -> Option<Handshakes> {
+    let mut terms = Terms { public_key: beside.public_key, public_url: beside.public_url, ..Terms::default() };
+    let wanted: Vec<&str> = list.iter().flatten().flat_map(Handshake::settings).collect();
+    let mut good = true;
+    if let Some(value) = section.take("verify_token") {
+        if list.is_some() && !wanted.contains(&"verify_token") {
+            value.warn("has no effect: no handshake of this source looks at it", None);
+        }
+        terms.verify_token = secret::read_lasting(&value);
+        good &= terms.verify_token.is_some();
+    }
+    for name in LISTS.into_iter().filter(|name| wanted.contains(name)) {
+        let Some(value) = section.take(name) else { continue };
+        match texts(&value) {
+            Some(texts) => drop(terms.lists.insert(name.to_owned(), texts)),
+            None => good = false,
+        }
+    }
+    let needs_key = list.iter().flatten().any(Handshake::needs_public_key);
+    // That it is missing was reported where it is read.
+    let list = list.filter(|_| good && (!needs_key || terms.public_key.is_some()))?;
+    match Handshakes::try_new(list, beside.scheme, beside.secrets, terms) {
+        Ok(handshakes) => Some(handshakes),
+        Err(error) => section.key_error("handshake", &format!("handshake cannot be used: {error}")),
+    }
+}
+
+fn handshake(value: &Value<'_>) -> Option<Handshake> {
+    value.is_table().then_some(()).or_else(|| value.error("must be a table"))?;
+    let error = match Handshake::deserialize(ValueDeserializer::from(value.node().clone())) {
+        Ok(handshake) => return Some(handshake),
+        Err(error) => error,
+    };
+    let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+    let known = expected.split('`').skip(1).step_by(2);
+    let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
+    let message = if help.is_some() { wrong } else { error.message() };
+    value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
+}
+
+/// Texts or whole numbers.
+fn texts(value: &Value<'_>) -> Option<Vec<String>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        return value.error("is empty: nothing would be ours");
+    }
+    if items.len() > LIST_MAX {
+        return value.error(&format!("has more than {LIST_MAX} values"));
+    }
+    let text = |item: &Value<'_>| match item.node().get_ref().as_integer() {
+        Some(number) => Some(number.as_str().to_owned()),
+        None => item.text().map(str::to_owned),
+    };
+    items.iter().map(text).collect()
+}
