@@ -27,6 +27,10 @@ const BATCH_KEYS: usize = 256;
 /// Bytes of a batch, roughly. One event may have more.
 const BATCH_BYTES: usize = 512 * 1024;
 
+/// sled's log is synced after so many bytes, also within a checkpoint: sled takes for durable what it only handed to the drive, and
+/// a start after a loss of power that tears several of its segments can fail over that.
+const UNSYNCED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
     tree: sled::Db,
@@ -35,6 +39,7 @@ pub(super) struct Checkpointer {
     /// The counts of what is in sled.
     tally: Tally,
     shared: Arc<Shared>,
+    unsynced: usize,
 }
 
 /// A batch as it fills.
@@ -81,7 +86,7 @@ impl Filling {
 
 impl Checkpointer {
     pub(super) fn new(tree: sled::Db, file: File, tally: Tally, shared: Arc<Shared>) -> Self {
-        Self { tree, file, tally, shared }
+        Self { tree, file, tally, shared, unsynced: 0 }
     }
 
     /// Moves a layer into sled and makes it durable there.
@@ -100,6 +105,11 @@ impl Checkpointer {
         // The position comes behind all that it speaks of.
         filling.put(keys::position(), &layer.number.to_be_bytes());
         self.apply(&mut filling)?;
+        self.sync()
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.unsynced = 0;
         self.tree.flush().map_err(failed)?;
         self.file.sync_data().map_err(Error::from_io)
     }
@@ -120,17 +130,19 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn apply_full(&self, filling: &mut Filling) -> Result<(), Error> {
+    fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
         if filling.is_full() { self.apply(filling) } else { Ok(()) }
     }
 
     /// Gives the batch to sled, with the counts as they are with it.
-    fn apply(&self, filling: &mut Filling) -> Result<(), Error> {
+    fn apply(&mut self, filling: &mut Filling) -> Result<(), Error> {
+        self.unsynced += filling.bytes;
         let counts = std::mem::take(&mut filling.counted);
         for (key, value) in counts.iter().map(|name| self.tally.record_of(name)).chain([self.tally.record()]) {
             filling.put(key, &value);
         }
-        self.tree.apply_batch(std::mem::take(filling).batch).map_err(failed)
+        self.tree.apply_batch(std::mem::take(filling).batch).map_err(failed)?;
+        if self.unsynced >= UNSYNCED_BYTES_MAX { self.sync() } else { Ok(()) }
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError>
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let Opened { db, file, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
-    let (runs, damaged) = Runs::open(db.clone())?;
+    let (runs, damaged) = Runs::open(db.clone(), file.try_clone()?)?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
     shared.damaged.store(damaged, Ordering::Relaxed);
     shared.begin_at(position);

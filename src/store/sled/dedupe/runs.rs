@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sled::Batch;
@@ -21,6 +22,8 @@ const MERGED: usize = 8;
 const MERGED_ENTRIES_MAX: u64 = 500_000;
 /// Chunks that are written or removed at a time.
 const BATCH_CHUNKS: usize = 8;
+/// Chunks that are written or removed between two syncs: about a megabyte.
+const SYNCED_CHUNKS: usize = 24;
 /// Times that a lookup is made again where runs were merged meanwhile.
 const LOOKUPS_MAX: usize = 5;
 
@@ -28,13 +31,15 @@ const LOOKUPS_MAX: usize = 5;
 #[derive(Debug)]
 pub(in crate::store::sled) struct Runs {
     tree: sled::Db,
+    /// What makes sled durable.
+    file: File,
     /// Oldest first.
     runs: Mutex<Arc<Vec<Arc<Run>>>>,
 }
 
 /// Removed and added keys, a few at a time.
 struct Chunks<'t> {
-    tree: &'t sled::Db,
+    runs: &'t Runs,
     batch: Batch,
     count: usize,
 }
@@ -53,17 +58,22 @@ impl Chunks<'_> {
 
     fn step(&mut self) -> Result<(), Error> {
         self.count += 1;
-        if self.count.is_multiple_of(BATCH_CHUNKS) { self.flush() } else { Ok(()) }
+        if !self.count.is_multiple_of(BATCH_CHUNKS) {
+            return Ok(());
+        }
+        self.flush()?;
+        // As a checkpoint does: sled's log is never far ahead of its last sync.
+        if self.count.is_multiple_of(SYNCED_CHUNKS) { self.runs.sync() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.tree.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
+        self.runs.tree.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
     }
 }
 
 impl Runs {
     /// Reads what is in `tree`; damaged chunks are passed over and counted.
-    pub(in crate::store::sled) fn open(tree: sled::Db) -> Result<(Self, u64), Error> {
+    pub(in crate::store::sled) fn open(tree: sled::Db, file: File) -> Result<(Self, u64), Error> {
         let (mut runs, mut damaged) = (Vec::new(), 0);
         let mut extents = BTreeMap::new();
         for entry in tree.scan_prefix(keys::runs()) {
@@ -83,7 +93,7 @@ impl Runs {
             runs.push(Arc::new(run));
         }
         runs.sort_by_key(|run| run.extent.age);
-        let runs = Self { tree, runs: Mutex::new(Arc::new(runs)) };
+        let runs = Self { tree, file, runs: Mutex::new(Arc::new(runs)) };
         runs.remove_left_overs()?;
         Ok((runs, damaged))
     }
@@ -107,7 +117,12 @@ impl Runs {
     }
 
     fn chunks(&self) -> Chunks<'_> {
-        Chunks { tree: &self.tree, batch: Batch::default(), count: 0 }
+        Chunks { runs: self, batch: Batch::default(), count: 0 }
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.tree.flush().map_err(failed)?;
+        self.file.sync_data().map_err(Error::from_io)
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Vec<Arc<Run>>>> {
@@ -309,7 +324,7 @@ mod tests {
 
     fn open(folder: &std::path::Path) -> Runs {
         let tree = sled::Config::new().path(folder).open().unwrap();
-        let (runs, damaged) = Runs::open(tree).unwrap();
+        let (runs, damaged) = Runs::open(tree, File::open(folder.join("db")).unwrap()).unwrap();
         assert_eq!(damaged, 0);
         runs
     }
@@ -380,7 +395,7 @@ mod tests {
         runs.tree.insert(chunk, value).unwrap();
         let tree = runs.tree.clone();
         drop(runs);
-        let (runs, damaged) = Runs::open(tree).unwrap();
+        let (runs, damaged) = Runs::open(tree, File::open(folder.path().join("db")).unwrap()).unwrap();
         let found = (0..3000).filter(|n| runs.find(&key(*n), at(0)).unwrap() == Some(entry(*n, 100))).count();
         assert_eq!((found, damaged), (2000, 1));
     }
