@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sled::Batch;
 
@@ -21,6 +22,7 @@ use super::tally::Tally;
 use crate::record::{DeliveryId, Name};
 use crate::store::Error;
 use crate::store::journal::Release;
+use crate::time::Stopwatch;
 
 /// Keys of a batch, roughly.
 const BATCH_KEYS: usize = 256;
@@ -30,6 +32,11 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// sled's log is synced after so many bytes, also within a checkpoint: sled takes for durable what it only handed to the drive, and
 /// a start after a loss of power that tears several of its segments can fail over that.
 const UNSYNCED_BYTES_MAX: usize = 1024 * 1024;
+
+/// A checkpoint that takes so long has failed: after an error of the drive sled may wait for ever.
+const STUCK_TIME: Duration = Duration::from_secs(30);
+/// Whoever waits for a checkpoint looks so often whether it is stuck.
+const STUCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
@@ -161,10 +168,21 @@ struct State {
 
 #[derive(Default)]
 struct Progress {
-    is_busy: bool,
+    /// Since when a layer is on its way; `None` where none is.
+    busy: Option<Stopwatch>,
     /// sled holds all records up to this number durably.
     number: u64,
     failed: Option<String>,
+}
+
+impl Progress {
+    /// Why no layer can be moved any more.
+    fn failure(&mut self) -> Option<Error> {
+        if self.failed.is_none() && self.busy.is_some_and(|since| since.elapsed() >= STUCK_TIME) {
+            self.failed = Some("the storage engine does not come to an end".to_owned());
+        }
+        self.failed.clone().map(Error::Failed)
+    }
 }
 
 impl Checkpoints {
@@ -179,7 +197,7 @@ impl Checkpoints {
 
     /// Gives a frozen layer to the thread.
     pub(super) fn begin(&self, layer: Arc<Layer>) {
-        lock(&self.state.progress).is_busy = true;
+        lock(&self.state.progress).busy = Some(Stopwatch::start());
         let sender = lock(&self.layers);
         // A thread that ended has said why.
         let _ = sender.as_ref().map(|sender| sender.send(layer));
@@ -188,21 +206,27 @@ impl Checkpoints {
     /// Waits until no layer is on its way.
     pub(super) fn wait(&self) -> Result<(), Error> {
         let mut progress = lock(&self.state.progress);
-        while progress.is_busy && progress.failed.is_none() {
-            progress = self.state.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match progress.failure() {
+                Some(error) => return Err(error),
+                None if progress.busy.is_none() => return Ok(()),
+                None => {}
+            }
+            let waited = self.state.changed.wait_timeout(progress, STUCK_PAUSE);
+            progress = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        progress.failed.clone().map_or(Ok(()), |why| Err(Error::Failed(why)))
     }
 
     /// Up to which record sled holds everything durably; an error where no layer can be moved any more.
     pub(super) fn number(&self) -> Result<u64, Error> {
-        let progress = lock(&self.state.progress);
-        progress.failed.clone().map_or(Ok(progress.number), |why| Err(Error::Failed(why)))
+        let mut progress = lock(&self.state.progress);
+        progress.failure().map_or(Ok(progress.number), Err)
     }
 
-    /// Ends the thread after what it has to do.
+    /// Ends the thread after what it has to do. A thread that failed is left alone: it may never end.
     pub(super) fn close(&self) -> Result<(), Error> {
         lock(&self.layers).take();
+        self.wait()?;
         if let Some(thread) = lock(&self.thread).take() {
             let _ = thread.join();
         }
@@ -238,7 +262,7 @@ impl Mover {
             let thawed = self.checkpointer.shared.thaw();
             self.release.up_to(layer.number);
             drop((thawed, layer));
-            lock(&self.state.progress).is_busy = false;
+            lock(&self.state.progress).busy = None;
             self.state.changed.notify_all();
         }
     }

@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +49,9 @@ use super::{
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
+
+/// Longer than a last sync takes.
+const END_TIME: Duration = Duration::from_secs(20);
 
 /// A store in a folder.
 pub struct Sled {
@@ -117,6 +121,19 @@ fn try_start(path: &Path) -> Result<Replayed, OpenError> {
             Err(why) => OpenError::Engine { path: path.into(), why },
         })
     })
+}
+
+/// Lets sled go. Its end makes a last sync; where that fails it panics, or waits for ever.
+fn end(shared: Option<Arc<Shared>>) -> Result<(), Error> {
+    let (sender, ended) = std::sync::mpsc::channel();
+    let drop_it = move || {
+        let is_good = catch_unwind(AssertUnwindSafe(|| drop(shared))).is_ok();
+        // Nobody waits for it any more where that took too long.
+        let _ = sender.send(is_good);
+    };
+    let thread = std::thread::Builder::new().name("hookhold-end".into()).spawn(drop_it);
+    let is_good = thread.is_ok() && ended.recv_timeout(END_TIME) == Ok(true);
+    if is_good { Ok(()) } else { Err(Error::Failed("the storage engine did not end well".to_owned())) }
 }
 
 /// The newest event.
@@ -288,9 +305,8 @@ impl Store for Sled {
         self.commit.answered().await;
         let closed = closed.unwrap_or_else(|error| Err(Error::Failed(error.to_string())));
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // sled's end makes a last sync, and panics where that fails.
-        let ended = catch_unwind(AssertUnwindSafe(|| drop(shared)));
-        closed.and(ended.map_err(|_| Error::Failed("the storage engine did not end well".to_owned())))
+        closed
+            .and(tokio::task::spawn_blocking(|| end(shared)).await.unwrap_or_else(|error| Err(Error::Failed(error.to_string()))))
     }
 }
 
