@@ -102,8 +102,10 @@ impl States {
     /// The encoded form.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![VERSION];
-        for event in self.0.iter().flatten() {
-            push_frame(&mut bytes, &encode(event)?);
+        for event in &self.0 {
+            // A damaged record keeps its place, since heads are found by place: what was a record stays one that cannot be read.
+            let content = event.as_ref().map(encode).transpose()?.unwrap_or_default();
+            push_frame(&mut bytes, &content);
         }
         Ok(bytes)
     }
@@ -258,6 +260,7 @@ mod tests {
         bytes[20] ^= 1;
         let (read, damaged) = States::decode(&bytes);
         assert_eq!((read.0[0].is_none(), read.0[1].clone(), damaged), (true, states.0[1].clone(), 1));
+        assert_eq!(States::decode(&read.encode().unwrap()), (read, 1));
         assert_eq!(States::decode(&[9, 9, 9]), (States::default(), 0));
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::block::States;
 use super::keys::{self, BlockId};
 use super::shared::Shared;
-use crate::record::{Delivery, DeliveryId, Event, Name};
+use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::{Claim, Claimed, Due, Error};
 use crate::time::Timestamp;
 
@@ -96,7 +96,7 @@ fn take(shared: &Shared, block: BlockId, claims: Vec<Claim>, now: Timestamp, due
             sooner(&mut due.next, delivery.due().unwrap_or(now));
             continue;
         }
-        match load(shared, &heads, block, place) {
+        match load(shared, &heads, block, place, claim.delivery.event) {
             Ok((mut event, body)) => {
                 event.duplicates = duplicates;
                 due.claimed.push(Claimed { claim, delivery, event: Arc::new(event), body });
@@ -108,8 +108,12 @@ fn take(shared: &Shared, block: BlockId, claims: Vec<Claim>, now: Timestamp, due
     Ok(())
 }
 
-fn load(shared: &Shared, heads: &[u8], block: BlockId, place: usize) -> Result<(Event, Bytes), Error> {
+fn load(shared: &Shared, heads: &[u8], block: BlockId, place: usize, id: EventId) -> Result<(Event, Bytes), Error> {
     let head = shared.head_in(heads, block, place)?;
+    // Never another event's bytes, whatever is damaged.
+    if head.event.id != id {
+        return Err(shared.damage(format!("the head of event {id}")));
+    }
     let body = shared.body(block, &head)?;
     Ok((head.event, body))
 }
