@@ -51,8 +51,8 @@ pub(super) trait Ledger: Send + 'static {
     fn seen(&mut self) -> Result<(), Error>;
 }
 
-/// What makes a durable group seen; where it fails, the ledger has failed.
-pub(super) type First = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+/// What makes a durable group seen.
+pub(super) type First = Box<dyn FnOnce() + Send>;
 
 /// What is left to do after a group was written.
 #[derive(Default)]
@@ -187,7 +187,7 @@ impl<L: Ledger> Writer<L> {
         let is_synced = urgent || lazy_is_over;
         let sync = if is_synced { self.sync()? } else { Duration::ZERO };
         self.state.waiting.fetch_sub(records, Ordering::Relaxed);
-        first.map_or(Ok(()), |act| act())?;
+        first.into_iter().for_each(|act| act());
         self.answer(then);
         (self.observer)(CommitReport { records, bytes, sync });
         if is_synced {

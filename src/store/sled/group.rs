@@ -10,7 +10,7 @@ use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
-use crate::store::{Appended, Claim, Dedupe, Error, Settlement};
+use crate::store::{Appended, Claim, Error, Settlement};
 use crate::time::Timestamp;
 
 /// An answer that somebody waits for.
@@ -35,7 +35,8 @@ pub(super) struct New {
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
     pub(super) destinations: Arc<[Name]>,
-    pub(super) dedupe: Option<Dedupe>,
+    /// How a repeat is known, and until when.
+    pub(super) dedupe: Option<(DedupeKey, Timestamp)>,
 }
 
 /// One group as it is gathered.

@@ -77,33 +77,27 @@ impl Shared {
     /// The record of one event and its block, made ready for a change.
     pub(super) fn lift(&self, id: EventId) -> Result<Option<(BlockId, EventRecord)>, Error> {
         let Some(block) = self.block_of(id)? else { return Ok(None) };
-        let overlay = self.lift_block(block)?;
-        Ok(overlay.states(block).and_then(|states| states.find(id)).map(|(_, record)| (block, record.clone())))
-    }
-
-    /// Brings a block into the active layer.
-    fn lift_block(&self, block: BlockId) -> Result<MutexGuard<'_, Overlay>, Error> {
         let mut overlay = self.overlay();
         if overlay.states(block).is_some() {
             overlay.lift(block, None);
-            return Ok(overlay);
+        } else {
+            // Only the one who calls this puts blocks above: none can come in between.
+            drop(overlay);
+            let below = self.states_below(block)?;
+            overlay = self.overlay();
+            overlay.lift(block, Some(below));
         }
-        // Only the one who calls this puts blocks above: none can come in between.
-        drop(overlay);
-        let below = self.states_below(block)?;
-        overlay = self.overlay();
-        overlay.lift(block, Some(below));
-        Ok(overlay)
+        Ok(overlay.states(block).and_then(|states| states.find(id)).map(|(_, record)| (block, record.clone())))
     }
 
-    /// Makes a change that is in the journal under `number`; `block` is where [`Self::lift`] found its event, if it did.
-    pub(super) fn apply(&self, number: u64, block: Option<BlockId>, change: Change) -> Result<(), Error> {
-        // A checkpoint may have begun since the event was found.
-        let mut overlay = block.map_or_else(|| Ok(self.overlay()), |block| self.lift_block(block))?;
+    /// Makes changes that are in the journal under their numbers; the block is where [`Self::lift`] found the event, if it did. No
+    /// checkpoint may begin between the two.
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<BlockId>, Change)>) {
         // In this order everywhere.
-        let mut tally = self.tally();
-        overlay.apply(number, block, change, &mut tally);
-        Ok(())
+        let (mut overlay, mut tally) = (self.overlay(), self.tally());
+        for (number, block, change) in changes {
+            overlay.apply(number, block, change, &mut tally);
+        }
     }
 
     /// See [`Overlay::begin_at`].

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::block::DeliveryRecord;
 use super::checkpoint::Checkpoints;
-use super::dedupe::DedupeKey;
 use super::entry::{Change, Entry};
 use super::group::{Fresh, Group, Job, New, Then, Touched};
 use super::keys::BlockId;
@@ -109,9 +108,8 @@ impl Ledger for SledLedger {
         let changes = self.write_changes(&mut group)?;
         let (shared, freed) = (self.shared.clone(), group.freed);
         let first = move || {
-            changes.into_iter().try_for_each(|(number, block, change)| shared.apply(number, block, change))?;
+            shared.apply(changes);
             freed.iter().for_each(|claim| shared.claims.free(*claim));
-            Ok(())
         };
         // The lanes first: who is answered may look at once for what the lanes have.
         let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
@@ -160,8 +158,7 @@ impl SledLedger {
     }
 
     fn append(&mut self, new: New, group: &mut Group) -> Result<Appended, Error> {
-        if let Some(dedupe) = &new.dedupe {
-            let key = DedupeKey::of(&new.event.source, &dedupe.key);
+        if let Some((key, _)) = new.dedupe {
             if let Some(first) = group.dedupe.get(&key).and_then(|place| group.new.get_mut(*place)) {
                 first.duplicates += 1;
                 return Ok(Appended::Duplicate(first.id));

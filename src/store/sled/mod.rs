@@ -38,6 +38,7 @@ pub use open::OpenError;
 
 use self::block::Head;
 use self::checkpoint::Checkpoints;
+use self::dedupe::DedupeKey;
 use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
@@ -146,7 +147,9 @@ fn newest(shared: &Shared) -> Result<Option<EventId>, Error> {
 #[async_trait]
 impl Store for Sled {
     async fn append(&self, intake: Intake) -> Result<Appended, Error> {
-        let (destinations, dedupe) = (intake.destinations().clone(), intake.dedupe().cloned());
+        let destinations = intake.destinations().clone();
+        // Hashed here: the writer has enough to do.
+        let dedupe = intake.dedupe().map(|dedupe| (DedupeKey::of(intake.source(), &dedupe.key), dedupe.until));
         let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
         let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
         let encoded = block::encode(&head)?;

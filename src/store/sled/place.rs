@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::block::{self, DeliveryRecord, EventRecord};
-use super::dedupe::{DedupeEntry, DedupeKey};
+use super::dedupe::DedupeEntry;
 use super::entry::{Arrival, Change};
 use super::group::{Fresh, Group};
 use super::shared::Shared;
@@ -37,10 +37,7 @@ impl Shared {
             }
             deliveries.push(DeliveryRecord::new(delivery));
         }
-        let dedupe = new.dedupe.map(|dedupe| {
-            let entry = DedupeEntry { event: id, until: dedupe.until };
-            (DedupeKey::of(&event.source, &dedupe.key), entry)
-        });
+        let dedupe = new.dedupe.map(|(key, until)| (key, DedupeEntry { event: id, until }));
         let arrival = Arrival { event, head: new.head, body: new.body, dedupe };
         Change { record: EventRecord { id, duplicates, deliveries }, attempts: Vec::new(), arrival: Some(arrival) }
     }

@@ -103,7 +103,7 @@ impl Known<'_> {
             Some(Entry::Change(change)) => {
                 // Part of it may have been moved already when the process ended.
                 let block = self.shared.lift(change.record.id)?.map(|(block, _)| block);
-                self.shared.apply(number, block, change)?;
+                self.shared.apply([(number, block, change)]);
             }
             None => self.senseless += 1,
         }
