@@ -1,10 +1,7 @@
 //! Of `[sources.NAME]`: the challenges that the relay answers for the source, and what it must know for them.
 
-use serde::Deserialize;
-use toml::de::ValueDeserializer;
 use url::Url;
 
-use super::problem::did_you_mean;
 use super::secret;
 use super::table::Section;
 use super::value::Value;
@@ -29,7 +26,7 @@ pub(super) struct Beside<'a> {
 /// The handshakes of a source: those of relay.toml, or else its provider's.
 pub(super) fn list(section: &mut Section<'_>, own: &[Handshake]) -> Option<Vec<Handshake>> {
     let Some(value) = section.take("handshake") else { return Some(own.to_vec()) };
-    let read: Vec<Option<Handshake>> = value.list()?.iter().map(handshake).collect();
+    let read: Vec<Option<Handshake>> = value.list()?.iter().map(Value::table_as).collect();
     read.into_iter().collect()
 }
 
@@ -59,19 +56,6 @@ pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, bes
         Ok(handshakes) => Some(handshakes),
         Err(error) => section.key_error("handshake", &format!("handshake cannot be used: {error}")),
     }
-}
-
-fn handshake(value: &Value<'_>) -> Option<Handshake> {
-    value.is_table().then_some(()).or_else(|| value.error("must be a table"))?;
-    let error = match Handshake::deserialize(ValueDeserializer::from(value.node().clone())) {
-        Ok(handshake) => return Some(handshake),
-        Err(error) => error,
-    };
-    let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
-    let known = expected.split('`').skip(1).step_by(2);
-    let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
-    let message = if help.is_some() { wrong } else { error.message() };
-    value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
 }
 
 /// Texts or whole numbers.

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use http::Method;
 use ipnet::IpNet;
-use serde::Deserialize;
-use toml::de::ValueDeserializer;
 use url::Url;
 
 use super::file::Named;
@@ -150,7 +148,7 @@ fn scheme(section: &mut Section<'_>, provider: Option<&(Provider, &str)>) -> Opt
     let verify = section.take("verify");
     let (provider, name) = provider?;
     match (provider, verify) {
-        (Provider::Custom, Some(value)) => written(&value),
+        (Provider::Custom, Some(value)) => value.table_as(),
         (Provider::Custom, None) => section.require("verify", "write how the sender signs, or name a provider").and(None),
         (Provider::Preset(_) | Provider::None, Some(value)) => {
             value.error(&format!("is for provider = \"custom\", not {name:?}"))
@@ -158,20 +156,6 @@ fn scheme(section: &mut Section<'_>, provider: Option<&(Provider, &str)>) -> Opt
         (Provider::Preset(preset), None) => Some(preset.scheme.clone()),
         (Provider::None, None) => None,
     }
-}
-
-fn written(value: &Value<'_>) -> Option<Scheme> {
-    value.is_table().then_some(()).or_else(|| value.error("must be a table"))?;
-    let error = match Scheme::deserialize(ValueDeserializer::from(value.node().clone())) {
-        Ok(scheme) => return Some(scheme),
-        Err(error) => error,
-    };
-    // serde says "unknown field `hsah`, expected one of `hash`, `kind`, ...": the nearest word says more than all of them.
-    let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
-    let known = expected.split('`').skip(1).step_by(2);
-    let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
-    let message = if help.is_some() { wrong } else { error.message() };
-    value.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
 }
 
 /// The scheme with the public key's name in it, where it has a place for one; and that name. `is_shown`: a handshake shows it.

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeValue, ValueDeserializer};
 
 use super::problem::{Severity, did_you_mean};
 use super::reading::Reading;
@@ -165,6 +166,21 @@ impl<'a> Value<'a> {
     /// A list, or one value that stands for a list of one.
     pub(super) fn one_or_many(&self) -> Vec<Value<'a>> {
         if self.node.get_ref().is_array() { self.list().unwrap_or_default() } else { vec![self.clone()] }
+    }
+
+    /// A table as the type that proves itself while it is read.
+    pub(super) fn table_as<T: DeserializeOwned>(&self) -> Option<T> {
+        self.is_table().then_some(()).or_else(|| self.error("must be a table"))?;
+        let error = match T::deserialize(ValueDeserializer::from(self.node.clone())) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        // serde says "unknown field `hsah`, expected one of `hash`, `kind`, ...": the nearest word says more than all of them.
+        let (wrong, expected) = error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+        let known = expected.split('`').skip(1).step_by(2);
+        let help = wrong.split('`').nth(1).and_then(|word| did_you_mean(word, known));
+        let message = if help.is_some() { wrong } else { error.message() };
+        self.error_at(error.span().map(|span| span.start), &format!("cannot be used: {message}"), help)
     }
 
     /// Whether it is a table.
