@@ -146,7 +146,7 @@ fn everything() -> Loaded {
 
 #[test]
 fn what_is_written_arrives() {
-    let Loaded { settings, warnings } = everything();
+    let Loaded { settings, warnings, .. } = everything();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(settings.listen.https.to_string(), "[::]:8443");
     assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));

@@ -43,7 +43,7 @@ pub(super) async fn admit(State(context): State<Arc<Context>>, mut request: Requ
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    match caller(&context.settings.admin.tokens, &request, context.clock.now()) {
+    match caller(&context.settings().admin.tokens, &request, context.clock.now()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -29,7 +29,7 @@ async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
 }
 
 async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    for destination in &context.settings.destinations {
+    for destination in &context.settings().destinations {
         refresh(&context, &destination.name).await;
     }
     let counts = context.store.counts();

@@ -16,11 +16,13 @@ mod view;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::Settings;
 use crate::ingest::Arming;
@@ -46,15 +48,53 @@ pub struct Context {
     /// The events and deliveries.
     pub store: Arc<dyn Store>,
     /// What the relay was told.
-    pub settings: Arc<Settings>,
+    pub told: Arc<Told>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
-    /// The sources whose secret comes in a request.
-    pub arming: Arc<Arming>,
+    /// Where somebody who wants the configuration read again says so.
+    pub reloads: mpsc::Sender<Reload>,
     /// The present.
     pub clock: Clock,
     /// When the relay started.
     pub started_at: Timestamp,
+}
+
+/// What the relay was told last. It is replaced when the configuration is read again.
+pub struct Told {
+    settings: ArcSwap<Settings>,
+    arming: ArcSwap<Arming>,
+}
+
+impl Told {
+    /// From the first configuration, and the sources whose secret comes in a request.
+    pub fn new(settings: Arc<Settings>, arming: Arc<Arming>) -> Self {
+        Self { settings: ArcSwap::new(settings), arming: ArcSwap::new(arming) }
+    }
+
+    /// Both are others from now on.
+    pub fn replace(&self, settings: Arc<Settings>, arming: Arc<Arming>) {
+        self.settings.store(settings);
+        self.arming.store(arming);
+    }
+
+    /// The present settings.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// The sources whose secret comes in a request.
+    pub fn arming(&self) -> Arc<Arming> {
+        self.arming.load_full()
+    }
+}
+
+/// The wish that the configuration is read again, with the place for what came of it: the changes, or the problems.
+pub struct Reload(pub oneshot::Sender<Result<Vec<String>, Vec<String>>>);
+
+impl Context {
+    fn settings(&self) -> Arc<Settings> {
+        self.told.settings()
+    }
 }
 
 /// Everything that the admin listener answers.
@@ -74,8 +114,8 @@ pub fn router(context: Arc<Context>) -> Router {
 /// Metrics of what is configured are there, at zero, before the first request.
 fn show_what_is_known(context: &Context) {
     context.metrics.set_started_at(context.started_at);
-    context.settings.sources.iter().for_each(|s| drop(context.metrics.source(&s.name)));
-    context.settings.destinations.iter().for_each(|d| drop(context.metrics.destination(&d.name)));
+    context.settings().sources.iter().for_each(|s| drop(context.metrics.source(&s.name)));
+    context.settings().destinations.iter().for_each(|d| drop(context.metrics.destination(&d.name)));
 }
 
 async fn unknown_path(uri: Uri) -> Problem {

@@ -18,6 +18,7 @@ pub(super) struct Problem {
     detail: String,
     field: Option<String>,
     header: Option<(&'static str, &'static str)>,
+    problems: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -29,11 +30,14 @@ struct Document<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// Each of several things that are wrong.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    problems: &'a [String],
 }
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None, header: None }
+        Self { status, detail: detail.into(), field: None, header: None, problems: Vec::new() }
     }
 
     /// 400: a parameter, or a field of the body, is at fault.
@@ -72,6 +76,16 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
+    /// 422: what it is about cannot be used, for all these reasons.
+    pub(super) fn unusable(detail: &str, problems: Vec<String>) -> Self {
+        Self { problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
+    }
+
+    /// 503: not now.
+    pub(super) fn unavailable(detail: &str) -> Self {
+        Self { header: Some(("retry-after", RETRY_AFTER)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
     /// 405. The router adds `Allow`.
     pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
@@ -105,6 +119,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             field: self.field.as_deref(),
+            problems: &self.problems,
         };
         // Text and a number: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();

@@ -129,7 +129,10 @@ pub(super) fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
 fn refused(answer: &Answer) -> anyhow::Error {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-    let said = detail.map_or_else(|| format!("the relay answered {}", answer.status), str::to_owned);
+    let mut said = detail.map_or_else(|| format!("the relay answered {}", answer.status), str::to_owned);
+    for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        said = format!("{said}\n{more}");
+    }
     match answer.status {
         StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
         StatusCode::UNAUTHORIZED => anyhow!("{said}\nSet {TOKEN_VARIABLE} to an admin token."),

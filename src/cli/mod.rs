@@ -7,6 +7,7 @@ mod arm;
 mod check;
 mod events;
 mod providers;
+mod reload;
 mod replay;
 mod send;
 pub mod serve;
@@ -54,6 +55,8 @@ enum Command {
     Retry(replay::RetryArgs),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
+    /// Let the running relay read its configuration again (as SIGHUP does): whole, or not at all.
+    Reload,
     /// Show how the running relay stands.
     Status,
     /// Check a captured request against its provider: accepted, or exactly why not.
@@ -106,6 +109,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
+        Command::Reload => reload::run(&client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),

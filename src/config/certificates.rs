@@ -79,7 +79,10 @@ fn open(value: &Value<'_>) -> Option<(File, Vec<u8>, PathBuf)> {
         Ok((file, pem))
     };
     match read() {
-        Ok((file, pem)) => Some((file, pem, path)),
+        Ok((file, pem)) => {
+            value.was_read(&pem);
+            Some((file, pem, path))
+        }
         Err(error) => value.unreadable(&path, &error),
     }
 }

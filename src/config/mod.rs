@@ -8,6 +8,7 @@ mod destination;
 mod file;
 mod handshake;
 mod identity;
+mod imprint;
 mod problem;
 mod prove;
 mod reading;
@@ -28,6 +29,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use imprint::{Change, ChangeKind, Imprint};
 pub use problem::{Problem, Problems, Severity};
 use reading::Reading;
 use settings::Settings;
@@ -42,6 +44,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What somebody should look at all the same, in the order of their lines.
     pub warnings: Vec<Problem>,
+    /// What it comes to, to be compared with another reading.
+    pub imprint: Imprint,
 }
 
 /// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
@@ -63,18 +67,21 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let reading = Reading::new(text, folder, file_name, env);
     let settings = match DeTable::parse(text) {
-        Ok(table) => prove::prove(file::File::read(&reading, table.get_ref()), &reading),
+        Ok(table) => {
+            reading.begin_imprint(Imprint::of(table.get_ref()));
+            prove::prove(file::File::read(&reading, table.get_ref()), &reading)
+        }
         Err(error) => {
             let at = error.span().map_or(text.len(), |span| span.start);
             reading.report(Severity::Error, at, format!("not TOML: {}", error.message()), None);
             None
         }
     };
-    let mut problems = reading.into_problems();
+    let (mut problems, imprint) = reading.finish();
     match settings {
         Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
             problem::sort(&mut problems);
-            Ok(Loaded { settings, warnings: problems })
+            Ok(Loaded { settings, warnings: problems, imprint })
         }
         _ => Err(Problems::new(problems)),
     }

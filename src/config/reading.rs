@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::imprint::Imprint;
 use super::problem::{Problem, Severity};
 
 /// One reading of one relay.toml: what it may look at beside the text, and the problems so far.
@@ -18,11 +19,20 @@ pub(super) struct Reading<'a> {
     /// Whether the relay is set up for development: on loopback, with a certificate of its own.
     pub(super) is_development: Cell<bool>,
     problems: RefCell<Vec<Problem>>,
+    imprint: RefCell<Imprint>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(text: &'a str, folder: &'a Path, file: &str, env: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
-        Self { file: file.into(), text, folder, env, is_development: Cell::new(false), problems: RefCell::default() }
+        Self {
+            file: file.into(),
+            text,
+            folder,
+            env,
+            is_development: Cell::new(false),
+            problems: RefCell::default(),
+            imprint: RefCell::default(),
+        }
     }
 
     /// A path of the file: relative ones start at its folder.
@@ -37,9 +47,19 @@ impl<'a> Reading<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// All problems.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+    /// Keeps the imprint of the text; what is read beside it is added.
+    pub(super) fn begin_imprint(&self, imprint: Imprint) {
+        *self.imprint.borrow_mut() = imprint;
+    }
+
+    /// A section names something that was read: two readings differ where its content does.
+    pub(super) fn was_read(&self, section: &str, content: &[u8]) {
+        self.imprint.borrow_mut().add(section, content);
+    }
+
+    /// All problems, and what was read.
+    pub(super) fn finish(self) -> (Vec<Problem>, Imprint) {
+        (self.problems.into_inner(), self.imprint.into_inner())
     }
 }
 

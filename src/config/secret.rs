@@ -78,6 +78,7 @@ fn content(value: &Value<'_>, section: &mut Section<'_>) -> Option<Vec<u8>> {
 fn of_env(value: &Value<'_>) -> Option<Vec<u8>> {
     let name = value.text()?;
     let found = (value.reading().env)(name).map(std::ffi::OsString::into_encoded_bytes);
+    found.iter().for_each(|content| value.was_read(content));
     // What does not look like a variable's name may be the secret itself.
     let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     let shown = if is_name { format!(" {name}") } else { String::new() };
@@ -96,6 +97,7 @@ fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
         Ok(_) if text.len() as u64 > SECRET_BYTES_MAX => value.error("is a file of more than 64 KiB"),
         Ok(file) => {
             warn_if_open(&file, value);
+            value.was_read(&text);
             Some(text)
         }
     }

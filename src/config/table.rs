@@ -157,7 +157,7 @@ pub(super) mod tests {
         let mut section = Section::whole(&reading, table.get_ref());
         read(&mut section);
         section.finish(&["later"]);
-        let mut all = reading.into_problems();
+        let (mut all, _) = reading.finish();
         crate::config::problem::sort(&mut all);
         all.iter().map(|p| p.to_string().replace("f: line ", "")).collect()
     }

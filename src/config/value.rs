@@ -42,6 +42,11 @@ impl<'a> Value<'a> {
         self.reading
     }
 
+    /// It names something that was read: see [`Reading::was_read`].
+    pub(super) fn was_read(&self, content: &[u8]) {
+        self.reading.was_read(&self.section, content);
+    }
+
     /// The value as the `toml` crate has it.
     pub(super) fn node(&self) -> &'a Spanned<DeValue<'a>> {
         self.node

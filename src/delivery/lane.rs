@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// One destination's lane.
 pub(super) struct Lane {
     road: Arc<Road>,
+    /// Where another road comes from, when the configuration is another one.
+    roads: watch::Receiver<Arc<Road>>,
     fresh: Fresh,
     running: JoinSet<()>,
     /// Claimed from the index and not started yet: a backlog is read in batches.
@@ -37,8 +40,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(road: Arc<Road>, fresh: Fresh) -> Self {
-        Self { road, fresh, running: JoinSet::new(), waiting: VecDeque::new(), look_at: None, index_first: false }
+    pub(super) fn new(mut roads: watch::Receiver<Arc<Road>>, fresh: Fresh) -> Self {
+        let road = roads.borrow_and_update().clone();
+        Self { road, roads, fresh, running: JoinSet::new(), waiting: VecDeque::new(), look_at: None, index_first: false }
     }
 
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
@@ -51,10 +55,15 @@ impl Lane {
                 () = stop.cancelled() => {}
                 arrived = self.fresh.arrival(room) => arrived.into_iter().for_each(|claimed| self.start(claimed, &cut)),
                 Some(_) = self.running.join_next() => {}
+                Ok(()) = self.roads.changed() => self.road = self.roads.borrow_and_update().clone(),
                 () = tokio::time::sleep(nap), if room && self.look_at.is_some() => {}
             }
         }
         while self.running.join_next().await.is_some() {}
+        for Claimed { claim, .. } in self.waiting {
+            // It fails only where the store has ended, and every claim with it.
+            let _ = self.road.store.release(claim).await;
+        }
     }
 
     /// Starts what can be started now.

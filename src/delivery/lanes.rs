@@ -1,10 +1,11 @@
-//! All lanes: started together, stopped together.
+//! All lanes: started together, stopped together, and given other roads while they run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +27,23 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 /// The lanes of all destinations.
 pub struct Lanes {
     tasks: JoinSet<()>,
+    /// By destination.
+    open: HashMap<Name, Open>,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     stop: CancellationToken,
     cut: CancellationToken,
 }
+
+/// A lane that runs: the road that its next attempts take, and how to end it.
+struct Open {
+    road: watch::Sender<Arc<Road>>,
+    stop: CancellationToken,
+}
+
+/// Roads that are ready to be taken.
+pub struct Roads(Vec<Road>);
 
 /// Just stored deliveries that may wait for a lane, for each attempt that it may make at once: a whole commit group comes at a
 /// time, and what finds no room costs a read.
@@ -44,24 +59,66 @@ pub struct BadDestination {
 
 impl Lanes {
     /// Starts a lane for each destination of `settings`.
-    pub fn start(settings: &Settings, store: &Arc<dyn Store>, metrics: &Metrics, clock: Clock) -> Result<Self, BadDestination> {
-        let mut lanes = Self { tasks: JoinSet::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+    pub fn start(
+        settings: &Settings,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, BadDestination> {
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, metrics, clock, stop, cut };
+        let roads = lanes.prepare(settings, |_| false)?;
+        lanes.replace(roads);
+        Ok(lanes)
+    }
+
+    /// The roads to the destinations of `settings`. Nothing changes yet. `is_same`: whether a destination is as it was before, so that
+    /// its connections can be used on.
+    pub fn prepare(&self, settings: &Settings, is_same: impl Fn(&Name) -> bool) -> Result<Roads, BadDestination> {
         let prefixes = Arc::new(prefixes(settings));
-        for destination in &settings.destinations {
+        let road = |destination: &Arc<Destination>| {
             let (pool, shape) = line_up(destination).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
-            let road = Road {
+            let before = self.open.get(&destination.name).filter(|_| is_same(&destination.name));
+            let pool = before.map_or_else(|| Arc::new(pool), |open| open.road.borrow().pool.clone());
+            Ok(Road {
                 destination: destination.clone(),
-                store: store.clone(),
+                store: self.store.clone(),
                 pool,
                 shape,
-                metrics: metrics.destination(&destination.name),
-                clock,
+                metrics: self.metrics.destination(&destination.name),
+                clock: self.clock,
                 prefixes: prefixes.clone(),
+            })
+        };
+        settings.destinations.iter().map(road).collect::<Result<_, _>>().map(Roads)
+    }
+
+    /// Makes these the only roads: lanes that are there go on with theirs, new ones begin, and those without one end. What waits for
+    /// a destination that is gone stays in the store; attempts that are under way end as they began.
+    pub fn replace(&mut self, Roads(roads): Roads) {
+        // Lanes that ended before are let go.
+        while self.tasks.try_join_next().is_some() {}
+        let mut before = std::mem::take(&mut self.open);
+        for road in roads {
+            let (name, road) = (road.destination.name.clone(), Arc::new(road));
+            let open = match before.remove(&name) {
+                Some(open) => {
+                    open.road.send_replace(road);
+                    open
+                }
+                None => self.open_lane(road),
             };
-            let fresh = store.handoff(&destination.name, destination.in_flight * HANDOVERS_PER_ATTEMPT);
-            lanes.tasks.spawn(Lane::new(Arc::new(road), fresh).run(lanes.stop.clone(), lanes.cut.clone()));
+            self.open.insert(name, open);
         }
-        Ok(lanes)
+        before.into_values().for_each(|gone| gone.stop.cancel());
+    }
+
+    fn open_lane(&mut self, road: Arc<Road>) -> Open {
+        let destination = &road.destination;
+        let fresh = self.store.handoff(&destination.name, destination.in_flight * HANDOVERS_PER_ATTEMPT);
+        let (stop, (sender, receiver)) = (self.stop.child_token(), watch::channel(road));
+        self.tasks.spawn(Lane::new(receiver, fresh).run(stop.clone(), self.cut.clone()));
+        Open { road: sender, stop }
     }
 
     /// Starts nothing new, lets attempts in flight end within 8 s, cuts the rest off, and returns when all are recorded.

@@ -15,7 +15,7 @@ use crate::time::Clock;
 pub(super) struct Road {
     pub(super) destination: Arc<Destination>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) pool: Pool,
+    pub(super) pool: Arc<Pool>,
     pub(super) shape: Shape,
     pub(super) metrics: Arc<DestinationMetrics>,
     pub(super) clock: Clock,

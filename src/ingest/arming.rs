@@ -86,6 +86,17 @@ impl Arming {
         Ok(Self { sources, brought })
     }
 
+    /// Sources that `before` has open stay open.
+    pub fn continuing(self, before: &Self) -> Self {
+        for (name, taker) in &self.sources {
+            let open = before.sources.get(name).map_or(Open::Closed, |before| *before.open());
+            if taker.verifier.get().is_none() && matches!(open, Open::Until(_)) {
+                *taker.open() = open;
+            }
+        }
+        self
+    }
+
     /// Opens a source for one secret until then.
     pub fn arm(&self, source: &Name, until: Timestamp) -> Result<(), NotArmed> {
         let taker = self.sources.get(source).ok_or(NotArmed::Configured)?;

@@ -31,9 +31,13 @@ pub(super) struct Bounds {
     pub(super) memory: Memory,
 }
 
-/// The memory that all bodies share, in bytes.
+/// The memory that all bodies share.
 #[derive(Clone, Debug)]
-pub(super) struct Memory(Arc<Semaphore>);
+pub(super) struct Memory {
+    /// A permit a byte.
+    left: Arc<Semaphore>,
+    bytes: usize,
+}
 
 /// A whole body and its share of the memory, held until the body is let go.
 #[derive(Debug)]
@@ -61,18 +65,35 @@ pub(super) enum Problem {
 
 impl Memory {
     pub(super) fn new(bytes: u64) -> Self {
-        Self(Arc::new(Semaphore::new(usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))))
+        let bytes = permits(bytes);
+        Self { left: Arc::new(Semaphore::new(bytes)), bytes }
+    }
+
+    /// The same memory with another size. What is taken now counts; where it is more than the new size, the old memory is left to
+    /// those who have it and a new one begins.
+    pub(super) fn resized(&self, bytes: u64) -> Self {
+        let bytes = permits(bytes);
+        let less = self.bytes.saturating_sub(bytes);
+        if self.left.forget_permits(less) < less {
+            return Self::new(bytes as u64);
+        }
+        self.left.add_permits(bytes.saturating_sub(self.bytes));
+        Self { left: self.left.clone(), bytes }
     }
 
     fn take(&self, share: &mut Share, bytes: usize) -> Result<(), Problem> {
         let bytes = u32::try_from(bytes).map_err(|_| Problem::NoMemory)?;
-        let more = self.0.clone().try_acquire_many_owned(bytes).map_err(|_| Problem::NoMemory)?;
+        let more = self.left.clone().try_acquire_many_owned(bytes).map_err(|_| Problem::NoMemory)?;
         match &mut share.0 {
             Some(permit) => permit.merge(more),
             none => *none = Some(more),
         }
         Ok(())
     }
+}
+
+fn permits(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
 }
 
 /// Reads `body` whole, or tells why not. What is left of it then is for [`drain`].
@@ -166,6 +187,19 @@ impl Pieces {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn memory_grows_and_shrinks_with_what_is_taken() {
+        let (memory, mut share) = (Memory::new(100), Share::default());
+        memory.take(&mut share, 60).unwrap();
+        let smaller = memory.resized(70);
+        assert!(smaller.take(&mut Share::default(), 11).is_err());
+        let larger = smaller.resized(80);
+        assert!(larger.take(&mut Share::default(), 21).is_err());
+        larger.take(&mut Share::default(), 20).unwrap();
+        drop(share);
+        larger.take(&mut Share::default(), 80).unwrap();
+    }
 
     proptest! {
         #[test]

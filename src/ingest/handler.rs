@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
@@ -12,65 +13,44 @@ use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::arming::{Arming, NotTaken};
-use super::body::{self, Bounds, Memory};
+use super::arming::NotTaken;
+use super::body;
+use super::gate::{Entry, Gate};
 use super::reply::{self, Refusal};
-use crate::config::settings::{Settings, Source, SourcePath};
-use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
-use crate::net::published::{Published, Supply};
+use crate::config::settings::Source;
+use crate::metrics::{Metrics, RequestOutcome};
+use crate::net::published::Supply;
 use crate::record::{EventId, Received};
-use crate::route;
 use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
-use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
+use crate::signature::{Reason, Refused, Secret, Verified};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
 pub struct Line {
-    sources: route::Table<Entry>,
+    gate: ArcSwap<Gate>,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    pending_max: Option<u64>,
-    published: Published,
-    arming: Arc<Arming>,
 }
 
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
 const ROUNDS_MAX: usize = 3;
 
-/// A source and what belongs to it here.
-struct Entry {
-    source: Arc<Source>,
-    bounds: Bounds,
-    metrics: Arc<SourceMetrics>,
-}
-
 impl Line {
-    /// The line of all sources in `settings`.
-    pub fn new(
-        settings: &Settings,
-        store: Arc<dyn Store>,
-        metrics: Arc<Metrics>,
-        published: Published,
-        arming: Arc<Arming>,
-        clock: Clock,
-    ) -> Self {
-        let memory = Memory::new(settings.limits.body_bytes_in_flight);
-        let mut sources = route::Table::default();
-        for source in &settings.sources {
-            let bounds = Bounds {
-                bytes_max: source.body_bytes,
-                bytes_per_second_min: settings.limits.body_bytes_per_second,
-                memory: memory.clone(),
-            };
-            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name) };
-            match &source.path {
-                SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
-                SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
-            }
-        }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published, arming }
+    /// A line behind this gate.
+    pub fn new(gate: Gate, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self { gate: ArcSwap::from_pointee(gate), store, metrics, clock }
+    }
+
+    /// The present gate.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.load_full()
+    }
+
+    /// Judges requests by this gate from now on.
+    pub fn replace(&self, gate: Gate) {
+        self.gate.store(Arc::new(gate));
     }
 
     /// Takes one request of `peer` to its end and answers it.
@@ -88,11 +68,12 @@ impl Line {
         let close = |rest: Incoming, version: Version| body::drain(rest) && version < Version::HTTP_2;
         let version = head.version;
         let authority = authority(&head);
-        let entry = authority.as_deref().and_then(|host| self.sources.find(host, head.uri.path()));
+        let gate = self.gate.load_full();
+        let entry = authority.as_deref().and_then(|host| gate.sources.find(host, head.uri.path()));
         let (Some(authority), Some(entry)) = (&authority, entry) else {
             return self.without_source(authority.is_some()).answer(close(body, version));
         };
-        match self.take(entry, head, authority, &mut body, peer, at).await {
+        match self.take((&gate, entry), head, authority, &mut body, peer, at).await {
             Ok(Taken::Handshake(answer)) => {
                 entry.metrics.count(RequestOutcome::Handshake);
                 tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
@@ -119,7 +100,7 @@ impl Line {
     /// The stages, in order.
     async fn take(
         &self,
-        entry: &Entry,
+        (gate, entry): (&Gate, &Entry),
         head: Parts,
         authority: &str,
         body: &mut Incoming,
@@ -129,13 +110,13 @@ impl Line {
         let kind = admit(&entry.source, &head, peer)?;
         // A handshake needs no room, and its provider would give up a source that does not answer it.
         if kind == Kind::Event {
-            self.has_room()?;
+            self.has_room(gate)?;
         }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
         let handshakes = &entry.source.handshakes;
         if let Some(brought) = handshakes.brought(&received) {
-            return answered(entry, peer, self.take_secret(entry, brought, at).await?);
+            return answered(entry, peer, take_secret(gate, entry, brought, at).await?);
         }
         if let Some(reply) = handshakes.before_proof(&received) {
             return answered(entry, peer, reply);
@@ -143,13 +124,13 @@ impl Line {
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
-        let verified = self.verify(entry, self.arming.verifier(&entry.source), received).await?;
+        let verified = verify(gate, entry, received).await?;
         if let Some(reply) = handshakes.after_proof(&verified) {
             return answered(entry, peer, reply);
         }
         match kind {
             Kind::Event => {}
-            Kind::Either => self.has_room()?,
+            Kind::Either => self.has_room(gate)?,
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
@@ -159,71 +140,72 @@ impl Line {
         Ok(Taken::Event(appended, echo))
     }
 
-    /// Takes the secret that a request brings, where the source is armed.
-    async fn take_secret(
-        &self,
-        entry: &Entry,
-        brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
-        at: Timestamp,
-    ) -> Result<Reply, Refusal> {
-        let (secret, answer) = match brought {
-            Ok(brought) => brought,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let source = &entry.source.name;
-        match self.arming.take(source, secret, at).await {
-            Ok(()) => {
-                tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
-                Ok(Ok(answer))
-            }
-            Err(NotTaken::Store(error)) => {
-                tracing::error!(%source, %error, "a secret could not be kept");
-                Err(Refusal::StoreFailed)
-            }
-            Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
-        }
-    }
-
     /// Whether an event could be made durable and delivered.
-    fn has_room(&self) -> Result<(), Refusal> {
+    fn has_room(&self, gate: &Gate) -> Result<(), Refusal> {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }
-        match self.pending_max {
+        match gate.pending_max {
             Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),
             _ => Ok(()),
-        }
-    }
-
-    /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
-    /// that is not in it.
-    async fn verify(&self, entry: &Entry, verifier: &Verifier, received: Received) -> Result<Verified, Refusal> {
-        let mut received = received;
-        let mut rounds = 0..ROUNDS_MAX;
-        loop {
-            let documents = self.published.documents();
-            let mut refused = match verifier.verify_with(received, &documents) {
-                Ok(verified) => return Ok(verified),
-                Err(refused) => *refused,
-            };
-            let supply = match &refused.needed {
-                Some(needed) if rounds.next().is_some() => self.published.supply(needed, &documents).await,
-                _ => Supply::Current,
-            };
-            if supply != Supply::Changed {
-                // A key that is not in an old copy may be in the newer one that cannot be had.
-                if supply == Supply::Unknown {
-                    refused.reason = Reason::KeyUnavailable;
-                }
-                return Err(refusal(entry, &refused));
-            }
-            received = refused.received;
         }
     }
 
     fn without_source(&self, has_host: bool) -> Refusal {
         self.metrics.unknown_source();
         if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
+    }
+}
+
+/// Takes the secret that a request brings, where the source is armed.
+async fn take_secret(
+    gate: &Gate,
+    entry: &Entry,
+    brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
+    at: Timestamp,
+) -> Result<Reply, Refusal> {
+    let (secret, answer) = match brought {
+        Ok(brought) => brought,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let source = &entry.source.name;
+    match gate.arming.take(source, secret, at).await {
+        Ok(()) => {
+            tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
+            Ok(Ok(answer))
+        }
+        Err(NotTaken::Store(error)) => {
+            tracing::error!(%source, %error, "a secret could not be kept");
+            Err(Refusal::StoreFailed)
+        }
+        Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
+    }
+}
+
+/// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
+/// that is not in it.
+async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+    let verifier = gate.arming.verifier(&entry.source);
+    let mut received = received;
+    let mut rounds = 0..ROUNDS_MAX;
+    loop {
+        let documents = gate.published.documents();
+        let mut refused = match verifier.verify_with(received, &documents) {
+            Ok(verified) => return Ok(verified),
+            Err(refused) => *refused,
+        };
+        let supply = match &refused.needed {
+            Some(needed) if rounds.next().is_some() => gate.published.supply(needed, &documents).await,
+            _ => Supply::Current,
+        };
+        if supply != Supply::Changed {
+            // A key that is not in an old copy may be in the newer one that cannot be had.
+            if supply == Supply::Unknown {
+                refused.reason = Reason::KeyUnavailable;
+            }
+            return Err(refusal(entry, &refused));
+        }
+        received = refused.received;
     }
 }
 

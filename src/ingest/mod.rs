@@ -2,8 +2,10 @@
 
 mod arming;
 mod body;
+mod gate;
 mod handler;
 mod reply;
 
 pub use arming::{ARMED_TIME_MAX, Arming, NotArmed};
+pub use gate::Gate;
 pub use handler::Line;

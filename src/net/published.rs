@@ -52,6 +52,17 @@ pub struct Host {
     pub members: Vec<(String, Secret)>,
 }
 
+/// Whom documents are fetched from.
+#[derive(Debug)]
+pub struct Publishers {
+    /// For hosts that are not in `hosts`: the web's roots.
+    pub web: Arc<ClientConfig>,
+    /// By host and port, as a URL writes them.
+    pub hosts: HashMap<String, Host>,
+    /// What every request of some source needs: fetched at the start, and again until it can be had.
+    pub known: Vec<String>,
+}
+
 /// Why a document cannot be had.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -74,12 +85,7 @@ enum Failure {
 pub struct Published(Arc<Inner>);
 
 struct Inner {
-    /// For hosts that are not in `hosts`.
-    web: Arc<ClientConfig>,
-    /// By host and port, as a URL writes them.
-    hosts: HashMap<String, Host>,
-    /// What every request of some source needs: fetched at the start, and again until it can be had.
-    known: Vec<String>,
+    publishers: Publishers,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -103,7 +109,7 @@ struct State {
     fetches: HashMap<String, (Timestamp, u32)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Entry {
     copied_at: Option<Timestamp>,
     tried_at: Option<Timestamp>,
@@ -112,9 +118,26 @@ struct Entry {
 }
 
 impl Published {
-    /// Trusts the web's roots but where `hosts` says otherwise. `known`: addresses that are fetched at once and kept fresh.
-    pub fn start(web: Arc<ClientConfig>, hosts: HashMap<String, Host>, known: Vec<String>, clock: Clock) -> Self {
-        let published = Self(Arc::new(Inner { web, hosts, known, clock, state: Mutex::default() }));
+    /// Begins to fetch what is known to be needed, and keeps it fresh.
+    pub fn start(publishers: Publishers, clock: Clock) -> Self {
+        let published = Self(Arc::new(Inner { publishers, clock, state: Mutex::default() }));
+        published.0.look_through();
+        tokio::spawn(keep_fresh(Arc::downgrade(&published.0)));
+        published
+    }
+
+    /// The same documents under other settings. What was being fetched is fetched again where it is still needed.
+    pub fn renewed(&self, publishers: Publishers) -> Self {
+        let state = {
+            let state = self.0.lock();
+            let entry = |(address, entry): (&String, &Entry)| (address.clone(), Entry { flight: None, ..entry.clone() });
+            State {
+                documents: state.documents.clone(),
+                entries: state.entries.iter().map(entry).collect(),
+                fetches: state.fetches.clone(),
+            }
+        };
+        let published = Self(Arc::new(Inner { publishers, clock: self.0.clock, state: Mutex::new(state) }));
         published.0.look_through();
         tokio::spawn(keep_fresh(Arc::downgrade(&published.0)));
         published
@@ -212,8 +235,8 @@ impl Inner {
     async fn fetch(&self, address: &str) -> Result<String, Failure> {
         let (place, id) = address.split_once('#').map_or((address, None), |(place, id)| (place, Some(id)));
         let url = Url::parse(place).map_err(|_| Failure::Address)?;
-        let host = self.hosts.get(&host_of(address));
-        let tls = host.map_or(&self.web, |host| &host.tls);
+        let host = self.publishers.hosts.get(&host_of(address));
+        let tls = host.map_or(&self.publishers.web, |host| &host.tls);
         let server = Server::of(&url, tls.clone(), false).map_err(|_| Failure::Address)?;
         let server = if host.is_some_and(|host| host.may_be_private) { server } else { server.only_public() };
         let request = request(&url, &server, id, host)?;
@@ -240,7 +263,7 @@ impl Inner {
         let is_missing = |address: &&String| {
             state.entries.get(address.as_str()).is_none_or(|entry| entry.flight.is_none() && entry.copied_at.is_none())
         };
-        let due: Vec<String> = old.chain(self.known.iter().filter(is_missing)).cloned().collect();
+        let due: Vec<String> = old.chain(self.publishers.known.iter().filter(is_missing)).cloned().collect();
         for address in due {
             self.launch(&mut state, &address);
         }
@@ -328,7 +351,8 @@ mod tests {
     async fn knowing(known: Vec<String>) -> Published {
         tls::install_provider();
         let clock = Clock::following_tokio(Timestamp::from_ms(1_790_000_000_000));
-        Published::start(tls::client_config(None).unwrap(), HashMap::new(), known, clock)
+        let (web, hosts) = (tls::client_config(None).unwrap(), HashMap::new());
+        Published::start(Publishers { web, hosts, known }, clock)
     }
 
     fn has(published: &Published) -> bool {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -45,13 +46,12 @@ pub fn install_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// The listener's settings for these certificate and key files; the first pair is for clients that name none of the others.
-pub fn server_config(pairs: &[(PathBuf, PathBuf)], alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
-    let keys = pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect::<Result<Vec<_>, _>>()?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(BySni(keys)));
+/// A listener's settings: it shows what `certificates` holds at the time of a handshake.
+pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
     config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
     config.send_tls13_tickets = 2;
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// A client's settings: the only `roots` that it trusts (PEM), or those of the web where that is `None`.
@@ -125,15 +125,33 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
     Error::File { file: file.into(), why: why.to_string() }
 }
 
-/// Certificates by the name that the client asks for; the first one for all other names.
+/// Certificates by the name that the client asks for; the first one for all other names. They can be replaced at any time:
+/// connections that are open keep what they were shown.
 #[derive(Debug)]
-struct BySni(Vec<Arc<CertifiedKey>>);
+pub struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
 
-impl ResolvesServerCert for BySni {
+impl Certificates {
+    /// From certificate and key files.
+    pub fn load(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
+        keys(pairs).map(|keys| Self(ArcSwap::from_pointee(keys)))
+    }
+
+    /// Shows what is in these files from now on; where one of them cannot be used, everything stays as it was.
+    pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
+        keys(pairs).map(|keys| self.0.store(Arc::new(keys)))
+    }
+}
+
+fn keys(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Arc<CertifiedKey>>, Error> {
+    pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect()
+}
+
+impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let keys = self.0.load();
         let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let fitting = named.and_then(|name| self.0.iter().find(|key| covers(key, &name)));
-        fitting.or_else(|| self.0.first()).cloned()
+        let fitting = named.and_then(|name| keys.iter().find(|key| covers(key, &name)));
+        fitting.or_else(|| keys.first()).cloned()
     }
 }
 

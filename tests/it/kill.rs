@@ -24,15 +24,15 @@ const ROUNDS: usize = 12;
 const SENDERS: usize = 16;
 
 /// A relay in a process of its own, ended hard when dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    https: String,
-    admin: String,
+    pub(crate) https: String,
+    pub(crate) admin: String,
 }
 
 impl Process {
     #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookhold"))
             .args(["--config", "relay.toml", "serve"])
             .current_dir(folder)
@@ -51,6 +51,10 @@ impl Process {
             }
         }
         panic!("the relay did not say where it listens");
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     async fn pending(&self) -> usize {
@@ -104,7 +108,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert!(lost.is_empty(), "{} of {} acknowledged events are lost: {lost:?}", lost.len(), acknowledged.len());
 }
 
-fn write_config(folder: &Path, app: &Upstream) {
+pub(crate) fn write_config(folder: &Path, app: &Upstream) {
     std::fs::write(folder.join("secret"), "s").unwrap();
     let text = format!(
         r#"

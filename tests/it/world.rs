@@ -83,9 +83,20 @@ impl World {
     pub(crate) async fn up(&mut self) {
         tls::install_provider();
         let loaded = config::load(&self.folder.path().join("relay.toml")).unwrap();
-        let relay = start(Arc::new(loaded.settings), Clock::system()).await.unwrap();
+        let relay = start(loaded, Clock::system()).await.unwrap();
         (self.https, self.admin) = (relay.https, relay.admin);
         self.relay = Some(relay);
+    }
+
+    /// Reads relay.toml again, as SIGHUP would make it do.
+    pub(crate) async fn reload(&mut self) -> anyhow::Result<Vec<String>> {
+        let loaded = config::load(&self.folder.path().join("relay.toml"))?;
+        self.relay.as_mut().unwrap().reload(loaded).await
+    }
+
+    /// Where webhooks come in.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.https
     }
 
     /// Stops the relay as SIGTERM would.
@@ -247,7 +258,8 @@ impl Upstream {
     pub(crate) async fn start_tls(folder: &Path) -> Self {
         tls::install_provider();
         let pair = tls::self_signed(folder).unwrap();
-        Self::start_on(Some(tls::server_config(&[pair], &[b"http/1.1"]).unwrap())).await
+        let certificates = Arc::new(tls::Certificates::load(&[pair]).unwrap());
+        Self::start_on(Some(tls::server_config(certificates, &[b"http/1.1"]))).await
     }
 
     async fn start_on(tls: Option<Arc<rustls::ServerConfig>>) -> Self {

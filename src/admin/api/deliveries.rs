@@ -26,7 +26,8 @@ pub(super) fn routes() -> Router<Arc<Context>> {
 /// A delivery with its attempts and its destination's URL.
 pub(super) async fn whole(context: &Context, delivery: Tracked) -> Result<DeliveryView, Problem> {
     let attempts = context.store.attempts(delivery.delivery.id).await?;
-    let destination = context.settings.destinations.iter().find(|d| d.name == delivery.delivery.destination);
+    let settings = context.settings();
+    let destination = settings.destinations.iter().find(|d| d.name == delivery.delivery.destination);
     Ok(DeliveryView::new(delivery).with_attempts(attempts).with_url(destination.map(|d| &d.url)))
 }
 

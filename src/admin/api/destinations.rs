@@ -37,7 +37,8 @@ struct DestinationView {
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DestinationView>>, Problem> {
     let page = parameters.named_page()?;
     parameters.finish()?;
-    let (shown, next) = page.of(&context.settings.destinations, |d| &d.name);
+    let settings = context.settings();
+    let (shown, next) = page.of(&settings.destinations, |d| &d.name);
     let mut items = Vec::with_capacity(shown.len());
     for destination in shown {
         items.push(view(&context, destination).await?);
@@ -50,7 +51,8 @@ async fn show(
     Id(name): Id<String>,
     _: NoParameters,
 ) -> Result<Json<DestinationView>, Problem> {
-    let found = context.settings.destinations.iter().find(|d| d.name.as_str() == name);
+    let settings = context.settings();
+    let found = settings.destinations.iter().find(|d| d.name.as_str() == name);
     let destination = found.ok_or_else(|| Problem::not_found(format!("no destination is named {name:?}")))?;
     view(&context, destination).await.map(Json)
 }

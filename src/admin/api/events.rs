@@ -135,8 +135,9 @@ fn named(context: &Context, names: &[String]) -> Result<Vec<Name>, Problem> {
     if names.is_empty() {
         return Err(Problem::field("destinations", "name a destination, or leave `destinations` out"));
     }
+    let settings = context.settings();
     let known = |name: &String| {
-        let found = context.settings.destinations.iter().find(|d| d.name.as_str() == name);
+        let found = settings.destinations.iter().find(|d| d.name.as_str() == name);
         found.map(|d| d.name.clone()).ok_or_else(|| Problem::field("destinations", format!("{name:?} is no destination")))
     };
     let mut found = names.iter().map(known).collect::<Result<Vec<_>, _>>()?;
@@ -147,13 +148,14 @@ fn named(context: &Context, names: &[String]) -> Result<Vec<Name>, Problem> {
 
 /// Where the event's source sends its events now, or where the event went when that source is gone.
 async fn usual(context: &Context, event: &Event) -> Result<Vec<Name>, Problem> {
-    let source = context.settings.sources.iter().find(|s| s.name == event.source);
+    let settings = context.settings();
+    let source = settings.sources.iter().find(|s| s.name == event.source);
     if let Some(source) = source.filter(|s| !s.destinations.is_empty()) {
         return Ok(source.destinations.to_vec());
     }
     let earlier = context.store.deliveries_of(event.id).await?;
     let earlier: HashSet<Name> = earlier.into_iter().map(|d| d.delivery.destination).collect();
-    let left: Vec<Name> = context.settings.destinations.iter().map(|d| d.name.clone()).filter(|n| earlier.contains(n)).collect();
+    let left: Vec<Name> = settings.destinations.iter().map(|d| d.name.clone()).filter(|n| earlier.contains(n)).collect();
     if left.is_empty() {
         return Err(Problem::field("destinations", "this event has no destination any more: name one"));
     }

@@ -3,6 +3,7 @@
 mod deliveries;
 mod destinations;
 mod events;
+mod reload;
 mod sources;
 mod status;
 
@@ -19,4 +20,5 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(destinations::routes())
         .merge(sources::routes())
         .merge(status::routes())
+        .merge(reload::routes())
 }

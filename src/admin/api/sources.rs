@@ -58,11 +58,12 @@ fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Pr
     if time.is_zero() || time > ARMED_TIME_MAX {
         return Err(Problem::field("for_ms", format!("must be between 1 and {}", ARMED_TIME_MAX.as_millis())));
     }
-    let known = context.settings.sources.iter().find(|source| source.name.as_str() == name);
+    let settings = context.settings();
+    let known = settings.sources.iter().find(|source| source.name.as_str() == name);
     let source =
         known.map(|source| source.name.clone()).ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))?;
     let armed_until = context.clock.now().after(time);
-    context.arming.arm(&source, armed_until).map_err(|error| Problem::conflict(error.to_string()))?;
+    context.told.arming().arm(&source, armed_until).map_err(|error| Problem::conflict(error.to_string()))?;
     Ok(Armed { source, armed_until })
 }
 
@@ -83,7 +84,8 @@ struct SourceView {
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<SourceView>>, Problem> {
     let page = parameters.named_page()?;
     parameters.finish()?;
-    let (shown, next) = page.of(&context.settings.sources, |s| &s.name);
+    let settings = context.settings();
+    let (shown, next) = page.of(&settings.sources, |s| &s.name);
     Ok(Json(List { items: shown.into_iter().map(|source| view(&context, source)).collect(), next }))
 }
 

@@ -5,13 +5,13 @@ use std::panic::PanicHookInfo;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::settings::{Log, LogFormat};
 
 /// Our own lines from the configured level on; of everybody else errors only, since h2 and hyper log header values.
-pub(super) fn install(log: &Log) {
-    let ours = LevelFilter::from_level(log.level);
-    let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("hookhold", ours);
+pub(super) fn install(log: &Log) -> Level {
+    let (filter, level) = reload::Layer::new(filter(log));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
@@ -22,6 +22,22 @@ pub(super) fn install(log: &Log) {
         }
     }
     std::panic::set_hook(Box::new(panic_line));
+    Level(level)
+}
+
+/// The level, which can be changed.
+pub(super) struct Level(reload::Handle<Targets, Registry>);
+
+impl Level {
+    /// Lines are written from this level on.
+    pub(super) fn set(&self, log: &Log) {
+        // It fails only where nothing is logged any more.
+        let _ = self.0.reload(filter(log));
+    }
+}
+
+fn filter(log: &Log) -> Targets {
+    Targets::new().with_default(LevelFilter::ERROR).with_target("hookhold", LevelFilter::from_level(log.level))
 }
 
 fn panic_line(info: &PanicHookInfo<'_>) {

@@ -1,17 +1,17 @@
 //! `hookhold serve`: the composition root. Puts the parts together, runs them until a signal, and takes them down in order.
 
 mod log;
+mod reload;
+mod run;
 mod start;
 mod stop;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 pub use start::{Relay, start};
 
-use crate::config::settings::Settings;
 use crate::time::Clock;
 
 /// Runs the relay of this configuration until SIGTERM or SIGINT.
@@ -20,13 +20,12 @@ pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         let _ = writeln!(std::io::stderr(), "{warning}");
     }
-    let settings = Arc::new(loaded.settings);
-    log::install(&settings.log);
+    let level = log::install(&loaded.settings.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        let relay = start(settings.clone(), Clock::system()).await?;
-        announce(&relay, &settings, config);
-        anyhow::Ok(stop::run(relay).await)
+        let relay = start(loaded, Clock::system()).await?;
+        announce(&relay, config);
+        anyhow::Ok(run::run(relay, config, &level).await)
     });
     // What still hangs in a blocking call (a name lookup) must not hold the exit back.
     runtime.shutdown_background();
@@ -34,7 +33,8 @@ pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// Says what listens where, and what to try next. Whether somebody reads it must not matter.
-fn announce(relay: &Relay, settings: &Settings, config: &Path) {
+fn announce(relay: &Relay, config: &Path) {
+    let settings = relay.changing.told.settings();
     let scheme = if settings.admin.tls { "https" } else { "http" };
     let mut text = format!("hookhold {} is ready\n  webhooks  https://{}\n", env!("CARGO_PKG_VERSION"), relay.https);
     for source in &settings.sources {

@@ -12,22 +12,27 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin;
+use super::reload::{Changing, watch_certificates};
+use crate::admin::{self, Reload, Told};
+use crate::config::Loaded;
 use crate::config::settings::{Settings, Tls};
 use crate::delivery::Lanes;
-use crate::ingest::{Arming, Line};
+use crate::ingest::{Arming, Gate, Line};
 use crate::metrics::Metrics;
 use crate::net::listener::{self, Observer, Setup};
-use crate::net::published::{Host, Published, host_of};
-use crate::net::tls;
+use crate::net::published::{Host, Published, Publishers, host_of};
+use crate::net::tls::{self, Certificates};
 use crate::store::{Brought, Sled, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
+/// Wishes for a new configuration that may wait: one is served at a time, and each takes the newest.
+const RELOADS_MAX: usize = 16;
 
 /// A relay that runs.
 pub struct Relay {
@@ -39,6 +44,9 @@ pub struct Relay {
     pub(super) lanes: Lanes,
     pub(super) public: Serving,
     pub(super) private: Serving,
+    pub(super) changing: Changing,
+    /// Wishes that the configuration is read again.
+    pub(super) reloads: mpsc::Receiver<Reload>,
 }
 
 /// A listener that serves: how to stop it, and a task that ends when its last connection has ended.
@@ -47,37 +55,57 @@ pub(super) struct Serving {
     pub(super) task: JoinHandle<()>,
 }
 
-/// Starts everything that `settings` name.
-pub async fn start(settings: Arc<Settings>, clock: Clock) -> anyhow::Result<Relay> {
-    let metrics = Metrics::new();
-    let pairs = certificates(&settings.tls)?;
-    let public_tls = tls::server_config(&pairs, &[b"h2", b"http/1.1"])?;
+/// Starts everything that the configuration names.
+pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
+    let Loaded { settings, imprint, .. } = loaded;
+    let (settings, metrics) = (Arc::new(settings), Metrics::new());
+    let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
+    let public_tls = tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"]);
     // Ports first: a port that is taken must not cost the time of opening a large store.
     let public = bind(settings.listen.https, "listen.https")?;
     let private = bind(settings.admin.listen, "admin.listen")?;
     let store = open_store(&settings, &metrics).await?;
-    let lanes = Lanes::start(&settings, &store, &metrics, clock)?;
+    let lanes = Lanes::start(&settings, store.clone(), metrics.clone(), clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
-    let admin_tls = if settings.admin.tls { Some(tls::server_config(&pairs, &[b"http/1.1"])?) } else { None };
-    let arming =
-        Arc::new(Arming::new(&settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")?);
-    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, arming.clone(), clock);
-    let public = serve_webhooks(public, public_tls, line, settings.limits.connections, metrics.clone());
-    let context = admin::Context { store: store.clone(), settings, metrics, arming, clock, started_at: clock.now() };
+    let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
+    let arming = Arc::new(arming(&settings)?);
+    let published = Published::start(publishers(&settings)?, clock);
+    let gate = Gate::new(&settings, &metrics, published, arming.clone(), None);
+    let line = Arc::new(Line::new(gate, store.clone(), metrics.clone(), clock));
+    let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
+    let told = Arc::new(Told::new(settings.clone(), arming));
+    let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
+    let context = admin::Context {
+        store: store.clone(),
+        told: told.clone(),
+        metrics: metrics.clone(),
+        reloads: wishes,
+        clock,
+        started_at: clock.now(),
+    };
     let private = serve_admin(private, admin_tls, context);
-    Ok(Relay { https, admin, store, lanes, public, private })
+    watch_certificates(&certificates, &told);
+    let changing = Changing { imprint, line, told, certificates, metrics };
+    Ok(Relay { https, admin, store, lanes, public, private, changing, reloads })
 }
 
-fn certificates(tls: &Tls) -> Result<Vec<(PathBuf, PathBuf)>, tls::Error> {
+/// The sources whose secret comes in a request, with what was taken before.
+pub(super) fn arming(settings: &Settings) -> anyhow::Result<Arming> {
+    Arming::new(settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")
+}
+
+/// The files of the listeners' certificates.
+pub(super) fn pairs(tls: &Tls) -> Result<Vec<(PathBuf, PathBuf)>, tls::Error> {
     match tls {
         Tls::SelfSigned { folder } => Ok(vec![tls::self_signed(folder)?]),
         Tls::Certificates(files) => Ok(files.iter().map(|f| (f.cert.clone(), f.key.clone())).collect()),
     }
 }
 
-/// What the sources' providers publish. Hosts that a source names itself may be private, and have roots and credentials of their own.
-fn published(settings: &Settings, clock: Clock) -> Result<Published, tls::Error> {
+/// Whom what the sources' providers publish is fetched from.
+/// Hosts that a source names itself may be private, and have roots and credentials of their own.
+pub(super) fn publishers(settings: &Settings) -> Result<Publishers, tls::Error> {
     let web = tls::client_config(None)?;
     let mut hosts = HashMap::new();
     for source in &settings.sources {
@@ -89,7 +117,7 @@ fn published(settings: &Settings, clock: Clock) -> Result<Published, tls::Error>
         }
     }
     let known = settings.sources.iter().flat_map(|source| source.verifier.published()).collect();
-    Ok(Published::start(web, hosts, known, clock))
+    Ok(Publishers { web, hosts, known })
 }
 
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
@@ -107,13 +135,12 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
 fn serve_webhooks(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    line: Line,
+    line: Arc<Line>,
     connections_max: usize,
     metrics: Arc<Metrics>,
 ) -> Serving {
     let stop = CancellationToken::new();
     let setup = Setup { tls: Some(tls), connections_max, stop: stop.clone(), observer: Arc::new(Counted(metrics)) };
-    let line = Arc::new(line);
     let handle = move |request, peer| {
         let line = line.clone();
         async move { line.handle(request, peer).await }

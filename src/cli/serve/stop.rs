@@ -1,9 +1,6 @@
 //! Takes the relay down: no new requests, then what is under way ends within a bound, then the store is closed.
 
-use std::process::ExitCode;
 use std::time::Duration;
-
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::start::Relay;
 
@@ -23,44 +20,5 @@ impl Relay {
         let health = store.health();
         store.close().await.map_err(|error| error.to_string())?;
         health
-    }
-}
-
-/// Waits for SIGTERM or SIGINT and stops the relay; a second signal exits at once.
-pub(super) async fn run(relay: Relay) -> ExitCode {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(hangup)) = signals else {
-        tracing::error!("signals cannot be waited for");
-        return ExitCode::FAILURE;
-    };
-    tokio::spawn(note_hangups(hangup));
-    any(&mut term, &mut int).await;
-    tracing::info!("stopping; a second signal exits at once");
-    tokio::select! {
-        stopped = relay.stop() => match stopped {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(error, "the store did not end well");
-                ExitCode::FAILURE
-            }
-        },
-        () = any(&mut term, &mut int) => {
-            tracing::warn!("exiting at once");
-            std::process::exit(1);
-        }
-    }
-}
-
-/// SIGHUP asks for a new configuration, which this version can only take at a start; it must not end the relay.
-async fn note_hangups(mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::warn!("SIGHUP: this version does not reload its configuration; restart the relay to apply a change");
-    }
-}
-
-async fn any(term: &mut Signal, int: &mut Signal) {
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
     }
 }

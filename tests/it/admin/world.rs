@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use hookhold::admin::{Context, router};
+use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
     Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
     Tls, Token,
@@ -67,9 +67,12 @@ impl World {
         let (store, metrics) = (Arc::new(Memory::new()), Metrics::new());
         let context = Context {
             store: store.clone(),
-            settings: Arc::new(settings(tokens)),
+            told: Arc::new(Told::new(
+                Arc::new(settings(tokens)),
+                Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap()),
+            )),
             metrics: metrics.clone(),
-            arming: Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap()),
+            reloads: tokio::sync::mpsc::channel(1).0,
             clock: Clock::following_tokio(START),
             started_at: START,
         };

@@ -1,0 +1,133 @@
+//! Takes a new configuration while everything runs: whole, or not at all. Queues, dedupe, and open connections stay as they are.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::start::{Relay, arming, pairs, publishers};
+use crate::admin::Told;
+use crate::config::settings::Settings;
+use crate::config::{Change, ChangeKind, Imprint, Loaded};
+use crate::ingest::{Gate, Line};
+use crate::metrics::Metrics;
+use crate::net::tls::Certificates;
+use crate::record::Name;
+
+/// Certificates are looked at so often. Their files may be links into folders that are exchanged whole, which no watch of a file sees.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
+
+/// What a new configuration changes.
+pub(super) struct Changing {
+    pub(super) imprint: Imprint,
+    pub(super) line: Arc<Line>,
+    pub(super) told: Arc<Told>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Relay {
+    /// Applies a new configuration, and tells what is different, a line each. Where a part of it cannot be used, everything stays as
+    /// it was.
+    pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
+        let Loaded { settings, imprint, .. } = loaded;
+        let Changing { line, told, certificates, metrics, .. } = &self.changing;
+        let (before, settings) = (told.settings(), Arc::new(settings));
+        // What can fail comes first.
+        let changes = self.changing.imprint.changes(&imprint);
+        let is_same =
+            |name: &Name| !changes.iter().any(|change| change.section.strip_prefix("destinations.") == Some(name.as_str()));
+        let lanes = self.lanes.prepare(&settings, is_same)?;
+        let publishers = publishers(&settings)?;
+        let arming = arming(&settings)?;
+        certificates.replace(&pairs(&settings.tls)?)?;
+
+        let arming = Arc::new(arming.continuing(&told.arming()));
+        let gate = line.gate();
+        let published = gate.published().renewed(publishers);
+        line.replace(Gate::new(&settings, metrics, published, arming.clone(), Some(&gate)));
+        self.lanes.replace(lanes);
+        told.replace(settings.clone(), arming);
+        let mut changes = self.told_of(&changes).await;
+        changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
+        self.changing.imprint = imprint;
+        Ok(changes)
+    }
+}
+
+impl Relay {
+    /// The changes as lines. A destination that is gone keeps what waits for it, and whoever took it out should know.
+    async fn told_of(&self, changes: &[Change]) -> Vec<String> {
+        let mut lines = Vec::with_capacity(changes.len());
+        for change in changes {
+            let gone = change.section.strip_prefix("destinations.").filter(|_| change.kind == ChangeKind::Removed);
+            let gone = gone.and_then(|name| Name::try_new(name).ok());
+            let left = match gone {
+                Some(name) => self.store.backlog(&name).await.map_or(0, |backlog| backlog.pending),
+                None => 0,
+            };
+            lines.push(match left {
+                0 => change.to_string(),
+                1 => format!("{change}; 1 delivery waits for it"),
+                left => format!("{change}; {left} deliveries wait for it"),
+            });
+        }
+        lines
+    }
+}
+
+/// What is different and cannot change while the relay runs.
+fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static str> {
+    let settings = [
+        ("listen.https", before.listen.https != after.listen.https),
+        ("admin.listen", before.admin.listen != after.admin.listen),
+        ("admin.tls", before.admin.tls != after.admin.tls),
+        ("store.path", before.store.path != after.store.path),
+        ("limits.connections", before.limits.connections != after.limits.connections),
+        ("log.format", before.log.format != after.log.format),
+    ];
+    settings.into_iter().filter_map(|(setting, differs)| differs.then_some(setting))
+}
+
+/// Shows renewed certificates as soon as their files hold them, until nobody shows certificates any more.
+pub(super) fn watch_certificates(certificates: &Arc<Certificates>, told: &Arc<Told>) {
+    tokio::spawn(look_at_certificates(Arc::downgrade(certificates), Arc::downgrade(told)));
+}
+
+async fn look_at_certificates(certificates: Weak<Certificates>, told: Weak<Told>) {
+    let mut shown = None;
+    loop {
+        let (Some(certificates), Some(told)) = (certificates.upgrade(), told.upgrade()) else { return };
+        let settings = told.settings();
+        // Files are read elsewhere: a slow disk must not hold up requests.
+        let looked = tokio::task::spawn_blocking(move || look(&certificates, &settings, shown)).await;
+        shown = looked.ok().flatten();
+        tokio::time::sleep(CERTIFICATE_LOOK).await;
+    }
+}
+
+/// Loads the certificates where their files differ from `shown`; the digest of what they hold now.
+fn look(certificates: &Certificates, settings: &Settings, shown: Option<[u8; 32]>) -> Option<[u8; 32]> {
+    let Ok(pairs) = pairs(&settings.tls) else { return shown };
+    let found = digest(&pairs);
+    if found.is_none() || found == shown || shown.is_none() {
+        return found.or(shown);
+    }
+    match certificates.replace(&pairs) {
+        Ok(()) => tracing::info!("certificates were renewed"),
+        Err(error) => tracing::error!(%error, "renewed certificates cannot be used; the old ones are shown"),
+    }
+    found
+}
+
+/// `None` where a file cannot be read: it may be just being replaced.
+fn digest(pairs: &[(PathBuf, PathBuf)]) -> Option<[u8; 32]> {
+    let mut digest = Sha256::new();
+    for file in pairs.iter().flat_map(|(cert, key)| [cert, key]) {
+        let content = std::fs::read(file).ok()?;
+        digest.update((content.len() as u64).to_be_bytes());
+        digest.update(content);
+    }
+    Some(digest.finalize().into())
+}

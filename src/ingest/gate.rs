@@ -1,0 +1,53 @@
+//! The gate: what the configuration says of requests. It can be replaced at any time; a request is judged by one gate to its end.
+
+use std::sync::Arc;
+
+use super::arming::Arming;
+use super::body::{Bounds, Memory};
+use crate::config::settings::{Settings, Source, SourcePath};
+use crate::metrics::{Metrics, SourceMetrics};
+use crate::net::published::Published;
+use crate::route;
+
+/// The sources and their bounds.
+pub struct Gate {
+    pub(super) sources: route::Table<Entry>,
+    pub(super) pending_max: Option<u64>,
+    pub(super) published: Published,
+    pub(super) arming: Arc<Arming>,
+    memory: Memory,
+}
+
+/// A source and what belongs to it here.
+pub(super) struct Entry {
+    pub(super) source: Arc<Source>,
+    pub(super) bounds: Bounds,
+    pub(super) metrics: Arc<SourceMetrics>,
+}
+
+impl Gate {
+    /// The gate of all sources in `settings`. `before`: the one that it replaces; both share one memory for bodies.
+    pub fn new(settings: &Settings, metrics: &Metrics, published: Published, arming: Arc<Arming>, before: Option<&Self>) -> Self {
+        let bytes = settings.limits.body_bytes_in_flight;
+        let memory = before.map_or_else(|| Memory::new(bytes), |before| before.memory.resized(bytes));
+        let mut sources = route::Table::default();
+        for source in &settings.sources {
+            let bounds = Bounds {
+                bytes_max: source.body_bytes,
+                bytes_per_second_min: settings.limits.body_bytes_per_second,
+                memory: memory.clone(),
+            };
+            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name) };
+            match &source.path {
+                SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
+                SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
+            }
+        }
+        Self { sources, pending_max: settings.limits.pending, published, arming, memory }
+    }
+
+    /// What providers publish, as far as it was fetched.
+    pub fn published(&self) -> &Published {
+        &self.published
+    }
+}

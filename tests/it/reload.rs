@@ -1,0 +1,159 @@
+//! A new configuration while the relay runs: whole or not at all, and nothing that waits is lost.
+
+use std::process::Command;
+
+use hookhold::config;
+use hookhold::net::client::{Answer, Payload, Server};
+use hookhold::net::pool::Pool;
+use hookhold::net::tls;
+use http::{Method, Request};
+use std::time::Duration;
+
+use crate::kill::Process;
+use crate::world::{Reply, Upstream, World, eventually};
+
+const EAGER: &str = r#"retry = { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }"#;
+
+/// The relay.toml of a world, changed.
+fn edit(world: &World, change: impl FnOnce(String) -> String) {
+    let file = world.folder.path().join("relay.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, change(text)).unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_is_exchanged_and_what_is_the_same_is_not_named() {
+    let mut world = World::start(EAGER, "").await;
+    assert_eq!(world.reload().await.unwrap(), [""; 0]);
+    assert_eq!(world.send("before", b"{}").await.status, 200);
+    std::fs::write(world.folder.path().join("secret"), "another secret").unwrap();
+    assert_eq!(world.reload().await.unwrap(), ["sources.gh: changed"]);
+    assert_eq!(world.send("after", b"{}").await.status, 401);
+    let signature = crate::world::github_signature("another secret", b"{}");
+    let headers = [("x-github-delivery", "before"), ("x-hub-signature-256", signature.as_str())];
+    // The same id: dedupe goes on.
+    assert_eq!(world.post("/in/gh", &headers, b"{}").await.status, 200);
+    assert_eq!(world.listed("/events", 1).await[0]["duplicates"], 1);
+}
+
+#[tokio::test]
+async fn a_bad_configuration_changes_nothing() {
+    let mut world = World::start(EAGER, "").await;
+    let text = std::fs::read_to_string(world.folder.path().join("relay.toml")).unwrap();
+    edit(&world, |text| text.replace("/in/gh", "/in/new").replace("[destinations.app]", "[destinations.other]"));
+    let problems = world.reload().await.unwrap_err().to_string();
+    assert!(problems.contains("\"app\""), "{problems}");
+    assert_eq!(world.send("still", b"{}").await.status, 200);
+    // It can be read, but not all of it can be used.
+    edit(&world, |_| {
+        text.replace("[tls]\nself_signed = true", "").replace("self_signed = true", "certificates = [{ cert = 'a', key = 'b' }]")
+    });
+    assert!(world.reload().await.is_err());
+    assert_eq!(world.send("and still", b"{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn sources_come_and_go() {
+    let mut world = World::start(EAGER, "").await;
+    edit(&world, |text| text + "[sources.two]\npath = '/in/two'\nprovider = 'none'\n[[routes]]\nfrom = 'two'\nto = ['app']\n");
+    assert_eq!(world.reload().await.unwrap(), ["routes: changed", "sources.two: added"]);
+    assert_eq!(world.post("/in/two", &[], b"x").await.status, 200);
+    assert_eq!(world.app.got(1).await[0].header("hookhold-source"), "two");
+    assert_eq!(world.get("/sources").await["items"].as_array().unwrap().len(), 2);
+    edit(&world, |text| text.split("[sources.two]").next().unwrap().to_owned());
+    world.reload().await.unwrap();
+    assert_eq!(world.post("/in/two", &[], b"x").await.status, 404);
+    assert_eq!(world.send("one", b"{}").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_waits_goes_to_the_new_address() {
+    let mut world = World::start(EAGER, "").await;
+    world.app.script((0..1000).map(|_| Reply::status(503)));
+    assert_eq!(world.send("waits", b"{}").await.status, 200);
+    world.app.got(1).await;
+    let other = Upstream::start().await;
+    let (from, to) = (world.app.address.to_string(), other.address.to_string());
+    edit(&world, |text| text.replace(&from, &to));
+    assert_eq!(world.reload().await.unwrap(), ["destinations.app: changed"]);
+    other.got(1).await;
+    world.listed("/deliveries?state=delivered", 1).await;
+}
+
+#[tokio::test]
+async fn a_destination_that_is_gone_keeps_its_backlog() {
+    let mut world = World::start(r#"retry = { base = "1s", cap = "1s", for = "1h" }"#, "").await;
+    world.app.script([Reply::status(503)]);
+    assert_eq!(world.send("waits", b"{}").await.status, 200);
+    world.app.got(1).await;
+    world.listed("/deliveries?state=pending", 1).await;
+    let text = std::fs::read_to_string(world.folder.path().join("relay.toml")).unwrap();
+    let other = format!("[destinations.other]\nurl = 'http://{}/other'\n", world.app.address);
+    edit(&world, |text| text.split("[destinations.app]").next().unwrap().replace("to = [\"app\"]", "to = [\"other\"]") + &other);
+    let changes = world.reload().await.unwrap();
+    let expected = ["destinations.app: removed; 1 delivery waits for it", "destinations.other: added", "routes: changed"];
+    assert_eq!(changes, expected);
+    assert_eq!(world.send("goes", b"{}").await.status, 200);
+    assert_eq!(world.app.got(2).await[1].target, "/other");
+    world.listed("/deliveries?state=pending", 1).await;
+    edit(&world, |_| text);
+    world.reload().await.unwrap();
+    assert_eq!(world.app.got(3).await[2].target, "/hook");
+    world.listed("/deliveries?state=delivered", 2).await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
+    let mut world = World::start(EAGER, "").await;
+    let certs = world.folder.path().join("certs");
+    let old = std::fs::read(certs.join(tls::SELF_SIGNED_FILES[0])).unwrap();
+    let pool = https(&world.https().to_string(), &certs);
+    assert_eq!(get(&pool, "/in/gh").await.status, 405);
+    tls::SELF_SIGNED_FILES.iter().for_each(|file| std::fs::remove_file(certs.join(file)).unwrap());
+    world.reload().await.unwrap();
+    assert_ne!(std::fs::read(certs.join(tls::SELF_SIGNED_FILES[0])).unwrap(), old);
+    // The pinned old certificate would not do for a new connection.
+    assert_eq!(get(&pool, "/in/gh").await.status, 405);
+    assert_eq!(world.send("new", b"{}").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_and_the_api_read_the_file_again() {
+    tls::install_provider();
+    let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    crate::kill::write_config(folder.path(), &app);
+    let (file, relay) = (folder.path().join("relay.toml"), Process::start(folder.path()));
+    let good = std::fs::read_to_string(&file).unwrap();
+    let admin = Pool::new(
+        Server::of(&relay.admin.parse().unwrap(), tls::client_config(None).unwrap(), false).unwrap(),
+        0,
+        Duration::ZERO,
+    );
+    let reload = async || {
+        let request = Request::post("/api/v1/reload").header("host", admin.server().authority());
+        let answer = admin.exchange(request.body(Payload::default()).unwrap(), 1 << 20).await.unwrap();
+        (answer.status.as_u16(), serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap())
+    };
+    std::fs::write(&file, good.replace("/in/gh", "/in/api")).unwrap();
+    assert_eq!(reload().await, (200, serde_json::json!({ "changed": ["sources.gh: changed"] })));
+    std::fs::write(&file, good.replace("provider", "provdier")).unwrap();
+    let (status, problem) = reload().await;
+    assert_eq!((status, problem["problems"].as_array().unwrap().is_empty()), (422, false), "{problem}");
+    assert!(problem["problems"].to_string().contains("did you mean"), "{problem}");
+    let pool = https(relay.https.trim_start_matches("https://"), &folder.path().join("certs"));
+    assert_eq!(get(&pool, "/in/api").await.status, 405);
+    std::fs::write(&file, good.replace("/in/gh", "/in/signal")).unwrap();
+    Command::new("sh").arg("-c").arg(format!("kill -HUP {}", relay.id())).status().unwrap();
+    eventually(async || (get(&pool, "/in/signal").await.status == 405).then_some(())).await;
+    assert!(config::load(&file).is_ok());
+}
+
+fn https(address: &str, certs: &std::path::Path) -> Pool {
+    let trust = tls::client_config_pinning(&certs.join(tls::SELF_SIGNED_FILES[0])).unwrap();
+    Pool::new(Server::of(&format!("https://{address}").parse().unwrap(), trust, false).unwrap(), 1, Duration::from_secs(60))
+}
+
+async fn get(pool: &Pool, path: &str) -> Answer {
+    let request = Request::builder().method(Method::GET).uri(path).header("host", pool.server().authority());
+    pool.exchange(request.body(Payload::default()).unwrap(), 1 << 16).await.unwrap()
+}
