@@ -2,9 +2,10 @@
 
 use url::Url;
 
-use super::secret;
+use super::settings::Fetch;
 use super::table::Section;
 use super::value::Value;
+use super::{certificates, secret};
 use crate::signature::handshake::{Handshake, Handshakes, LISTS, Terms};
 use crate::signature::{Scheme, Secret};
 
@@ -56,6 +57,27 @@ pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, bes
         Ok(handshakes) => Some(handshakes),
         Err(error) => section.key_error("handshake", &format!("handshake cannot be used: {error}")),
     }
+}
+
+/// How what confirms a subscription is visited. Who names its roots names its own servers, which may have private addresses.
+pub(super) fn confirm_fetch(section: &mut Section<'_>, list: Option<&[Handshake]>) -> Option<Fetch> {
+    let mut fetch = Fetch::default();
+    let Some(list) = list else { return section.take("confirm_fetch").and(None) };
+    if !list.iter().any(Handshake::is_confirmed) {
+        return Some(fetch);
+    }
+    let Some(value) = section.take("confirm_fetch") else { return Some(fetch) };
+    let mut inner = value.inner()?;
+    let ca = inner.require("ca", "write confirm_fetch = { ca = \"PATH\" }").and_then(|value| certificates::roots(&value));
+    inner.finish(&[]);
+    let hosts: Option<Vec<_>> = list.iter().map(Handshake::confirms_at).collect();
+    let Some(hosts) = hosts else {
+        let help = "write a handshake with whole addresses, such as https://sns.internal/";
+        return value.error_help("needs handshakes whose addresses name their hosts without placeholders", Some(help.to_owned()));
+    };
+    fetch.addresses = hosts.into_iter().flatten().map(str::to_owned).collect();
+    (fetch.ca, fetch.is_own) = (Some(ca?), true);
+    Some(fetch)
 }
 
 /// Texts or whole numbers.

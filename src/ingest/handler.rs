@@ -17,10 +17,12 @@ use super::body::{self, Bounds, Memory};
 use super::reply::{self, Refusal};
 use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
+use crate::net::confirm::Confirmer;
+use crate::net::fetch::host_of;
 use crate::net::published::{Published, Supply};
 use crate::record::{EventId, Received};
 use crate::route;
-use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
+use crate::signature::handshake::{Answering, HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
 use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
@@ -33,11 +35,15 @@ pub struct Line {
     clock: Clock,
     pending_max: Option<u64>,
     published: Published,
+    confirmer: Confirmer,
     arming: Arc<Arming>,
 }
 
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
 const ROUNDS_MAX: usize = 3;
+
+/// Why a handshake was not answered whose provider did not take the confirmation, in metrics.
+const UNCONFIRMED: &str = "handshake_unconfirmed";
 
 /// A source and what belongs to it here.
 struct Entry {
@@ -53,6 +59,7 @@ impl Line {
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         published: Published,
+        confirmer: Confirmer,
         arming: Arc<Arming>,
         clock: Clock,
     ) -> Self {
@@ -70,7 +77,7 @@ impl Line {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published, arming }
+        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published, confirmer, arming }
     }
 
     /// Takes one request of `peer` to its end and answers it.
@@ -135,17 +142,18 @@ impl Line {
         let received = received(head, authority, bytes, peer, at);
         let handshakes = &entry.source.handshakes;
         if let Some(brought) = handshakes.brought(&received) {
-            return answered(entry, peer, self.take_secret(entry, brought, at).await?);
+            let reply = self.take_secret(entry, brought, at).await?;
+            return self.answered(entry, peer, reply).await;
         }
         if let Some(reply) = handshakes.before_proof(&received) {
-            return answered(entry, peer, reply);
+            return self.answered(entry, peer, reply).await;
         }
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
         let verified = self.verify(entry, self.arming.verifier(&entry.source), received).await?;
         if let Some(reply) = handshakes.after_proof(&verified) {
-            return answered(entry, peer, reply);
+            return self.answered(entry, peer, reply).await;
         }
         match kind {
             Kind::Event => {}
@@ -157,6 +165,33 @@ impl Line {
         let appended = self.store.append(intake).await?;
         drop(share);
         Ok(Taken::Event(appended, echo))
+    }
+
+    /// What became of a handshake, logged where it was refused. Where its provider waits for a visit, that comes first.
+    async fn answered(&self, entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
+        let source = &entry.source.name;
+        let answering = reply.map_err(|NoAnswer { status, reason }| {
+            entry.metrics.refused(reason);
+            tracing::info!(%source, %peer, reason, "a handshake was not answered");
+            Refusal::Handshake(status)
+        })?;
+        let (confirmation, answer) = match answering {
+            Answering::Now(answer) => return Ok(Taken::Handshake(answer)),
+            Answering::Confirmed(confirmation, answer) => (confirmation, answer),
+        };
+        // The rest of the address is what confirms, so only its host is shown.
+        let host = host_of(confirmation.address());
+        match self.confirmer.confirm(&confirmation).await {
+            Ok(()) => {
+                tracing::warn!(%source, host, "a subscription was confirmed");
+                Ok(Taken::Handshake(answer))
+            }
+            Err(failure) => {
+                entry.metrics.refused(UNCONFIRMED);
+                tracing::warn!(%source, host, %failure, "a subscription could not be confirmed");
+                Err(Refusal::Unconfirmed)
+            }
+        }
     }
 
     /// Takes the secret that a request brings, where the source is armed.
@@ -174,7 +209,7 @@ impl Line {
         match self.arming.take(source, secret, at).await {
             Ok(()) => {
                 tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
-                Ok(Ok(answer))
+                Ok(Ok(Answering::Now(answer)))
             }
             Err(NotTaken::Store(error)) => {
                 tracing::error!(%source, %error, "a secret could not be kept");
@@ -259,15 +294,6 @@ fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
 fn method_not_allowed(source: &Source) -> Refusal {
     let more = source.handshakes.methods().into_iter().filter(|method| !source.methods.contains(method));
     Refusal::Method(source.methods.iter().cloned().chain(more).collect())
-}
-
-/// What became of a handshake, logged where it was refused.
-fn answered(entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
-    reply.map(Taken::Handshake).map_err(|NoAnswer { status, reason }| {
-        entry.metrics.refused(reason);
-        tracing::info!(source = %entry.source.name, %peer, reason, "a handshake was not answered");
-        Refusal::Handshake(status)
-    })
 }
 
 /// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).

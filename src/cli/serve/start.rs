@@ -20,8 +20,10 @@ use crate::config::settings::{Settings, Tls};
 use crate::delivery::Lanes;
 use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
+use crate::net::confirm::Confirmer;
+use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
-use crate::net::published::{Host, Published, host_of};
+use crate::net::published::Published;
 use crate::net::tls;
 use crate::store::{Brought, Sled, Store};
 use crate::time::Clock;
@@ -62,7 +64,11 @@ pub async fn start(settings: Arc<Settings>, clock: Clock) -> anyhow::Result<Rela
     let admin_tls = if settings.admin.tls { Some(tls::server_config(&pairs, &[b"http/1.1"])?) } else { None };
     let arming =
         Arc::new(Arming::new(&settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")?);
-    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, arming.clone(), clock);
+    let fetcher = fetcher(&settings)?;
+    let known = settings.sources.iter().flat_map(|source| source.verifier.published()).collect();
+    let published = Published::start(fetcher.clone(), known, clock);
+    let confirmer = Confirmer::new(fetcher, clock);
+    let line = Line::new(&settings, store.clone(), metrics.clone(), published, confirmer, arming.clone(), clock);
     let public = serve_webhooks(public, public_tls, line, settings.limits.connections, metrics.clone());
     let context = admin::Context { store: store.clone(), settings, metrics, arming, clock, started_at: clock.now() };
     let private = serve_admin(private, admin_tls, context);
@@ -76,20 +82,19 @@ fn certificates(tls: &Tls) -> Result<Vec<(PathBuf, PathBuf)>, tls::Error> {
     }
 }
 
-/// What the sources' providers publish. Hosts that a source names itself may be private, and have roots and credentials of their own.
-fn published(settings: &Settings, clock: Clock) -> Result<Published, tls::Error> {
+/// What asks the sources' providers for keys and confirmations. Hosts that a source names itself may be private, and have roots and
+/// credentials of their own.
+fn fetcher(settings: &Settings) -> Result<Fetcher, tls::Error> {
     let web = tls::client_config(None)?;
     let mut hosts = HashMap::new();
-    for source in &settings.sources {
-        let fetch = &source.key_fetch;
+    for fetch in settings.sources.iter().flat_map(|source| [&source.confirm_fetch, &source.key_fetch]) {
         for address in &fetch.addresses {
             let tls = if fetch.ca.is_some() { tls::client_config(fetch.ca.as_deref())? } else { web.clone() };
             let (headers, members) = (fetch.headers.clone(), fetch.members.clone());
             hosts.insert(host_of(address), Host { tls, may_be_private: fetch.is_own, headers, members });
         }
     }
-    let known = settings.sources.iter().flat_map(|source| source.verifier.published()).collect();
-    Ok(Published::start(web, hosts, known, clock))
+    Ok(Fetcher::new(web, hosts))
 }
 
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {

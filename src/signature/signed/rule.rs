@@ -14,12 +14,14 @@ use crate::signature::x509::address;
 use crate::signature::{Reason, Unsignable};
 
 /// Settings that a source has whatever its scheme says.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 28] = [
     "ack",
     "allow",
     "answer",
     "body",
+    "confirm_fetch",
     "dedupe",
+    "handshake",
     "host",
     "key_fetch",
     "key_url",
