@@ -48,10 +48,8 @@ pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Opt
         let components = section.take("required_components");
         note(components.map_or(Some(()), |value| list(value).map(|names| options.terms.components = Some(names))));
     }
-    if scheme.takes_terms() {
-        note(section.take("require").map_or(Some(()), |value| requirements(&value, &mut options.terms)));
-        note(settings(section, scheme, &mut options.terms));
-    }
+    note(section.take("require").map_or(Some(()), |value| requirements(&value, &mut options.terms)));
+    note(settings(section, scheme, &mut options.terms));
     good
 }
 

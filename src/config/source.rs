@@ -81,6 +81,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         secrets: secrets.as_deref().unwrap_or_default(),
         public_key,
         public_url: options.public_url.clone(),
+        settings: &options.terms.settings,
     };
     let confirm_fetch = handshake::confirm_fetch(&mut section, handshakes.as_deref());
     let handshakes = handshake::prove(&mut section, handshakes, beside);
