@@ -26,6 +26,10 @@ pub(super) struct Args {
 /// Of a provider that brings the secret.
 const ARMED: &str = "comes in a request: leave secrets out, and run hookhold arm SOURCE before you make the webhook";
 
+/// Of a provider that wants a subscription confirmed.
+const CONFIRMS: &str =
+    "by a visit to the address that its request names; the relay answers it only where the visit was answered 2xx";
+
 /// A provider, for programs.
 #[derive(Serialize)]
 struct Item<'a> {
@@ -143,6 +147,7 @@ fn details(p: &Preset) -> anyhow::Result<String> {
         Some(("dedupe", window(p.dedupe))),
         Some(("wants", wants(&p.answer))),
         challenges(p).map(|challenges| ("challenges", challenges)),
+        p.handshakes.iter().any(Handshake::is_confirmed).then(|| ("confirms", CONFIRMS.to_owned())),
         p.handshakes.iter().any(Handshake::takes_secret).then(|| ("its secret", ARMED.to_owned())),
         p.deadline.clone().map(|deadline| ("waits", deadline)),
         p.retries.clone().map(|retries| ("retries", retries)),

@@ -149,7 +149,9 @@ pub struct Source {
     /// How its requests are verified. Holds the secrets.
     pub verifier: Verifier,
     /// How what its provider publishes is fetched.
-    pub key_fetch: KeyFetch,
+    pub key_fetch: Fetch,
+    /// How what confirms a subscription is visited.
+    pub confirm_fetch: Fetch,
     /// The challenges of its provider that the relay answers by itself. Holds secrets, too.
     pub handshakes: Handshakes,
     /// Whether its secret comes in a request, and is not in relay.toml.
@@ -168,9 +170,9 @@ pub struct Source {
     pub destinations: Arc<[Name]>,
 }
 
-/// How what a provider publishes is fetched, where that is not as from every host of the web.
+/// How some hosts are asked for what a request needs, where that is not as with every host of the web.
 #[derive(Debug, Default)]
-pub struct KeyFetch {
+pub struct Fetch {
     /// The addresses for which the rest counts: all addresses of their hosts.
     pub addresses: Vec<String>,
     /// Whether the source names the address itself: then its host may be private.

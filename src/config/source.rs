@@ -10,7 +10,7 @@ use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
-use super::settings::{KeyFetch, Limits, Source, SourcePath};
+use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
 use super::{handshake, identity, relay, secret, web};
@@ -72,7 +72,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
-    let mut key_fetch = KeyFetch::default();
+    let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
     let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
     let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
@@ -81,7 +81,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         secrets: secrets.as_deref().unwrap_or_default(),
         public_key,
         public_url: options.public_url.clone(),
+        settings: &options.terms.settings,
     };
+    let confirm_fetch = handshake::confirm_fetch(&mut section, handshakes.as_deref());
     let handshakes = handshake::prove(&mut section, handshakes, beside);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let label = provider.as_ref().map(|(_, written)| *written);
@@ -94,6 +96,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         provider,
         verifier,
         key_fetch,
+        confirm_fetch: confirm_fetch?,
         handshakes,
         takes_secret,
         dedupe,

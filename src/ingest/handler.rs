@@ -13,16 +13,16 @@ use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::arming::NotTaken;
 use super::body;
+use super::challenge;
 use super::gate::{Entry, Gate};
 use super::reply::{self, Refusal};
 use crate::config::settings::Source;
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
-use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
-use crate::signature::{Reason, Refused, Secret, Verified};
+use crate::signature::handshake::HandshakeAnswer;
+use crate::signature::{Reason, Refused, Verified};
 use crate::store::{self, Appended, Dedupe, Intake, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -116,17 +116,18 @@ impl Line {
         let received = received(head, authority, bytes, peer, at);
         let handshakes = &entry.source.handshakes;
         if let Some(brought) = handshakes.brought(&received) {
-            return answered(entry, peer, take_secret(gate, entry, brought, at).await?);
+            let reply = challenge::take_secret(gate, entry, brought, at).await?;
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         if let Some(reply) = handshakes.before_proof(&received) {
-            return answered(entry, peer, reply);
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
         let verified = verify(gate, entry, received).await?;
         if let Some(reply) = handshakes.after_proof(&verified) {
-            return answered(entry, peer, reply);
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         match kind {
             Kind::Event => {}
@@ -157,31 +158,6 @@ impl Line {
     }
 }
 
-/// Takes the secret that a request brings, where the source is armed.
-async fn take_secret(
-    gate: &Gate,
-    entry: &Entry,
-    brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
-    at: Timestamp,
-) -> Result<Reply, Refusal> {
-    let (secret, answer) = match brought {
-        Ok(brought) => brought,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let source = &entry.source.name;
-    match gate.arming.take(source, secret, at).await {
-        Ok(()) => {
-            tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
-            Ok(Ok(answer))
-        }
-        Err(NotTaken::Store(error)) => {
-            tracing::error!(%source, %error, "a secret could not be kept");
-            Err(Refusal::StoreFailed)
-        }
-        Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
-    }
-}
-
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
 /// that is not in it.
 async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
@@ -189,13 +165,13 @@ async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verifi
     let mut received = received;
     let mut rounds = 0..ROUNDS_MAX;
     loop {
-        let documents = gate.published.documents();
+        let documents = gate.outside.published.documents();
         let mut refused = match verifier.verify_with(received, &documents) {
             Ok(verified) => return Ok(verified),
             Err(refused) => *refused,
         };
         let supply = match &refused.needed {
-            Some(needed) if rounds.next().is_some() => gate.published.supply(needed, &documents).await,
+            Some(needed) if rounds.next().is_some() => gate.outside.published.supply(needed, &documents).await,
             _ => Supply::Current,
         };
         if supply != Supply::Changed {
@@ -241,15 +217,6 @@ fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
 fn method_not_allowed(source: &Source) -> Refusal {
     let more = source.handshakes.methods().into_iter().filter(|method| !source.methods.contains(method));
     Refusal::Method(source.methods.iter().cloned().chain(more).collect())
-}
-
-/// What became of a handshake, logged where it was refused.
-fn answered(entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
-    reply.map(Taken::Handshake).map_err(|NoAnswer { status, reason }| {
-        entry.metrics.refused(reason);
-        tracing::info!(source = %entry.source.name, %peer, reason, "a handshake was not answered");
-        Refusal::Handshake(status)
-    })
 }
 
 /// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).

@@ -42,13 +42,15 @@ pub enum RequestOutcome {
     StoreFailed,
     /// What proves it cannot be had now (503).
     KeyUnavailable,
+    /// A challenge whose provider did not take the confirmation (503).
+    Unconfirmed,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Handshake,
@@ -61,6 +63,7 @@ impl RequestOutcome {
         Self::MethodNotAllowed,
         Self::StoreFailed,
         Self::KeyUnavailable,
+        Self::Unconfirmed,
         Self::Aborted,
     ];
 
@@ -79,6 +82,7 @@ impl RequestOutcome {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::StoreFailed => "store_failed",
             Self::KeyUnavailable => "key_unavailable",
+            Self::Unconfirmed => "unconfirmed",
             Self::Aborted => "aborted",
         }
     }

@@ -57,15 +57,10 @@ impl Scheme {
         self.ways().iter().any(|way| way.stamp.is_some()) || self.takes_components()
     }
 
-    /// Whether a source may add rules of its own.
-    pub fn takes_terms(&self) -> bool {
-        self.signed().next().is_some()
-    }
-
     /// The settings of which a source says nothing, neither by their name nor by a rule of its own.
     pub fn unsaid(&self, terms: &Terms) -> Vec<&Setting> {
         let ruled = |name: &str| {
-            let mut rules = self.signed().flat_map(|signed| &signed.rules);
+            let mut rules = self.signed().flat_map(|signed| &signed.rules).chain(self.ways().iter().flat_map(|way| &way.rules));
             rules.any(|rule| {
                 rule.setting().is_some_and(|(n, _)| n == name) && terms.requirements.iter().any(|r| rule.is_met_by(r))
             })
@@ -76,7 +71,7 @@ impl Scheme {
     /// The settings that a source can say of itself, by name.
     pub fn settings(&self) -> Vec<&Setting> {
         let mut settings: Vec<&Setting> = Vec::new();
-        for setting in self.signed().flat_map(Signed::settings) {
+        for setting in self.ways().iter().flat_map(|way| &way.settings).chain(self.signed().flat_map(Signed::settings)) {
             if settings.iter().all(|known| known.name != setting.name) {
                 settings.push(setting);
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
-use super::signed::{Signed, SignedKind};
+use super::signed::{Rule, Setting, Signed, SignedKind, settings_of};
 use super::template::{BadTemplate, Template};
 use super::view::View;
 use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
@@ -56,6 +56,9 @@ pub(super) struct Way {
     pub(super) by_group: bool,
     /// The timestamp stands in the body and is not needed for the payload: it is looked for after the proof.
     pub(super) stamp_after_proof: bool,
+    /// What must hold once the sender is proved, and what the source can say for it; of a way that is `signed`, that has them.
+    pub(super) rules: Vec<Rule>,
+    pub(super) settings: Vec<Setting>,
     /// How it is signed, where it is not with a shared secret's hash alone.
     pub(super) signed: Option<Signed>,
 }
@@ -225,6 +228,8 @@ impl Way {
         let stamp = written.timestamp.clone().map(prove_stamp).transpose()?;
         let signed = Signed::try_new(written, &payloads)?;
         let sources = written.sources(check, stamp.as_ref())?;
+        let rules = if signed.is_none() { written.plain_rules()? } else { Vec::new() };
+        let settings = if signed.is_none() { settings_of(&rules, &payloads) } else { Vec::new() };
         let holds_stamp = payloads.iter().any(Template::holds_stamp);
         let stamp_in = |places: &[Place]| stamp.as_ref().is_some_and(|s| places.contains(&s.place));
         if holds_stamp && stamp.is_none() {
@@ -240,6 +245,8 @@ impl Way {
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
             stamp_after_proof,
+            rules,
+            settings,
             signed,
             sources,
             payloads,
@@ -280,6 +287,14 @@ impl Written {
             _ if self.kind.is_signed() => Ok(Check::Signed),
             _ => Err(BadScheme::Value("kind", "any".into())),
         }
+    }
+
+    /// The rules of a way to sign with a shared secret: there is nothing signed beside the request.
+    fn plain_rules(&self) -> Result<Vec<Rule>, BadScheme> {
+        if let Some(rule) = self.rules.iter().find(|rule| matches!(rule.place, Place::Claim | Place::Envelope | Place::Field)) {
+            return Err(BadScheme::Value("rules.in", format!("{:?}", rule.place).to_lowercase()));
+        }
+        self.rules.iter().map(Rule::try_new).collect()
     }
 
     fn for_each(&self) -> Result<Option<(String, String)>, BadScheme> {

@@ -116,7 +116,7 @@ impl Way {
         settings: &Settings,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
         let source = self.sources.iter().find(|source| source.place == Place::Header).ok_or(Unsignable::Elsewhere)?;
-        let mut added = self.headers_beside(request)?;
+        let mut added = self.headers_beside(request, settings)?;
         let headers: Headers = replaced(request.headers, &added);
         let (base, authority, target) = Base::split_url(request.url);
         let body = Body::new(request.body, false);
@@ -148,7 +148,7 @@ impl Way {
     }
 
     /// Id, type, timestamp and what the scheme requires, as far as they are headers.
-    fn headers_beside(&self, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
+    fn headers_beside(&self, request: &Unsigned<'_>, settings: &Settings) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
         let mut added = Vec::new();
         for (place, value) in [(&self.event_id, request.event_id), (&self.event_type, request.kind)] {
             for part in place.iter().flat_map(Selector::parts) {
@@ -169,6 +169,10 @@ impl Way {
         }
         for requirement in &self.require {
             added.push(field(&requirement.header, &requirement.equals)?);
+        }
+        for (name, value) in self.rules.iter().filter_map(|rule| rule.header(settings)) {
+            added.retain(|(known, _)| known != name);
+            added.push(field(name, &value)?);
         }
         Ok(added)
     }

@@ -156,7 +156,7 @@ impl Verifier {
         let Some(scheme) = &self.scheme else {
             return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
-        let moment = Moment { now: received.at, tolerance: self.terms.tolerance };
+        let moment = Moment { now: received.at, terms: &self.terms };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             let proof = match (&way.signed, &ready.signed) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
 mod admin;
+mod confirmed;
 mod handshakes;
 mod kill;
 mod line;

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 mod changed;
+mod confirmed;
 mod explained;
 mod handshakes;
 mod hmac;

@@ -9,8 +9,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
-    Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
-    Tls, Token,
+    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings, Tls,
+    Token,
 };
 use hookhold::ingest::Arming;
 use hookhold::metrics::Metrics;
@@ -214,7 +214,8 @@ fn settings(tokens: Vec<Token>) -> Settings {
 
 fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
     Arc::new(Source {
-        key_fetch: KeyFetch::default(),
+        key_fetch: Fetch::default(),
+        confirm_fetch: Fetch::default(),
         name: name(text),
         host: None,
         path,
