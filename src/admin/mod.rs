@@ -25,9 +25,9 @@ use axum::response::Response;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::Settings;
-use crate::ingest::Arming;
+use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Quarantine, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -47,6 +47,10 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 pub struct Context {
     /// The events and deliveries.
     pub store: Arc<dyn Store>,
+    /// Requests that were not believed.
+    pub quarantine: Arc<Quarantine>,
+    /// What judges them again.
+    pub line: Arc<Line>,
     /// What the relay was told.
     pub told: Arc<Told>,
     /// What the relay counted.

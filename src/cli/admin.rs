@@ -93,6 +93,11 @@ impl Client {
         Ok(serde_json::from_slice(&self.call(Method::POST, path, body.to_string().into())?)?)
     }
 
+    /// `DELETE` of a path below `/api/v1`.
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.call(Method::DELETE, path, Bytes::new()).map(drop)
+    }
+
     fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let mut request = Request::builder()
             .method(method)

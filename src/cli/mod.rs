@@ -7,6 +7,7 @@ mod arm;
 mod check;
 mod events;
 mod providers;
+mod quarantine;
 mod reload;
 mod replay;
 mod send;
@@ -55,6 +56,8 @@ enum Command {
     Retry(replay::RetryArgs),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
+    /// List requests that were not believed, and release those that are believed now.
+    Quarantine(quarantine::Args),
     /// Let the running relay read its configuration again (as SIGHUP does): whole, or not at all.
     Reload,
     /// Show how the running relay stands.
@@ -109,6 +112,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
+        Command::Quarantine(args) => quarantine::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),

@@ -166,6 +166,8 @@ pub struct Source {
     pub methods: Vec<Method>,
     /// Peers that may send; empty for all.
     pub allow: Vec<IpNet>,
+    /// Whether requests that were not believed are kept aside.
+    pub quarantines: bool,
     /// Where its events go.
     pub destinations: Arc<[Name]>,
 }

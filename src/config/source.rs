@@ -57,8 +57,11 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let allow = section.or("allow", Vec::new(), |value| networks(&value));
-    section.or("on_bad_signature", (), |value| on_bad_signature(&value));
     let scheme = scheme(&mut section, provider.as_ref());
+    // Who shows the secret itself shows a wrong one: there is nothing to judge again.
+    let is_signed = scheme.as_ref().is_some_and(Scheme::is_signed);
+    let words = [("quarantine", true), ("reject", false)];
+    let quarantines = section.or("on_bad_signature", is_signed, |value| value.choice(&words));
     let own = if let Some((Provider::Preset(preset), _)) = &provider { &preset.handshakes[..] } else { &[] };
     let handshakes = handshake::list(&mut section, own);
     let shows_key = handshakes.iter().flatten().any(Handshake::needs_public_key);
@@ -104,6 +107,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         body_bytes,
         methods,
         allow,
+        quarantines,
         destinations,
     })
 }
@@ -335,12 +339,4 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
         value.warn(&format!("means the whole network {}", network.trunc()), None);
     }
     Some(network.trunc())
-}
-
-fn on_bad_signature(value: &Value<'_>) -> Option<()> {
-    match value.text()? {
-        "reject" => Some(()),
-        "quarantine" => value.error_help("= \"quarantine\" is not supported by this version", Some("write \"reject\"".into())),
-        _ => value.error("must be \"reject\""),
-    }
 }

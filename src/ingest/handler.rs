@@ -23,13 +23,14 @@ use crate::net::published::Supply;
 use crate::record::{EventId, Received};
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::{Reason, Refused, Verified};
-use crate::store::{self, Appended, Dedupe, Intake, Store};
+use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
 pub struct Line {
     gate: ArcSwap<Gate>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) quarantine: Arc<Quarantine>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -39,8 +40,8 @@ const ROUNDS_MAX: usize = 3;
 
 impl Line {
     /// A line behind this gate.
-    pub fn new(gate: Gate, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { gate: ArcSwap::from_pointee(gate), store, metrics, clock }
+    pub fn new(gate: Gate, store: Arc<dyn Store>, quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self { gate: ArcSwap::from_pointee(gate), store, quarantine, metrics, clock }
     }
 
     /// The present gate.
@@ -125,7 +126,10 @@ impl Line {
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
-        let verified = verify(gate, entry, received).await?;
+        let verified = match verify(gate, entry, received).await {
+            Ok(verified) => verified,
+            Err(refused) => return Err(self.refuse(entry, kind, refused)),
+        };
         if let Some(reply) = handshakes.after_proof(&verified) {
             return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
@@ -152,6 +156,21 @@ impl Line {
         }
     }
 
+    /// A request that was not believed: what it is answered, and whether it is kept aside.
+    fn refuse(&self, entry: &Entry, kind: Kind, refused: Refused) -> Refusal {
+        let (source, peer, reason) = (&entry.source.name, refused.received.peer, refused.reason.as_str());
+        entry.metrics.refused(reason);
+        if refused.reason == Reason::KeyUnavailable {
+            // It says nothing of the sender, who shall come again.
+            tracing::warn!(%source, %peer, reason, "a request could not be judged");
+            return Refusal::KeyUnavailable;
+        }
+        let quarantined =
+            kind != Kind::Handshake && entry.source.quarantines && self.quarantine.keep(source, reason, refused.received);
+        tracing::info!(%source, %peer, reason, quarantined, "a request was not believed");
+        Refusal::BadSignature
+    }
+
     fn without_source(&self, has_host: bool) -> Refusal {
         self.metrics.unknown_source();
         if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
@@ -160,7 +179,7 @@ impl Line {
 
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
 /// that is not in it.
-async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refused> {
     let verifier = gate.arming.verifier(&entry.source);
     let mut received = received;
     let mut rounds = 0..ROUNDS_MAX;
@@ -179,7 +198,7 @@ async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verifi
             if supply == Supply::Unknown {
                 refused.reason = Reason::KeyUnavailable;
             }
-            return Err(refusal(entry, &refused));
+            return Err(refused);
         }
         received = refused.received;
     }
@@ -241,19 +260,7 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
     Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
 }
 
-fn refusal(entry: &Entry, refused: &Refused) -> Refusal {
-    let (peer, reason) = (refused.received.peer, refused.reason.as_str());
-    entry.metrics.refused(reason);
-    if refused.reason == Reason::KeyUnavailable {
-        // It says nothing of the sender, who shall come again.
-        tracing::warn!(source = %entry.source.name, %peer, reason, "a request could not be judged");
-        return Refusal::KeyUnavailable;
-    }
-    tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");
-    Refusal::BadSignature
-}
-
-fn intake(source: &Source, verified: Verified) -> Intake {
+pub(super) fn intake(source: &Source, verified: Verified) -> Intake {
     let at = verified.received().at;
     let dedupe = source.dedupe.zip(verified.provider_event_id());
     let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });

@@ -144,7 +144,7 @@ impl Verifier {
         self
     }
 
-    fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
+    pub(super) fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
         let mut view = View::new(received, self.base.as_ref(), self.gunzip);
         view.authority = self.authority.as_deref().unwrap_or(view.authority);
         view.unpacked.settings = Some(&self.terms.settings);

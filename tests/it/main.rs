@@ -8,6 +8,7 @@ mod handshakes;
 mod kill;
 mod line;
 mod published;
+mod quarantine;
 mod reload;
 mod store_story;
 mod tidy;

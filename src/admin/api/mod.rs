@@ -3,6 +3,7 @@
 mod deliveries;
 mod destinations;
 mod events;
+mod quarantine;
 mod reload;
 mod sources;
 mod status;
@@ -21,4 +22,5 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(sources::routes())
         .merge(status::routes())
         .merge(reload::routes())
+        .merge(quarantine::routes())
 }

@@ -99,8 +99,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),
         duplicates: metrics.duplicates(),
-        // Nothing is kept aside yet.
-        quarantined: 0,
+        quarantined: context.quarantine.count_of(&source.name),
         last_event_at: metrics.last_event_at(),
     }
 }

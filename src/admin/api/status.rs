@@ -60,8 +60,7 @@ async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<Stat
             parked: counts.parked,
             delivered: counts.delivered,
             cancelled: counts.cancelled,
-            // Nothing is kept aside yet.
-            quarantined: 0,
+            quarantined: context.quarantine.count(),
         },
     })
 }

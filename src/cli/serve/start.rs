@@ -28,7 +28,7 @@ use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
-use crate::store::{Brought, Sled, Store};
+use crate::store::{Brought, Quarantine, QuarantineBounds, Sled, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
@@ -76,12 +76,15 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let gate =
         Gate::new(&settings, &metrics, Outside { published, confirmer: Confirmer::new(fetcher, clock) }, arming.clone(), None);
-    let line = Arc::new(Line::new(gate, store.clone(), metrics.clone(), clock));
+    let quarantine = open_quarantine(&settings, clock).await?;
+    let line = Arc::new(Line::new(gate, store.clone(), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
     let told = Arc::new(Told::new(settings.clone(), arming));
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
+        line: line.clone(),
+        quarantine,
         told: told.clone(),
         metrics: metrics.clone(),
         reloads: wishes,
@@ -137,6 +140,12 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
         Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
     let store = tokio::task::spawn_blocking(move || Sled::open(&path, observer)).await??;
     Ok(Arc::new(store))
+}
+
+async fn open_quarantine(settings: &Settings, clock: Clock) -> anyhow::Result<Arc<Quarantine>> {
+    let path = settings.store.path.clone();
+    let opened = tokio::task::spawn_blocking(move || Quarantine::open(&path, QuarantineBounds::default(), clock)).await?;
+    Ok(Arc::new(opened.context("the quarantine cannot be opened")?))
 }
 
 fn serve_webhooks(
