@@ -184,6 +184,7 @@ fn challenges(p: &Preset) -> Option<String> {
     let mut methods: Vec<_> = answered.iter().map(|handshake| handshake.method().to_string()).collect();
     methods.dedup();
     let mut settings: Vec<_> = answered.iter().flat_map(|handshake| handshake.settings()).collect();
+    settings.extend(answered.iter().any(|handshake| handshake.needs_public_key()).then_some("public_key"));
     settings.sort_unstable();
     settings.dedup();
     let needs = if settings.is_empty() { String::new() } else { format!("; set {}", settings.join(" and ")) };
@@ -219,6 +220,7 @@ mod tests {
         let challenges = |name: &str| challenges(preset::find(name).unwrap());
         assert_eq!(challenges("meta").as_deref(), Some("GET, answered by the relay; set verify_token"));
         assert_eq!(challenges("websub").as_deref(), Some("GET, answered by the relay; set topics"));
+        assert_eq!(challenges("shopline").as_deref(), Some("POST, answered by the relay; set public_key"));
         assert_eq!(challenges("slack").as_deref(), Some("POST, answered by the relay"));
         assert_eq!((challenges("asana"), challenges("github")), (None, None));
     }
