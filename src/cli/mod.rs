@@ -54,6 +54,8 @@ enum Command {
     Retry(replay::RetryArgs),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
+    /// Take an `arm` back: the source takes no secret any more.
+    Disarm(arm::DisarmArgs),
     /// Show how the running relay stands.
     Status,
     /// Check a captured request against its provider: accepted, or exactly why not.
@@ -106,6 +108,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
+        Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
