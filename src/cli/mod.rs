@@ -60,6 +60,8 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Let the running relay read its configuration again (as SIGHUP does): whole, or not at all.
     Reload,
+    /// Take an `arm` back: the source takes no secret any more.
+    Disarm(arm::DisarmArgs),
     /// Show how the running relay stands.
     Status,
     /// Check a captured request against its provider: accepted, or exactly why not.
@@ -114,6 +116,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Quarantine(args) => quarantine::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),
+        Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),

@@ -77,6 +77,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
     let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
+    if let Some((Provider::Preset(preset), _)) = &provider {
+        warn_if_open(&section, preset, &options);
+    }
     let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
     let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
     let beside = handshake::Beside {
@@ -110,6 +113,17 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         quarantines,
         destinations,
     })
+}
+
+/// Warns of a source that cannot tell what is its own from what its provider signs for others.
+fn warn_if_open(section: &Section<'_>, preset: &Preset, options: &Options) {
+    if preset.scheme.is_open_to_all() && options.terms.requirements.is_empty() {
+        let help = "choose a path that nobody guesses, or write what your events show: require = [{ json = \"/account\", in = [\"a1\"] }]";
+        section.warn(
+            "whatever this provider signs for anybody is accepted: its events do not say for whom they are",
+            Some(help.into()),
+        );
+    }
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {

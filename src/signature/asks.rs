@@ -1,7 +1,7 @@
 //! What a scheme asks of a source, beside what every scheme does: secrets or keys, and that the source says who it is.
 
 use super::signed::{Keys, Setting, Signed};
-use super::{Scheme, Terms};
+use super::{Scheme, Terms, Without};
 
 impl Scheme {
     /// Whether it can be used with secrets: with a keyed hash, a token that is shown, or a token that a secret signs.
@@ -35,6 +35,12 @@ impl Scheme {
         let mut needs: Vec<_> = by_key.filter_map(|signed| signed.source.lacks(&Keys::default())).collect();
         needs.dedup();
         needs
+    }
+
+    /// Whether the provider signs for others with the same keys, and no setting says what is ours: its events do not tell.
+    pub fn is_open_to_all(&self) -> bool {
+        let told = self.settings().iter().any(|setting| setting.without != Without::Usable);
+        !told && self.signed().any(|signed| signed.source.is_for_all())
     }
 
     /// The members that a source must post for a key.

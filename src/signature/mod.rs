@@ -30,6 +30,7 @@ mod public_key;
 mod ready;
 mod refusal;
 mod scheme;
+mod sealed;
 mod secret;
 mod selector;
 mod sign;

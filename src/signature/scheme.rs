@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::claim::{Form, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
+use super::sealed::WrittenSealed;
 use super::signed::{Rule, Setting, Signed, SignedKind, settings_of};
 use super::template::{BadTemplate, Template};
 use super::view::View;
@@ -47,6 +48,7 @@ pub(super) struct Way {
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
     pub(super) body_field: Option<String>,
+    pub(super) sealed: Option<WrittenSealed>,
     pub(super) require: Vec<Requirement>,
     /// The array whose elements are proved one by one, and the way on from an element.
     pub(super) for_each: Option<(String, String)>,
@@ -123,6 +125,11 @@ impl Scheme {
     /// How its keyed hashes' secret is decoded; of several ways, in the first that has one.
     pub(super) fn secret(&self) -> Option<&WrittenSecret> {
         self.ways.iter().find(|way| matches!(way.check, Check::Hmac(_))).map(|way| &way.secret)
+    }
+
+    /// How its bodies' content is encrypted; of several ways, in the first that says it.
+    pub(super) fn sealed(&self) -> Option<&WrittenSealed> {
+        self.ways.iter().find_map(|way| way.sealed.as_ref())
     }
 
     /// Whether it has a place for the public key's name, which each merchant has another one of.
@@ -259,6 +266,7 @@ impl Way {
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
             body_field: written.body_field.clone(),
+            sealed: written.sealed()?,
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
             for_each: written.for_each()?,
             event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
@@ -294,6 +302,15 @@ impl Written {
             _ if self.kind.is_signed() => Ok(Check::Signed),
             _ => Err(BadScheme::Value("kind", "any".into())),
         }
+    }
+
+    /// Where its content is encrypted. That needs a secret.
+    fn sealed(&self) -> Result<Option<WrittenSealed>, BadScheme> {
+        let Some(sealed) = &self.sealed else { return Ok(None) };
+        if self.kind.is_signed() || self.body_field.is_some() {
+            return Err(BadScheme::Unused("sealed"));
+        }
+        prove_name(Place::Json, &sealed.json, "sealed.json").map(|json| Some(WrittenSealed { json, ..sealed.clone() }))
     }
 
     /// The rules of a way to sign with a shared secret: there is nothing signed beside the request.

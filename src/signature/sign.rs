@@ -297,7 +297,7 @@ mod tests {
     }
 
     /// These sign in the body or the address, which is not for a relay to change.
-    const SIGNED_ELSEWHERE: [&str; 20] = [
+    const SIGNED_ELSEWHERE: [&str; 21] = [
         "adyen",
         "aircall",
         "azure-event-grid",
@@ -316,6 +316,7 @@ mod tests {
         "pandadoc",
         "printful",
         "prismic",
+        "shopline",
         "strava",
         "twilio-json",
     ];

@@ -95,7 +95,7 @@ impl Verifier {
             Ok(Proof { way, ready, claims }) => {
                 let mut view = self.view(&received);
                 view.unpacked.claims = claims.as_ref();
-                let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
+                let inner = way.and_then(|way| way.naming_body(&view, &ready.keys, received.at));
                 let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }

@@ -181,6 +181,15 @@ async fn a_secret_is_taken_once_and_only_while_a_person_waits_for_it() {
         assert_eq!(arm(&world, source, ms).await, status, "{source} {ms}");
     }
     assert_eq!(arm(&world, "asana", 600_000).await, 200);
+    let disarm = async |world: &World, source: &str| {
+        let answer = world.admin(Method::POST, &format!("/sources/{source}/disarm"), b"").await;
+        (answer.status.as_u16(), serde_json::from_slice::<Value>(&answer.body).unwrap()["was_armed"].as_bool())
+    };
+    assert_eq!(disarm(&world, "asana").await, (200, Some(true)));
+    assert_eq!(bring(&world, FIRST).await.status, 401);
+    assert_eq!(disarm(&world, "asana").await, (200, Some(false)));
+    assert_eq!([disarm(&world, "gh").await.0, disarm(&world, "nobody").await.0], [409, 404]);
+    assert_eq!(arm(&world, "asana", 600_000).await, 200);
     assert_eq!(bring(&world, "short").await.status, 400);
     let taken = bring(&world, FIRST).await;
     assert_eq!((taken.status.as_u16(), taken.headers["x-hook-secret"].to_str().unwrap()), (200, FIRST));

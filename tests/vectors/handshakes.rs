@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hookhold::signature::{Captured, CapturedAnswer, Judgement, Outcome, verify_captured};
 use serde::Deserialize;
 
-const COUNT: usize = 247;
+const COUNT: usize = 270;
 const NOW: f64 = 1_795_579_200.0;
 
 /// A request, how it must be judged, and what must be answered.

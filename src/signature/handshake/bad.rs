@@ -11,7 +11,7 @@ pub enum BadHandshake {
     Name(String),
     /// A setting that no source has.
     #[error(
-        "{0:?} names no setting: write \"secret:verify_token\", or \"list:\" and one of topics, client_ids, allowed_origins, channel_ids, subscription_ids"
+        "{0:?} names no setting: write \"secret:verify_token\", or \"list:\" and one of topics, client_ids, allowed_origins, channel_ids, subscription_ids, app_ids"
     )]
     Setting(String),
     /// Too many conditions.
@@ -86,6 +86,9 @@ pub enum Unusable {
     /// `respond.hmac` without a secret to sign with.
     #[error("respond.hmac needs a provider that signs with a shared secret")]
     NoKey,
+    /// `sealed` where nothing is.
+    #[error("sealed needs a provider whose scheme says how bodies are encrypted")]
+    NotSealed,
     /// `confirm` where anybody can send.
     #[error("confirm needs a provider whose requests are proved: a POST, or after = \"verified\"")]
     Unproved,

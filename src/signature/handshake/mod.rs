@@ -22,6 +22,8 @@ use http::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 use super::address::Base;
+use super::body::Body;
+use super::sealed::WrittenSealed;
 use super::view::View;
 use super::{Scheme, Secret, Verified};
 use crate::record::Received;
@@ -61,6 +63,8 @@ pub struct Handshakes {
     list: Vec<Ready>,
     terms: Terms,
     keys: Vec<AnswerKey>,
+    /// What opens bodies, where one of the handshakes needs it.
+    sealed: Option<(WrittenSealed, Vec<Secret>)>,
     base: Option<Base>,
 }
 
@@ -100,13 +104,19 @@ impl Handshakes {
             Ready { handshake, after, method }
         };
         let base = terms.public_url.as_ref().map(Base::from_url);
+        let sealed = if list.iter().any(Handshake::is_sealed) {
+            let sealed = scheme.and_then(Scheme::sealed).ok_or(Unusable::NotSealed)?;
+            Some((sealed.clone(), secrets.to_vec()))
+        } else {
+            None
+        };
         let list: Vec<_> = list.into_iter().map(ready).collect();
         // What is not proved could make the relay ask for whatever the rules allow.
         let is_proved = |ready: &Ready| scheme.is_some() && ready.after == After::Verified;
         if list.iter().any(|ready| ready.handshake.is_confirmed() && !is_proved(ready)) {
             return Err(Unusable::Unproved);
         }
-        Ok(Self { list, terms, keys, base })
+        Ok(Self { list, terms, keys, sealed, base })
     }
 
     /// For a request whose address is known as text; see `captured`.
@@ -144,7 +154,7 @@ impl Handshakes {
     ///
     /// The caller answers it only where a person has armed the source and the secret is durable.
     pub fn brought(&self, received: &Received) -> Option<Result<(Secret, HandshakeAnswer), NoAnswer>> {
-        let (ready, view) = self.find(received, |ready| ready.handshake.takes_secret())?;
+        let (ready, view) = self.find(received, None, |ready| ready.handshake.takes_secret())?;
         let answer = match self.answer(&ready.handshake, &view, received.at) {
             Ok(Answering::Now(answer)) => answer,
             // Who brings a secret cannot be proved, so that nothing is visited for it.
@@ -162,23 +172,39 @@ impl Handshakes {
     }
 
     fn reply(&self, received: &Received, after: After) -> Option<Reply> {
-        let (ready, view) = self.find(received, |ready| ready.after == after)?;
+        let opened = self.opened(received);
+        let (ready, view) = self.find(received, opened.as_deref(), |ready| ready.after == after)?;
         // Who gets here with a secret was not asked by `brought` before.
         let reply =
             if ready.handshake.takes_secret() { Err(NOT_ARMED) } else { self.answer(&ready.handshake, &view, received.at) };
         Some(reply)
     }
 
-    /// The first handshake of that kind that a request looks like.
-    fn find<'a>(&'a self, received: &'a Received, is_kind: impl Fn(&Ready) -> bool) -> Option<(&'a Ready, View<'a>)> {
+    /// What the body holds encrypted, where a handshake needs it and a secret that counts opens it.
+    fn opened(&self, received: &Received) -> Option<Vec<u8>> {
+        let (sealed, secrets) = self.sealed.as_ref().filter(|_| received.body.len() <= BODY_BYTES_MAX)?;
+        let secrets = secrets.iter().filter(|secret| secret.is_valid_at(received.at));
+        sealed.open(&View::new(received, None, false), secrets)
+    }
+
+    /// The first handshake of that kind that a request looks like. `opened`: what is inside of its body.
+    fn find<'a>(
+        &'a self,
+        received: &'a Received,
+        opened: Option<&'a [u8]>,
+        is_kind: impl Fn(&Ready) -> bool,
+    ) -> Option<(&'a Ready, View<'a>)> {
         // Signatures that cover gunzipped bodies belong to no provider with a handshake.
         let view = View::new(received, self.base.as_ref(), false);
         let fits = |ready: &&Ready| {
             let small = received.body.len() <= BODY_BYTES_MAX || !ready.handshake.reads_body();
             is_kind(ready) && ready.method.as_str() == received.method && small
         };
-        let found = self.list.iter().filter(fits).find(|ready| ready.handshake.written.when.hold(&view))?;
-        Some((found, view))
+        let seen = |ready: &'a Ready| {
+            let view = if ready.handshake.is_sealed() { View { body: Body::new(opened?, false), ..view } } else { view };
+            ready.handshake.written.when.hold(&view).then_some((ready, view))
+        };
+        self.list.iter().filter(fits).find_map(seen)
     }
 
     fn answer(&self, handshake: &Handshake, view: &View<'_>, at: Timestamp) -> Reply {

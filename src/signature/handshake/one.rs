@@ -100,6 +100,11 @@ impl Handshake {
         self.confirm.is_some()
     }
 
+    /// Whether its JSON is what the body holds encrypted.
+    pub fn is_sealed(&self) -> bool {
+        self.written.sealed
+    }
+
     /// Whether it is answered.
     pub fn is_answered(&self) -> bool {
         self.written.respond.is_some()

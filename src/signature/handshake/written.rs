@@ -24,6 +24,9 @@ pub(super) struct Written {
     pub(super) value: Option<WrittenValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<After>,
+    /// Its JSON is what the body holds encrypted, as the source's scheme says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) sealed: bool,
     /// The value is the source's secret: taken once, while a person has armed the source.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) take: bool,
