@@ -4,10 +4,12 @@
 
 mod admin;
 mod arm;
+mod backup;
 mod check;
 mod events;
 mod providers;
 mod replay;
+mod restore;
 mod send;
 pub mod serve;
 mod status;
@@ -56,6 +58,10 @@ enum Command {
     Arm(arm::Args),
     /// Show how the running relay stands.
     Status,
+    /// Write all that is stored into a folder, while the relay runs or while it does not.
+    Backup(backup::Args),
+    /// Build a store from a backup, where none is yet.
+    Restore(restore::Args),
     /// Check a captured request against its provider: accepted, or exactly why not.
     Verify(verify::Args),
     /// Show the providers that the relay knows.
@@ -107,6 +113,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
+        Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
+        Command::Restore(args) => restore::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
     }

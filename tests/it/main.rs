@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
 mod admin;
+mod backup;
 mod handshakes;
 mod kill;
 mod line;
+mod process;
 mod published;
 mod store_story;
 mod tidy;

@@ -1,5 +1,6 @@
 //! The resources of `/api/v1`, one file each.
 
+mod backup;
 mod deliveries;
 mod destinations;
 mod events;
@@ -19,4 +20,5 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(destinations::routes())
         .merge(sources::routes())
         .merge(status::routes())
+        .merge(backup::routes())
 }

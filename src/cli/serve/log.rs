@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::settings::{Log, LogFormat};
 
 /// Our own lines from the configured level on; of everybody else errors only, since h2 and hyper log header values.
-pub(super) fn install(log: &Log) {
+pub(in crate::cli) fn install(log: &Log) {
     let ours = LevelFilter::from_level(log.level);
     let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("hookhold", ours);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
@@ -22,6 +22,11 @@ pub(super) fn install(log: &Log) {
         }
     }
     std::panic::set_hook(Box::new(panic_line));
+}
+
+/// For a command that opens a store: what a person must know of it.
+pub(in crate::cli) fn install_for_command() {
+    install(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
 }
 
 fn panic_line(info: &PanicHookInfo<'_>) {

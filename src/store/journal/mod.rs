@@ -5,7 +5,7 @@
 //!
 //! Never here: what a record means.
 
-mod frame;
+pub(in crate::store) mod frame;
 mod segment;
 
 use std::fs::{self, File};

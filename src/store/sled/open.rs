@@ -13,9 +13,9 @@ use super::aside;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub(in crate::store) const FORMAT: u32 = 2;
 /// Names the format; written before sled is opened.
-const FORMAT_FILE: &str = "format";
+pub(super) const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.
 pub(super) const DATABASE_FILE: &str = "db";
 /// sled's settings, with a checksum at their end.
@@ -66,6 +66,11 @@ pub enum OpenError {
     },
 }
 
+/// Whether a folder names a format, so that it is a store of some version. Changes nothing.
+pub fn is_store(path: &Path) -> bool {
+    path.join(FORMAT_FILE).is_file()
+}
+
 /// An open database, and the handle that makes it durable.
 pub(super) struct Opened {
     pub(super) db: sled::Db,
@@ -93,7 +98,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { db, file, was_missing })
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
