@@ -63,10 +63,7 @@ async fn fill(relay: &Process) -> HashMap<String, String> {
     // One was sent again.
     assert_eq!(relay.send("evt-0", &body(0)).await.status, 200);
     // The first attempts are over, so that nothing of these events changes any more.
-    let settled = |counts: &Value| {
-        let n = |name: &str| counts[name].as_u64().unwrap() as usize;
-        n("delivered") == EVENTS && n("parked") == EVENTS && n("in_flight") == 1
-    };
+    let settled = |counts: &Value| [&counts["delivered"], &counts["parked"]] == [&Value::from(EVENTS); 2];
     eventually(async || settled(&relay.get("/status").await["counts"]).then_some(())).await;
     eventually(async || {
         let down = relay.get("/deliveries?state=pending&destination=down&limit=500").await;
@@ -83,13 +80,12 @@ async fn shown(relay: &Process, id: &str) -> Value {
         if delivery["state"] == "in_flight" {
             delivery["state"] = "pending".into();
         }
+        // That of relay.toml, which is another one after the restore.
+        delivery["url"] = Value::Null;
         // The restored relay delivers these at once.
         if delivery["destination"] == "hangs" {
             *delivery = Value::Null;
         }
-    }
-    if let Some(state) = event["state"].as_str().filter(|state| *state == "in_flight") {
-        panic!("{state}");
     }
     event
 }

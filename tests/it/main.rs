@@ -4,11 +4,13 @@
 
 mod admin;
 mod backup;
+mod golden;
 mod handshakes;
 mod kill;
 mod line;
 mod process;
 mod published;
+mod refused;
 mod store_story;
 mod tidy;
 mod world;
