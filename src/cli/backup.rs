@@ -66,7 +66,8 @@ fn write(config: &Path, address: Option<&str>, mut take: impl FnMut(&[u8]) -> an
         return Err(unreachable.context(format!("there is no store in {}", path.display())));
     }
     serve::log::install_for_command();
-    let store = Sled::open(&path, Arc::new(|_| {})).with_context(|| format!("{unreachable}\nIts store cannot be opened, either"))?;
+    let store =
+        Sled::open(&path, Arc::new(|_| {})).with_context(|| format!("{unreachable}\nIts store cannot be opened, either"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let mut backup = store.backup()?;

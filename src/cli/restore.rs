@@ -29,14 +29,15 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     is_free(&path)?;
     serve::log::install_for_command();
     let archive = Archive::find(&args.folder, args.skip_damaged)?;
-    let faults = Proof::of(&archive)?.faults();
+    let proof = Proof::of(&archive)?;
+    let faults = proof.faults();
     for fault in &faults {
         eprintln!("{}: {}: {fault}", if args.skip_damaged { "warning" } else { "error" }, args.folder.display());
     }
     if !faults.is_empty() && !args.skip_damaged {
         bail!("the backup is damaged and nothing was restored; --skip-damaged restores what can be read of it");
     }
-    let contents = restore(&archive, &path)?;
+    let contents = restore(&archive, &proof, &path)?;
     if as_json {
         let mut all = as_value(&contents);
         all["store"] = json!(path);

@@ -97,18 +97,8 @@ fn only_file(folder: &Path) -> PathBuf {
     file
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_relay_at_work_is_backed_up_and_restored() {
-    tls::install_provider();
-    let (old, new, good, hangs) = (TempDir::new().unwrap(), TempDir::new().unwrap(), Upstream::start().await, Upstream::start().await);
-    let refuses = Upstream::start().await;
-    refuses.script((0..10_000).map(|_| Reply::status(410)));
-    hangs.script([Reply { status: 200, delay: Duration::from_secs(600), ..Reply::default() }]);
-    let addresses = [&good, &refuses, &hangs].map(|app| app.address.to_string());
-    write_config(old.path(), [&addresses[0], &nowhere(), &addresses[1], &addresses[2]]);
-    let relay = Arc::new(Process::start(old.path()));
-    let ids = fill(&relay).await;
-
+/// Backs a relay up while it has work to do; what the command said.
+async fn back_up_under_load(relay: &Arc<Process>, folder: &Path) -> Value {
     let is_over = Arc::new(AtomicBool::new(false));
     let senders = (0..SENDERS).map(|sender| {
         let (relay, is_over) = (relay.clone(), is_over.clone());
@@ -123,10 +113,11 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
     });
     let senders: Vec<_> = senders.collect();
     // Some of the load is there before the backup begins.
-    eventually(async || (relay.get("/status").await["store"]["events"].as_u64().unwrap() > EVENTS as u64 + 20).then_some(())).await;
-    let (folder, backup) = (old.path().to_owned(), old.path().join("backup"));
-    let address = relay.admin.clone();
-    let made = tokio::task::spawn_blocking(move || run(&folder, &["--admin", &address, "--json", "backup", "backup"])).await.unwrap();
+    eventually(async || (relay.get("/status").await["store"]["events"].as_u64().unwrap() > EVENTS as u64 + 20).then_some(()))
+        .await;
+    let (folder, backup, address) = (folder.to_owned(), folder.join("backup"), relay.admin.clone());
+    let made =
+        tokio::task::spawn_blocking(move || run(&folder, &["--admin", &address, "--json", "backup", "backup"])).await.unwrap();
     is_over.store(true, Ordering::SeqCst);
     let mut sent = 0;
     for sender in senders {
@@ -135,6 +126,24 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
     let made = made.json();
     assert!(sent > SENDERS && made["events"].as_u64().unwrap() >= EVENTS as u64 + 20, "{sent} {made}");
     assert_eq!(made["bytes"].as_u64().unwrap(), fs::metadata(only_file(&backup)).unwrap().len());
+    made
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_at_work_is_backed_up_and_restored() {
+    tls::install_provider();
+    let (old, new, good, hangs) =
+        (TempDir::new().unwrap(), TempDir::new().unwrap(), Upstream::start().await, Upstream::start().await);
+    let refuses = Upstream::start().await;
+    refuses.script((0..10_000).map(|_| Reply::status(410)));
+    hangs.script([Reply { status: 200, delay: Duration::from_secs(600), ..Reply::default() }]);
+    let addresses = [&good, &refuses, &hangs].map(|app| app.address.to_string());
+    write_config(old.path(), [&addresses[0], &nowhere(), &addresses[1], &addresses[2]]);
+    let relay = Arc::new(Process::start(old.path()));
+    let ids = fill(&relay).await;
+
+    let made = back_up_under_load(&relay, old.path()).await;
+    let backup = old.path().join("backup");
     let mut before = HashMap::new();
     for id in ids.values() {
         before.insert(id, shown(&relay, id).await);
@@ -192,7 +201,11 @@ async fn at_rest() -> (TempDir, Value) {
     }
     drop(relay);
     // Nobody listens there, so the store is opened.
-    fs::write(folder.path().join("relay.toml"), config.replacen("admin = { listen = \"127.0.0.1:0\" }", &format!("admin = {{ listen = \"{nowhere}\" }}"), 1)).unwrap();
+    fs::write(
+        folder.path().join("relay.toml"),
+        config.replacen("admin = { listen = \"127.0.0.1:0\" }", &format!("admin = {{ listen = \"{nowhere}\" }}"), 1),
+    )
+    .unwrap();
     let made = run(folder.path(), &["--json", "backup", "backup"]).json();
     (folder, made)
 }
@@ -236,7 +249,10 @@ async fn a_store_at_rest_is_backed_up_and_a_damaged_backup_refused() {
     fs::remove_file(path.join("backup/unfinished.part")).unwrap();
     fs::write(&file, &whole).unwrap();
     let refused = run(path, &["restore", "backup"]);
-    assert!(refused.code == 1 && refused.said.contains("not empty") && only_file(&path.join("data")).ends_with("notes"), "{refused:?}");
+    assert!(
+        refused.code == 1 && refused.said.contains("not empty") && only_file(&path.join("data")).ends_with("notes"),
+        "{refused:?}"
+    );
     fs::remove_file(path.join("data/notes")).unwrap();
     assert_eq!(run(path, &["--json", "restore", "backup"]).json()["events"], 30);
     assert_eq!(run(path, &["--json", "backup", "again"]).json()["deliveries"], made["deliveries"]);

@@ -50,7 +50,9 @@ async fn make(path: &Path, copy: &Path) -> Value {
     stored(&store, intake("t", &["d"]).at(3).body(long_text(50_000))).await;
     stored(&store, intake("s", &[]).at(4).body(Bytes::new())).await;
     stored(&store, intake("s", &["d", "d2"]).at(5).kind("refunded")).await;
-    for (n, verdict) in [Verdict::Delivered, Verdict::RetryAt(at(9_000)), Verdict::Park(ParkReason::Refused)].into_iter().enumerate() {
+    for (n, verdict) in
+        [Verdict::Delivered, Verdict::RetryAt(at(9_000)), Verdict::Park(ParkReason::Refused)].into_iter().enumerate()
+    {
         let claimed = claim_one(&store, "d", at(100)).await;
         settle(&store, attempt(&claimed, 500 + n as u16, verdict, at(200))).await;
     }
@@ -198,8 +200,9 @@ async fn back_up(store: &Path, folder: &Path) {
 
 async fn check_backup(folder: &Path, expected: &Value) {
     let (root, archive) = (TempDir::new().unwrap(), Archive::find(folder, false).unwrap());
-    assert_eq!(Proof::of(&archive).unwrap().faults(), [""; 0]);
-    restore(&archive, &root.path().join("store")).unwrap();
+    let proof = Proof::of(&archive).unwrap();
+    assert_eq!(proof.faults(), [""; 0]);
+    restore(&archive, &proof, &root.path().join("store")).unwrap();
     check(&root.path().join("store"), expected).await;
 }
 
@@ -222,7 +225,7 @@ async fn the_present_formats_are_read_as_they_were_written() {
     check_backup(&backup, &expected).await;
     if std::env::var_os("GOLDEN").is_some() {
         keep(&data(&format!("store-v{FORMAT}")), &kept, &expected);
-        keep(&data("backup-v1"), &backup, &expected);
+        keep(&data(&format!("backup-v{FORMAT}")), &backup, &expected);
     }
 }
 

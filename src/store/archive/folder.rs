@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::read::Records;
 use super::Contents;
+use super::read::Records;
 use crate::store::sled::Proof;
 
 /// A backup's name is this and its salt.

@@ -1,12 +1,12 @@
 //! Backups: all that a store holds as a sequence of records, in the frames of the journal (`journal/frame.rs`), in one file.
 //!
 //! ```text
-//! "hookhold backup 1 SALT\n"   40 bytes; the salt in hexadecimal, as in the file's name
+//! "hookhold backup 2 SALT\n"   40 bytes; the version, and the salt in hexadecimal, as in the file's name
 //! record 1, 2, 3 ...           an event each, oldest first; then what is known of providers' event ids
 //! the closing record           what all of them together hold
 //! ```
 //!
-//! Numbers and checksums tell which records are damaged; without the closing record the backup is not complete. The file has its name
+//! Events are encoded as in the store, so the version is that of the store's format. Numbers and checksums tell which records are damaged; without the closing record the backup is not complete. The file has its name
 //! only once it was synced, read back and found whole.
 //!
 //! Never here: what a record says, but for the closing one; sled.
@@ -25,7 +25,7 @@ pub(in crate::store) use stream::{Sender, pair};
 use super::journal::frame;
 
 /// The version of a backup.
-const VERSION: u32 = 1;
+const VERSION: u32 = super::FORMAT;
 /// Bytes before the first record.
 const START_BYTES: usize = 40;
 /// The first byte of the closing record's payload: that of no other record.

@@ -43,7 +43,10 @@ impl Records {
         file.by_ref().take(START_BYTES as u64).read_to_end(&mut text)?;
         let written = read_start(&text)?;
         let Some(salt) = written.or(named_salt) else {
-            return Err(io::Error::new(ErrorKind::InvalidData, "its start is damaged, and its name does not say what is missing"));
+            return Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "its start is damaged, and its name does not say what is missing",
+            ));
         };
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
         let is_start_damaged = written.is_none();
@@ -204,10 +207,10 @@ mod tests {
     #[test]
     fn a_backup_of_another_version_is_refused() {
         let (bytes, _) = written(&[]);
-        let other = [b"hookhold backup 7 ", &bytes[18..]].concat();
+        let other = [b"hookhold backup 777 ", &bytes[18..]].concat();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), other).unwrap();
         let refused = Records::open(file.path(), Some(1)).err().unwrap().to_string();
-        assert!(refused.contains("version 7"), "{refused}");
+        assert!(refused.contains("version 777"), "{refused}");
     }
 }

@@ -3,12 +3,14 @@
 //! Blocks are looked for one after the other, up to the newest one at the start: what was acknowledged before is in one of them. Then
 //! come the providers' event ids. Memory is that of one block.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::block::{self, DeliveryRecord, EventRecord, Head, States};
+use super::dedupe::{DedupeEntry, DedupeKey};
 use super::entry::{Arrival, Change, Entry};
 use super::keys::BlockId;
 use super::shared::Shared;
@@ -41,11 +43,15 @@ struct Writer<'s> {
     sender: &'s Sender,
     writing: Writing,
     contents: Contents,
+    /// The newest event that was seen.
+    newest: Option<EventId>,
+    /// Events that cannot be read.
+    lost: BTreeSet<EventId>,
 }
 
 impl<'s> Writer<'s> {
     fn new(shared: &'s Shared, sender: &'s Sender) -> Self {
-        Self { shared, sender, writing: Writing::begin(), contents: Contents::default() }
+        Self { shared, sender, writing: Writing::begin(), contents: Contents::default(), newest: None, lost: BTreeSet::new() }
     }
 
     fn run(mut self) -> Result<Contents, Error> {
@@ -76,25 +82,41 @@ impl<'s> Writer<'s> {
     }
 
     fn put_block(&mut self, block: BlockId) -> Result<(), Error> {
-        let (states, heads) = read_block(self.shared, block)?;
-        let heads: Vec<_> = block::frames(&heads).collect();
-        for (place, record) in states.0.into_iter().enumerate() {
-            let Some(record) = record else {
-                self.pass_over(&format!("the state of event {place} of block {block}"));
-                continue;
+        let states = read_states(self.shared, block)?;
+        for _ in 0..states.damaged() {
+            self.pass_over(&format!("the state of an event in block {block}"));
+        }
+        // After the states, so that a block that grows has all heads.
+        let heads = self.shared.raw_heads(block)?;
+        for (place, record) in states.events() {
+            self.newest = self.newest.max(Some(record.id));
+            let put = match self.put_event(block, record, block::frame_at(&heads, place)) {
+                Err(Error::Damaged(_)) => self.put_event_again(block, record.id),
+                put => put,
             };
-            let id = record.id;
-            match self.put_event(block, record, heads.get(place).copied().flatten()) {
-                // It may have been taken away meanwhile.
-                Err(Error::Damaged(_)) if self.shared.record(id)?.is_none() => {}
-                Err(Error::Damaged(why)) => self.pass_over(&why),
+            match put {
+                Err(Error::Damaged(why)) => {
+                    self.pass_over(&why);
+                    self.lost.insert(record.id);
+                }
                 put => put?,
             }
         }
         Ok(())
     }
 
-    fn put_event(&mut self, block: BlockId, record: EventRecord, encoded: Option<&[u8]>) -> Result<(), Error> {
+    /// It may have been rewritten, or taken away, while it was read.
+    fn put_event_again(&mut self, block: BlockId, id: EventId) -> Result<(), Error> {
+        let Some((place, record)) =
+            self.shared.look_at(block, |states| states.find(id).map(|(place, record)| (place, record.clone())))?
+        else {
+            return Ok(());
+        };
+        let heads = self.shared.raw_heads(block)?;
+        self.put_event(block, &record, block::frame_at(&heads, place))
+    }
+
+    fn put_event(&mut self, block: BlockId, record: &EventRecord, encoded: Option<&[u8]>) -> Result<(), Error> {
         let head = encoded.and_then(block::decode::<Head>).filter(|head| head.event.id == record.id);
         let (Some(head), Some(encoded)) = (head, encoded) else {
             return Err(Error::Damaged(format!("the head of event {}", record.id)));
@@ -106,7 +128,7 @@ impl<'s> Writer<'s> {
         }
         let event = Arc::new(head.event);
         let arrival = Arrival { event, head: encoded.to_vec(), body, dedupe: None };
-        let change = Change { record, attempts, arrival: Some(arrival) };
+        let change = Change { record: record.clone(), attempts, arrival: Some(arrival) };
         change.encode(|parts| self.writing.push(parts))?;
         count(&change, &mut self.contents);
         Ok(())
@@ -125,8 +147,11 @@ impl<'s> Writer<'s> {
         above.chunks(IDS).try_for_each(|ids| self.put_some_ids(ids))
     }
 
-    fn put_some_ids(&mut self, ids: &[(super::dedupe::DedupeKey, super::dedupe::DedupeEntry)]) -> Result<(), Error> {
-        self.writing.push(&[&Entry::encode_ids(ids)?]);
+    /// Those of newer events are left out, and those of events that are lost: where the provider sends these again, they are new.
+    fn put_some_ids(&mut self, ids: &[(DedupeKey, DedupeEntry)]) -> Result<(), Error> {
+        let is_known = |entry: &DedupeEntry| Some(entry.event) <= self.newest && !self.lost.contains(&entry.event);
+        let ids: Vec<_> = ids.iter().filter(|(_, entry)| is_known(entry)).copied().collect();
+        self.writing.push(&[&Entry::encode_ids(&ids)?]);
         self.contents.event_ids += ids.len() as u64;
         self.send_full()
     }
@@ -148,17 +173,15 @@ pub(super) fn count(change: &Change, contents: &mut Contents) {
     }
 }
 
-/// The states of a block's events, and their heads as they are stored: states first, so that a block that grows has all heads.
-fn read_block(shared: &Shared, block: BlockId) -> Result<(States, Vec<u8>), Error> {
-    let mut reads = 1;
-    loop {
-        let (states, heads) = (shared.states(block)?, shared.raw_heads(block)?);
-        let is_whole = states.0.iter().all(Option::is_some) && block::frames(&heads).take(states.0.len()).all(|f| f.is_some());
-        if is_whole || reads == READS_MAX {
-            return Ok((states, heads));
+/// The states of a block's events.
+fn read_states(shared: &Shared, block: BlockId) -> Result<States, Error> {
+    for _ in 1..READS_MAX {
+        let states = shared.states(block)?;
+        if states.damaged() == 0 {
+            return Ok(states);
         }
-        reads += 1;
     }
+    shared.states(block)
 }
 
 /// The attempts of a delivery that have keys of their own, as far as its record knows them.

@@ -17,7 +17,8 @@ use crate::store::journal::Journal;
 /// The first byte of an entry.
 const CHANGE: u8 = 1;
 const CHECKPOINT: u8 = 2;
-const IDS: u8 = 3;
+/// In backups only; other kinds of the journal may come between.
+const IDS: u8 = 0x80;
 
 /// An entry of the journal.
 pub(super) enum Entry {

@@ -48,8 +48,8 @@ use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
-use super::commit::{Commit, CommitObserver};
 use super::archive::{self, Backup};
+use super::commit::{Commit, CommitObserver};
 use super::{
     Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
     Tracked,

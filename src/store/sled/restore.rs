@@ -65,7 +65,8 @@ impl Proof {
             faults.push(format!("and {} more places are damaged", self.damaged.len() - NAMED_MAX));
         }
         match self.said {
-            None => faults.push(format!("it is not complete: it ends before record {} or there, without its closing record", self.end)),
+            None => faults
+                .push(format!("it is not complete: it ends before record {} or there, without its closing record", self.end)),
             Some(said) if faults.is_empty() && said != self.contents() => {
                 faults.push("it does not hold what its closing record says".to_owned());
             }
@@ -177,9 +178,9 @@ pub fn is_free(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
-/// Builds a store in `path` from a backup. Damaged records are passed over: prove the backup before. When it returns, the store is
-/// durable.
-pub fn restore(archive: &Archive, path: &Path) -> Result<Contents, RestoreError> {
+/// Builds a store in `path` from a backup whose `proof` was made before; damaged records are passed over. When it returns, the store
+/// is durable.
+pub fn restore(archive: &Archive, proof: &Proof, path: &Path) -> Result<Contents, RestoreError> {
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     is_free(path)?;
     let building = path.join(BUILDING);
@@ -195,7 +196,7 @@ pub fn restore(archive: &Archive, path: &Path) -> Result<Contents, RestoreError>
         fs::remove_dir(&building).map_err(in_folder)?;
         return Err(occupied());
     }
-    let contents = build(archive, &building)?;
+    let contents = build(archive, proof.faults().is_empty(), &building)?;
     if !is_alone(&[BUILDING]).map_err(in_folder)? {
         return Err(occupied());
     }
@@ -203,7 +204,7 @@ pub fn restore(archive: &Archive, path: &Path) -> Result<Contents, RestoreError>
     Ok(contents)
 }
 
-fn build(archive: &Archive, path: &Path) -> Result<Contents, RestoreError> {
+fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, RestoreError> {
     let Opened { db, file, .. } = open::open(path)?;
     let sync = file.try_clone().map_err(Error::from_io)?;
     let (runs, _) = Runs::open(db.clone(), file.try_clone().map_err(Error::from_io)?)?;
@@ -215,7 +216,15 @@ fn build(archive: &Archive, path: &Path) -> Result<Contents, RestoreError> {
         match item {
             // No record of a journal: the store begins with an empty one.
             Item::Change(change) => shared.apply([(0, None, *change)]),
-            Item::Ids(some) => ids.extend(some),
+            Item::Ids(some) if is_whole => ids.extend(some),
+            // Where the provider sends again what is lost, it is new.
+            Item::Ids(some) => {
+                for (key, entry) in some {
+                    if shared.record(entry.event)?.is_some() {
+                        ids.insert(key, entry);
+                    }
+                }
+            }
         }
         if ids.len() >= IDS_MAX {
             shared.runs.add(&std::mem::take(&mut ids), Timestamp::default())?;
