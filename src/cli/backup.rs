@@ -12,7 +12,7 @@ use super::table::say;
 use super::{Failure, admin, serve};
 use crate::config;
 use crate::store::archive::{Contents, Target};
-use crate::store::{Sled, Store, is_store};
+use crate::store::{Sled, Store, is_free};
 
 /// Where the backup goes.
 #[derive(ClapArgs)]
@@ -62,7 +62,7 @@ fn write(config: &Path, address: Option<&str>, mut take: impl FnMut(&[u8]) -> an
         return Err(unreachable);
     }
     let path = config::load(config)?.settings.store.path;
-    if !is_store(&path) {
+    if is_free(&path).is_ok() {
         return Err(unreachable.context(format!("there is no store in {}", path.display())));
     }
     serve::log::install_for_command();

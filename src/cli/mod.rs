@@ -6,6 +6,7 @@ mod admin;
 mod arm;
 mod backup;
 mod check;
+mod doctor;
 mod events;
 mod providers;
 mod replay;
@@ -62,6 +63,8 @@ enum Command {
     Backup(backup::Args),
     /// Build a store from a backup, where none is yet.
     Restore(restore::Args),
+    /// Examine a store while no relay runs: every checksum, every index, the journal, the space.
+    Doctor(doctor::Args),
     /// Check a captured request against its provider: accepted, or exactly why not.
     Verify(verify::Args),
     /// Show the providers that the relay knows.
@@ -115,6 +118,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status => status::run(&client()?, json),
         Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
         Command::Restore(args) => restore::run(&args, &config, json),
+        Command::Doctor(args) => doctor::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
     }

@@ -20,7 +20,8 @@ mod sled;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::sled::{OpenError, Proof, RestoreError, Sled, is_free, is_store, restore};
+pub use self::sled::doctor;
+pub use self::sled::{OpenError, Proof, RestoreError, Sled, is_free, restore};
 pub use archive::Backup;
 pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};

@@ -188,8 +188,8 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
     assert!(got.body == body(1) && got.header("hookhold-attempt") == "3");
 }
 
-/// A folder with a store at rest and a backup of it in `backup`.
-async fn at_rest() -> (TempDir, Value) {
+/// A folder with the store of a relay that was killed. Its relay.toml names an admin address that nobody listens at.
+pub(crate) async fn killed() -> TempDir {
     tls::install_provider();
     let folder = TempDir::new().unwrap();
     let nowhere = nowhere();
@@ -206,14 +206,14 @@ async fn at_rest() -> (TempDir, Value) {
         config.replacen("admin = { listen = \"127.0.0.1:0\" }", &format!("admin = {{ listen = \"{nowhere}\" }}"), 1),
     )
     .unwrap();
-    let made = run(folder.path(), &["--json", "backup", "backup"]).json();
-    (folder, made)
+    folder
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_at_rest_is_backed_up_and_a_damaged_backup_refused() {
-    let (folder, made) = at_rest().await;
+    let folder = killed().await;
     let path = folder.path();
+    let made = run(path, &["--json", "backup", "backup"]).json();
     assert_eq!((&made["events"], &made["event_ids"], &made["unreadable"]), (&30.into(), &30.into(), &0.into()));
     let full = run(path, &["backup", "backup"]);
     assert!(full.code == 1 && full.said.contains("not empty"), "{full:?}");

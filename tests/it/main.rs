@@ -4,6 +4,7 @@
 
 mod admin;
 mod backup;
+mod doctor;
 mod golden;
 mod handshakes;
 mod kill;

@@ -201,7 +201,7 @@ impl Shared {
         }
     }
 
-    fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
+    pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
         let mut body = Vec::new();

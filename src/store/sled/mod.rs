@@ -12,6 +12,7 @@ mod bodies;
 mod checkpoint;
 mod claim;
 mod dedupe;
+pub mod doctor;
 mod entry;
 mod group;
 mod keys;
@@ -38,7 +39,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use open::FORMAT;
-pub use open::{OpenError, is_store};
+pub use open::OpenError;
 pub use restore::{Proof, RestoreError, is_free, restore};
 
 use self::block::Head;

@@ -66,11 +66,6 @@ pub enum OpenError {
     },
 }
 
-/// Whether a folder names a format, so that it is a store of some version. Changes nothing.
-pub fn is_store(path: &Path) -> bool {
-    path.join(FORMAT_FILE).is_file()
-}
-
 /// An open database, and the handle that makes it durable.
 pub(super) struct Opened {
     pub(super) db: sled::Db,
@@ -111,7 +106,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Whether the folder is empty; an error where it holds what is not ours, or not of this version.
-fn check_format(path: &Path) -> Result<bool, OpenError> {
+pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
     let refuse = |why: String| OpenError::Format { path: path.into(), why };
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     match fs::read_to_string(path.join(FORMAT_FILE)) {
