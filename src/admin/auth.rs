@@ -23,6 +23,9 @@ use crate::time::Timestamp;
 /// Answered to everybody: a load balancer has no token, and they tell nothing about events.
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
+/// Answered to those who may act, though nothing is changed: a backup is all that there is, and work for the relay.
+const ACTING_PATHS: [&str; 1] = ["/api/v1/backup"];
+
 /// Who calls.
 #[derive(Clone, Debug)]
 pub(super) struct Caller(Option<Name>);
@@ -53,7 +56,7 @@ pub(super) async fn admit(State(context): State<Arc<Context>>, mut request: Requ
 }
 
 fn caller(tokens: &[Token], request: &Request, now: Timestamp) -> Result<Caller, Problem> {
-    let acts = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let acts = !matches!(*request.method(), Method::GET | Method::HEAD) || ACTING_PATHS.contains(&request.uri().path());
     if acts && is_cross_site(request.headers()) {
         return Err(Problem::forbidden("a page of another site may not act here"));
     }

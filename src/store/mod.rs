@@ -6,6 +6,7 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+pub mod archive;
 mod brought;
 mod commit;
 mod error;
@@ -20,7 +21,9 @@ mod sled;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::sled::{OpenError, Sled};
+pub use self::sled::doctor;
+pub use self::sled::{OpenError, Proof, RestoreError, Sled, is_free, restore};
+pub use archive::Backup;
 pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
@@ -33,6 +36,9 @@ pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
 use crate::time::Timestamp;
 use std::sync::Arc;
+
+/// The format of what the store keeps on disk.
+pub const FORMAT: u32 = self::sled::FORMAT;
 
 /// A durable store of events and deliveries.
 ///
@@ -100,6 +106,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
+
+    /// Begins a backup, which holds every event that was acknowledged before, each as it is at some time until the backup ends. One
+    /// at a time; [`Error::Conflict`] where one is under way, or where this kind of store keeps nothing that could be restored. Must
+    /// be called within a runtime.
+    fn backup(&self) -> Result<Backup, Error> {
+        Err(Error::Conflict("this kind of store has no backups".to_owned()))
+    }
 
     /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.
     fn health(&self) -> Result<(), String>;

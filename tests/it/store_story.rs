@@ -2,7 +2,7 @@
 
 mod model;
 mod moving;
-mod world;
+pub(crate) mod world;
 
 use std::collections::HashSet;
 use std::sync::Arc;

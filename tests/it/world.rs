@@ -175,7 +175,8 @@ pub(crate) fn github_signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-async fn call(
+/// Any call of any server.
+pub(crate) async fn call(
     base: &str,
     trust: Arc<rustls::ClientConfig>,
     method: Method,

@@ -1,5 +1,6 @@
 //! The resources of `/api/v1`, one file each.
 
+mod backup;
 mod deliveries;
 mod destinations;
 mod events;
@@ -23,4 +24,5 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(status::routes())
         .merge(reload::routes())
         .merge(quarantine::routes())
+        .merge(backup::routes())
 }

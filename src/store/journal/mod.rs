@@ -5,7 +5,8 @@
 //!
 //! Never here: what a record means.
 
-mod frame;
+pub(in crate::store) mod frame;
+mod inspect;
 mod segment;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
+pub(in crate::store) use inspect::{Inspected, inspect};
 pub(in crate::store) use segment::Release;
 use segment::{Closed, Segment, Stock};
 
@@ -178,6 +180,15 @@ impl Gaps {
         if last + 1 < found.number {
             self.gaps.push(last + 1..found.number);
         }
+    }
+
+    /// How many are missing up to a number, and behind it.
+    fn around(&self, number: u64) -> (u64, u64) {
+        let durable = self.gaps.iter().map(|gap| gap.start..gap.end.min(self.synced + 1).max(gap.start));
+        durable.fold((0, 0), |(before, behind), gap| {
+            let middle = (number + 1).clamp(gap.start, gap.end);
+            (before + middle - gap.start, behind + gap.end - middle)
+        })
     }
 
     fn missing(&self, which: impl Fn(&Range<u64>) -> bool) -> u64 {

@@ -13,7 +13,7 @@ use super::open::{DATABASE_FILE, SETTINGS_FILE};
 use crate::time::Clock;
 
 /// Begins the names of folders with what was set aside; the time follows.
-const FOLDER: &str = "set-aside-";
+pub(super) const FOLDER: &str = "set-aside-";
 /// What sled has in the store's folder beside [`DATABASE_FILE`] and [`SETTINGS_FILE`]: large values, and what begins so.
 const LARGE_VALUES: &str = "blobs";
 const SNAPSHOT: &str = "snap.";
@@ -25,14 +25,18 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let folder = new_folder(path)?;
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        let text = name.to_string_lossy();
-        if [DATABASE_FILE, SETTINGS_FILE, LARGE_VALUES].contains(&&*text) || text.starts_with(SNAPSHOT) {
+        if is_of_database(&name.to_string_lossy()) {
             fs::rename(path.join(&name), folder.join(&name))?;
         }
     }
     File::open(&folder)?.sync_all()?;
     File::open(path)?.sync_all()?;
     Ok(folder)
+}
+
+/// Whether a file or folder of a store is one of sled's, by its name.
+pub(super) fn is_of_database(name: &str) -> bool {
+    [DATABASE_FILE, SETTINGS_FILE, LARGE_VALUES].contains(&name) || name.starts_with(SNAPSHOT)
 }
 
 fn new_folder(path: &Path) -> io::Result<PathBuf> {

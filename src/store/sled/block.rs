@@ -72,6 +72,11 @@ impl States {
         self.0.iter().enumerate().filter_map(|(place, event)| Some((place, event.as_ref()?)))
     }
 
+    /// Records that cannot be read.
+    pub(super) fn damaged(&self) -> usize {
+        self.0.iter().filter(|event| event.is_none()).count()
+    }
+
     /// The keys under which the index finds the block.
     pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
         let mut states = [false; 5];

@@ -125,6 +125,23 @@ impl Shared {
         self.overlay().is_full()
     }
 
+    /// The first block behind `after`. It is looked for anew each time, since sled's iterators do not see all that comes meanwhile.
+    pub(super) fn block_behind(&self, after: Option<BlockId>) -> Result<Option<BlockId>, Error> {
+        let above = self.overlay().block_behind(after);
+        let start = match after {
+            Some(after) => Bound::Excluded(keys::chunk(keys::STATES, after, u16::MAX)),
+            None => Bound::Included(vec![keys::STATES]),
+        };
+        let first = self.tree.range::<Key, _>((start, Bound::Excluded(vec![keys::STATES + 1]))).next();
+        let below = first.transpose().map_err(failed)?.and_then(|(key, _)| keys::block_of_chunk(&key));
+        Ok(above.into_iter().chain(below).min())
+    }
+
+    /// What is known of the providers' event ids that are above sled, oldest first.
+    pub(super) fn dedupe_above(&self) -> Vec<(DedupeKey, DedupeEntry)> {
+        self.overlay().all_dedupe()
+    }
+
     /// What is known of a provider's event id at `now`.
     pub(super) fn dedupe(&self, key: &DedupeKey, now: Timestamp) -> Result<Option<DedupeEntry>, Error> {
         let above = self.overlay().dedupe(key).filter(|entry| now < entry.until);
@@ -184,7 +201,7 @@ impl Shared {
         }
     }
 
-    fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
+    pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
         let mut body = Vec::new();

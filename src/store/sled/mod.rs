@@ -6,11 +6,13 @@
 //! blocking work.
 
 mod aside;
+mod backup;
 mod block;
 mod bodies;
 mod checkpoint;
 mod claim;
 mod dedupe;
+pub mod doctor;
 mod entry;
 mod group;
 mod keys;
@@ -21,20 +23,24 @@ mod open;
 mod overlay;
 mod place;
 mod replay;
+mod restore;
 mod shared;
 mod tally;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+pub(super) use open::FORMAT;
 pub use open::OpenError;
+pub use restore::{Proof, RestoreError, is_free, restore};
 
 use self::block::Head;
 use self::checkpoint::Checkpoints;
@@ -43,6 +49,7 @@ use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
+use super::archive::{self, Backup};
 use super::commit::{Commit, CommitObserver};
 use super::{
     Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
@@ -59,6 +66,9 @@ pub struct Sled {
     commit: Arc<Commit<Job>>,
     checkpoints: Arc<Checkpoints>,
     journal_bytes: Arc<AtomicU64>,
+    /// Whether a backup is under way.
+    is_backed_up: Arc<AtomicBool>,
+    closing: CancellationToken,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -73,7 +83,8 @@ impl Sled {
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
         let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes));
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
-        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, shared: Mutex::new(Some(shared)) })
+        let (is_backed_up, closing, shared) = (Arc::default(), CancellationToken::new(), Mutex::new(Some(shared)));
+        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, is_backed_up, closing, shared })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -288,12 +299,27 @@ impl Store for Sled {
         .await
     }
 
+    fn backup(&self) -> Result<Backup, Error> {
+        let shared = self.shared()?;
+        if self.is_backed_up.swap(true, Ordering::SeqCst) {
+            return Err(Error::Conflict("a backup is under way; there can be one at a time".to_owned()));
+        }
+        let (sender, backup) = archive::pair(self.closing.clone());
+        let is_backed_up = self.is_backed_up.clone();
+        tokio::task::spawn_blocking(move || {
+            backup::send(&shared, sender);
+            is_backed_up.store(false, Ordering::SeqCst);
+        });
+        Ok(backup)
+    }
+
     fn health(&self) -> Result<(), String> {
         self.commit.health()?;
         self.checkpoints.number().map(drop).map_err(|error| error.to_string())
     }
 
     async fn close(&self) -> Result<(), Error> {
+        self.closing.cancel();
         let (commit, checkpoints, shared) = (self.commit.clone(), self.checkpoints.clone(), self.shared());
         let close = move || {
             commit.close()?;

@@ -13,9 +13,9 @@ use super::aside;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub(in crate::store) const FORMAT: u32 = 2;
 /// Names the format; written before sled is opened.
-const FORMAT_FILE: &str = "format";
+pub(super) const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.
 pub(super) const DATABASE_FILE: &str = "db";
 /// sled's settings, with a checksum at their end.
@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     Ok(Opened { db, file, was_missing })
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -106,7 +106,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Whether the folder is empty; an error where it holds what is not ours, or not of this version.
-fn check_format(path: &Path) -> Result<bool, OpenError> {
+pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
     let refuse = |why: String| OpenError::Format { path: path.into(), why };
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     match fs::read_to_string(path.join(FORMAT_FILE)) {

@@ -218,6 +218,18 @@ impl Overlay {
         self.layers().find_map(|layer| layer.new_block_of(id))
     }
 
+    /// The first block behind `after` that is here.
+    pub(super) fn block_behind(&self, after: Option<BlockId>) -> Option<BlockId> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.layers().filter_map(|layer| layer.blocks.range((start, Bound::Unbounded)).next()).map(|(block, _)| *block).min()
+    }
+
+    /// What is known of all providers' event ids that are here, oldest first.
+    pub(super) fn all_dedupe(&self) -> Vec<(DedupeKey, DedupeEntry)> {
+        let oldest_first = self.frozen.as_deref().into_iter().chain([&self.active]);
+        oldest_first.flat_map(|layer| layer.dedupe.iter().map(|(key, entry)| (*key, *entry))).collect()
+    }
+
     /// The states of a block, where they are here.
     pub(super) fn states(&self, block: BlockId) -> Option<&States> {
         self.layers().find_map(|layer| layer.blocks.get(&block)).map(|young| &young.states)

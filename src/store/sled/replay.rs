@@ -20,7 +20,7 @@ use crate::store::Error;
 use crate::store::journal::{self, Journal};
 
 /// The folder of the journal.
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 
 /// A store with nothing left to replay.
 pub(super) struct Replayed {
@@ -73,7 +73,7 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     Ok(Replayed { journal, shared, checkpointer })
 }
 
-fn read_position(db: &sled::Db) -> Result<u64, Error> {
+pub(super) fn read_position(db: &sled::Db) -> Result<u64, Error> {
     let value = db.get(keys::position()).map_err(failed)?;
     Ok(value.and_then(|value| value.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
 }
@@ -105,7 +105,8 @@ impl Known<'_> {
                 let block = self.shared.lift(change.record.id)?.map(|(block, _)| block);
                 self.shared.apply([(number, block, change)]);
             }
-            None => self.senseless += 1,
+            // The journal has none: its ids come with their events.
+            Some(Entry::Ids(_)) | None => self.senseless += 1,
         }
         move_down(self.shared, self.checkpointer, false)
     }

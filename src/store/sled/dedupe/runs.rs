@@ -166,6 +166,40 @@ impl Runs {
         Ok(found.unwrap_or_default())
     }
 
+    /// Gives all entries to `take`, chunk by chunk, `None` for a damaged chunk. Where runs are merged meanwhile, entries may come
+    /// twice; of those with the same key, the newest comes last.
+    pub(in crate::store::sled) fn all(
+        &self,
+        mut take: impl FnMut(Option<Vec<(DedupeKey, DedupeEntry)>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let newest = self.snapshot().last().map(|run| run.extent.age);
+        let mut done = None;
+        while done < newest {
+            let runs = self.snapshot();
+            let Some(run) = runs.iter().find(|run| Some(run.extent.age) > done) else { break };
+            if self.read(run, &mut take)? {
+                done = Some(run.extent.age);
+            }
+        }
+        Ok(())
+    }
+
+    /// `false` where the run is gone: it was merged into a newer one, or its time is over.
+    fn read(
+        &self,
+        run: &Run,
+        take: &mut impl FnMut(Option<Vec<(DedupeKey, DedupeEntry)>>) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        for chunk in 0..run.extent.chunks {
+            let value = self.tree.get(keys::run_chunk(run.number, chunk)).map_err(failed)?;
+            if value.is_none() && !self.snapshot().iter().any(|known| known.number == run.number) {
+                return Ok(false);
+            }
+            take(value.as_deref().and_then(run::entries).map(Iterator::collect))?;
+        }
+        Ok(true)
+    }
+
     /// Looks into the runs; again, where one was merged away meanwhile.
     fn look<T>(&self, look: impl Fn(&[Arc<Run>]) -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
         for _ in 0..LOOKUPS_MAX {
