@@ -9,10 +9,8 @@ use serde::Serialize;
 
 use crate::admin::Context;
 use crate::admin::parameters::NoParameters;
+use crate::store::FORMAT;
 use crate::time::Timestamp;
-
-/// The format of what the store keeps on disk.
-const STORE_FORMAT: u32 = 1;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new().route("/status", get(show))
@@ -53,7 +51,7 @@ async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<Stat
         version: env!("CARGO_PKG_VERSION"),
         started_at: context.started_at,
         ready: context.store.health().is_ok(),
-        store: StoreView { bytes, events: counts.events, format: STORE_FORMAT },
+        store: StoreView { bytes, events: counts.events, format: FORMAT },
         counts: CountsView {
             pending: counts.pending.saturating_sub(counts.in_flight),
             in_flight: counts.in_flight,

@@ -10,19 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{self, EventRecord, Head};
 use super::dedupe::{DedupeEntry, DedupeKey};
-use crate::record::{DeliveryId, Event};
+use crate::record::{DeliveryId, Event, EventId};
 use crate::store::Error;
 use crate::store::journal::Journal;
 
 /// The first byte of an entry.
 const CHANGE: u8 = 1;
 const CHECKPOINT: u8 = 2;
+const PURGE: u8 = 3;
 
 /// An entry of the journal.
 pub(super) enum Entry {
     Change(Change),
     /// sled held all records up to this number durably.
     Checkpoint(u64),
+    /// These events are gone.
+    Purge(Vec<EventId>),
 }
 
 /// An event as it is after a change.
@@ -75,12 +78,22 @@ impl Entry {
         journal.push(&[&[CHECKPOINT], &number.to_be_bytes()]).map_err(Error::from_io)
     }
 
+    /// Adds that these events are gone; gives the record's number.
+    pub(super) fn push_purge(journal: &mut Journal, gone: &[EventId]) -> Result<u64, Error> {
+        let gone: Vec<u8> = gone.iter().flat_map(|id| id.to_bytes()).collect();
+        journal.push(&[&[PURGE], &gone]).map_err(Error::from_io)
+    }
+
     /// From a record's payload; `None` where it makes no sense.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let (kind, rest) = payload.split_first()?;
         match *kind {
             CHANGE => decode_change(rest).map(Self::Change),
             CHECKPOINT => Some(Self::Checkpoint(u64::from_be_bytes(rest.try_into().ok()?))),
+            PURGE => {
+                let (ids, rest) = rest.as_chunks::<16>();
+                rest.is_empty().then(|| Self::Purge(ids.iter().map(|id| EventId::from_bytes(*id)).collect()))
+            }
             _ => None,
         }
     }

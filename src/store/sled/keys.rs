@@ -12,7 +12,7 @@
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
 
-use crate::record::{DeliveryId, EventId};
+use crate::record::{DeliveryId, Event, EventId};
 use crate::time::Timestamp;
 
 pub(super) const HEADS: u8 = b'h';
@@ -92,6 +92,12 @@ pub(super) fn by_source(source: &str) -> Key {
 pub(super) fn by_type(kind: &str) -> Key {
     let bytes = kind.as_bytes();
     key(BY_TYPE, &[&bytes[..bytes.len().min(TYPE_BYTES_MAX)], &[0]])
+}
+
+/// The keys of an event's block in the indexes by source and type.
+pub(super) fn kept(event: &Event, block: BlockId) -> impl Iterator<Item = Key> {
+    let prefixes = [Some(by_source(&event.source)), event.kind.as_deref().map(by_type)];
+    prefixes.into_iter().flatten().map(move |prefix| with_block(prefix, block))
 }
 
 /// The record of a run of provider's event ids.

@@ -20,6 +20,7 @@ mod list;
 mod open;
 mod overlay;
 mod place;
+mod purge;
 mod replay;
 mod shared;
 mod tally;
@@ -34,7 +35,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub use open::OpenError;
+pub use open::{FORMAT, OpenError};
 
 use self::block::Head;
 use self::checkpoint::Checkpoints;
@@ -44,9 +45,10 @@ use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
 use super::commit::{Commit, CommitObserver};
+use super::purge::Class;
 use super::{
-    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
-    Tracked,
+    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge, Purged,
+    Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
@@ -191,20 +193,26 @@ impl Store for Sled {
         self.ask(|reply| Job::Cancel { delivery, now, reply }).await
     }
 
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        let (blocks, next) = self.read(move |shared| shared.purgeable(&purge)).await?;
+        if blocks.is_empty() {
+            return Ok(Purged { next, ..Purged::default() });
+        }
+        let purged = self.ask(|reply| Job::Purge { purge, blocks, reply }).await?;
+        Ok(Purged { next, ..purged })
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
         self.read(move |shared| {
-            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
             let duplicates = shared.record(id)?.map_or(0, |record| record.duplicates);
-            Ok(Some(Event { duplicates, ..shared.event(block, place)? }))
+            shared.read_event(id, |block, place| Ok(Event { duplicates, ..shared.event(block, place)? }))
         })
         .await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
         self.read(move |shared| {
-            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
-            let head = shared.head(block, place)?;
-            shared.body(block, &head).map(Some)
+            shared.read_event(id, |block, place| shared.body(block, &shared.head(block, place)?))
         })
         .await
     }
@@ -229,8 +237,8 @@ impl Store for Sled {
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
         self.read(move |shared| {
             // The newest first: it moves to a key of its own when another one comes.
-            let event = shared.record(delivery.event)?;
-            let newest = event.as_ref().and_then(|event| event.delivery(delivery)).and_then(|record| record.newest());
+            let Some(event) = shared.record(delivery.event)? else { return Ok(Vec::new()) };
+            let newest = event.delivery(delivery).and_then(|record| record.newest());
             let mut attempts = shared.attempts(delivery)?;
             attempts.extend(newest);
             attempts.sort_by_key(|attempt| attempt.number);
@@ -265,6 +273,8 @@ impl Store for Sled {
             delivered: sum(StateName::Delivered),
             cancelled: sum(StateName::Cancelled),
             damaged: shared.damaged(),
+            bytes: [Class::Pending, Class::Parked, Class::Done].into_iter().map(|class| tally.bytes_of(class)).sum(),
+            done_bytes: tally.bytes_of(Class::Done),
         }
     }
 

@@ -13,7 +13,7 @@ use super::aside;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Names the format; written before sled is opened.
 const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.
