@@ -129,7 +129,8 @@ fn intake(source: &Name, to: &Arc<[Name]>, n: u64, size: usize) -> Result<Intake
     let mut headers = Headers::default();
     headers.push(HeaderName::from_static("x-id"), HeaderValue::from_str(&id)?);
     headers.push(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
-    headers.push(HeaderName::from_static("user-agent"), HeaderValue::from_static("a provider's hooks/1.0 (+https://example.com)"));
+    headers
+        .push(HeaderName::from_static("user-agent"), HeaderValue::from_static("a provider's hooks/1.0 (+https://example.com)"));
     let mut body = vec![0; size];
     body.chunks_mut(8).for_each(|part| part.copy_from_slice(&rand::random::<u64>().to_be_bytes()[..part.len()]));
     let at = Clock::system().now();
@@ -181,7 +182,8 @@ fn settlement(claimed: &Claimed, is_parked: bool) -> Settlement {
 }
 
 async fn purge(store: Arc<dyn Store>, kept: u64, purged: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
-    let rule = Purge { done_before: Timestamp::from_ms(0), parked_before: Timestamp::from_ms(0), done_bytes: Some(kept), after: None };
+    let rule =
+        Purge { done_before: Timestamp::from_ms(0), parked_before: Timestamp::from_ms(0), done_bytes: Some(kept), after: None };
     let mut after = None;
     while !is_over.load(Ordering::Relaxed) {
         let step = store.purge(Purge { after, ..rule }).await?;

@@ -25,7 +25,7 @@ use axum::response::Response;
 use crate::config::settings::Settings;
 use crate::ingest::Arming;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Space, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -45,6 +45,8 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 pub struct Context {
     /// The events and deliveries.
     pub store: Arc<dyn Store>,
+    /// Whether there is room for more of them.
+    pub space: Arc<Space>,
     /// What the relay was told.
     pub settings: Arc<Settings>,
     /// What the relay counted.

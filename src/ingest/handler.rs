@@ -22,13 +22,14 @@ use crate::record::{EventId, Received};
 use crate::route;
 use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
 use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
-use crate::store::{self, Appended, Dedupe, Intake, Store};
+use crate::store::{self, Appended, Dedupe, Intake, Space, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
 pub struct Line {
     sources: route::Table<Entry>,
     store: Arc<dyn Store>,
+    space: Arc<Space>,
     metrics: Arc<Metrics>,
     clock: Clock,
     pending_max: Option<u64>,
@@ -50,7 +51,7 @@ impl Line {
     /// The line of all sources in `settings`.
     pub fn new(
         settings: &Settings,
-        store: Arc<dyn Store>,
+        (store, space): (Arc<dyn Store>, Arc<Space>),
         metrics: Arc<Metrics>,
         published: Published,
         arming: Arc<Arming>,
@@ -70,7 +71,7 @@ impl Line {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, store, metrics, clock, pending_max: settings.limits.pending, published, arming }
+        Self { sources, store, space, metrics, clock, pending_max: settings.limits.pending, published, arming }
     }
 
     /// Takes one request of `peer` to its end and answers it.
@@ -188,6 +189,9 @@ impl Line {
     fn has_room(&self) -> Result<(), Refusal> {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
+        }
+        if self.space.is_full() {
+            return Err(Refusal::StoreFull);
         }
         match self.pending_max {
             Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),

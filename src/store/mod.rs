@@ -15,7 +15,9 @@ mod journal;
 mod memory;
 mod purge;
 mod query;
+mod retention;
 mod sled;
+mod space;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,6 +31,8 @@ pub use intake::{Dedupe, Intake};
 pub use memory::Memory;
 pub use purge::{Purge, Purged};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
+pub use retention::Retention;
+pub use space::Space;
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
 use crate::time::Timestamp;

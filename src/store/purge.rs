@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn the_newest_end_of_all_deliveries_counts() {
         let rule = Purge { done_before: at(100), parked_before: at(50), done_bytes: Some(1000), after: None };
-        let (delivered, parked) = (|ms| State::Delivered { at: at(ms) }, |ms| State::Parked { at: at(ms), reason: ParkReason::Expired });
+        let (delivered, parked) =
+            (|ms| State::Delivered { at: at(ms) }, |ms| State::Parked { at: at(ms), reason: ParkReason::Expired });
         assert!(goes(&[], rule, 0) && goes(&[delivered(99)], rule, 0) && goes(&[State::Cancelled { at: at(99) }], rule, 0));
         assert!(!goes(&[delivered(20), delivered(100)], rule, 0));
         assert!(goes(&[parked(49), delivered(20)], rule, 0));

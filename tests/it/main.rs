@@ -7,6 +7,7 @@ mod handshakes;
 mod kill;
 mod line;
 mod published;
+mod retention;
 mod store_story;
 mod tidy;
 mod world;

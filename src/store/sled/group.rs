@@ -21,14 +21,34 @@ pub(super) type Then = Box<dyn FnOnce() + Send>;
 
 /// One change of the store.
 pub(super) enum Job {
-    Append { new: Box<New>, reply: Reply<Appended> },
+    Append {
+        new: Box<New>,
+        reply: Reply<Appended>,
+    },
     Settle(Box<Settlement>),
     Release(Claim),
-    Replay { event: EventId, destinations: Vec<Name>, now: Timestamp, reply: Reply<Vec<DeliveryId>> },
-    Retry { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
-    Cancel { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
+    Replay {
+        event: EventId,
+        destinations: Vec<Name>,
+        now: Timestamp,
+        reply: Reply<Vec<DeliveryId>>,
+    },
+    Retry {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
+    Cancel {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
     /// What of these blocks may go.
-    Purge { purge: Purge, blocks: Vec<BlockId>, reply: Reply<Purged> },
+    Purge {
+        purge: Purge,
+        blocks: Vec<BlockId>,
+        reply: Reply<Purged>,
+    },
 }
 
 /// An event on its way in, encoded as far as can be without its id.

@@ -156,6 +156,11 @@ impl Shared {
         self.overlay().is_full()
     }
 
+    /// See [`Overlay::is_ripe`].
+    pub(super) fn is_ripe(&self) -> (bool, bool) {
+        self.overlay().is_ripe()
+    }
+
     /// What is known of a provider's event id at `now`.
     pub(super) fn dedupe(&self, key: &DedupeKey, now: Timestamp) -> Result<Option<DedupeEntry>, Error> {
         let above = self.overlay().dedupe(key).filter(|entry| now < entry.until);

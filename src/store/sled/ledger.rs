@@ -4,6 +4,7 @@
 //! could take back, but for outcomes that nobody waits for. Later jobs of a group see what earlier ones did.
 
 use std::collections::btree_map;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,14 +13,14 @@ use super::block::DeliveryRecord;
 use super::checkpoint::Checkpoints;
 use super::entry::{Change, Entry};
 use super::group::{Fresh, Group, Job, New, Then, Touched};
+use super::keys::BlockId;
 use super::layers::Lifted;
 use super::overlay::Place;
-use super::keys::BlockId;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
 use crate::store::journal::Journal;
-use crate::store::{Appended, Error, Settlement};
+use crate::store::{Appended, Error, Settlement, space};
 use crate::time::Timestamp;
 
 /// Writes groups to the journal.
@@ -32,6 +33,7 @@ pub(super) struct SledLedger {
     noted: u64,
     /// The journal's bytes on disk; for whoever asks.
     bytes: Arc<AtomicU64>,
+    folder: PathBuf,
 }
 
 /// What a group wrote to the journal, with the numbers of the records.
@@ -47,13 +49,14 @@ impl SledLedger {
         checkpoints: Arc<Checkpoints>,
         newest: Option<EventId>,
         bytes: Arc<AtomicU64>,
+        folder: &Path,
     ) -> Self {
         let mut ids = EventIds::default();
         if let Some(newest) = newest {
             // Ids go on rising even where the clock was set back over a restart.
             ids.next(newest.made_at().after(Duration::from_millis(1)), 0);
         }
-        Self { journal, shared, checkpoints, ids, noted: 0, bytes }
+        Self { journal, shared, checkpoints, ids, noted: 0, bytes, folder: folder.into() }
     }
 
     /// Lanes that have something new are told once the group is durable.
@@ -73,8 +76,8 @@ impl SledLedger {
         }
         let new = self.shared.place_new(group).into_iter().map(|change| (Place::New, change));
         let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.is_changed);
-        let touched =
-            touched.map(|Touched { block, now, attempts, .. }| (Place::In(block), Change { record: now, attempts, arrival: None }));
+        let touched = touched
+            .map(|Touched { block, now, attempts, .. }| (Place::In(block), Change { record: now, attempts, arrival: None }));
         let changes = new.chain(touched).map(|(place, change)| Ok((change.push(&mut self.journal)?, place, change)));
         let changes = changes.collect::<Result<Vec<_>, Error>>()?;
         // Behind the others, which are of other events.
@@ -89,6 +92,11 @@ impl SledLedger {
     fn checkpoint(&self) -> Result<(), Error> {
         if self.shared.is_full() {
             self.checkpoints.wait()?;
+        }
+        // sled takes a failed write for its end. What is above it is in the journal, whose files are on the disk already.
+        let (is_ripe, is_urgent) = self.shared.is_ripe();
+        if is_ripe && !is_urgent && space::is_exhausted(&self.folder) {
+            return Ok(());
         }
         if let Some(layer) = self.shared.freeze(false) {
             self.checkpoints.begin(layer);

@@ -26,7 +26,7 @@ mod shared;
 mod tally;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -46,6 +46,7 @@ use self::replay::Replayed;
 use self::shared::{Shared, failed};
 use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
+use super::space;
 use super::{
     Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge, Purged,
     Settlement, Store, Tracked,
@@ -61,6 +62,7 @@ pub struct Sled {
     commit: Arc<Commit<Job>>,
     checkpoints: Arc<Checkpoints>,
     journal_bytes: Arc<AtomicU64>,
+    folder: PathBuf,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -73,9 +75,9 @@ impl Sled {
         let newest = newest(&shared).map_err(|error| OpenError::Engine { path: path.into(), why: error.to_string() })?;
         let checkpoints = Checkpoints::start(checkpointer, journal.release()).map_err(in_folder)?;
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
-        let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes));
+        let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes), path);
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
-        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, shared: Mutex::new(Some(shared)) })
+        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, folder: path.into(), shared: Mutex::new(Some(shared)) })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -211,10 +213,7 @@ impl Store for Sled {
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.read(move |shared| {
-            shared.read_event(id, |block, place| shared.body(block, &shared.head(block, place)?))
-        })
-        .await
+        self.read(move |shared| shared.read_event(id, |block, place| shared.body(block, &shared.head(block, place)?))).await
     }
 
     async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error> {
@@ -305,11 +304,12 @@ impl Store for Sled {
 
     async fn close(&self) -> Result<(), Error> {
         let (commit, checkpoints, shared) = (self.commit.clone(), self.checkpoints.clone(), self.shared());
+        let has_space = !space::is_exhausted(&self.folder);
         let close = move || {
             commit.close()?;
             checkpoints.wait()?;
-            // A clean end leaves nothing to replay.
-            if let Some(layer) = shared.ok().and_then(|shared| shared.freeze(true)) {
+            // A clean end leaves nothing to replay; on a full disk the journal keeps it.
+            if let Some(layer) = shared.ok().filter(|_| has_space).and_then(|shared| shared.freeze(true)) {
                 checkpoints.begin(layer);
             }
             checkpoints.close()

@@ -390,6 +390,11 @@ impl Overlay {
         self.frozen.is_some() && self.active.bytes >= FULL_BYTES
     }
 
+    /// Whether a layer would be frozen now, and whether one more second of changes may be too much.
+    pub(super) fn is_ripe(&self) -> (bool, bool) {
+        (self.frozen.is_none() && self.active.is_ripe(), self.active.bytes >= FULL_BYTES)
+    }
+
     /// The number of the last journal record in here or below.
     pub(super) fn number(&self) -> u64 {
         self.active.number

@@ -114,12 +114,7 @@ impl Shared {
 }
 
 /// The events of a block that may go, with their bytes.
-fn going(
-    purge: &Purge,
-    states: &States,
-    mut done_bytes: u64,
-    is_free: impl Fn(EventId) -> bool,
-) -> Vec<(EventId, Class, u64)> {
+fn going(purge: &Purge, states: &States, mut done_bytes: u64, is_free: impl Fn(EventId) -> bool) -> Vec<(EventId, Class, u64)> {
     let mut going = Vec::new();
     for (_, event) in states.events().filter(|(_, event)| is_free(event.id)) {
         let deliveries = event.deliveries.iter().map(|record| &record.delivery);

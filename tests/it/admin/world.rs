@@ -9,8 +9,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, router};
 use hookhold::config::settings::{
-    Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
-    Tls, Token,
+    Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Store as StoreSettings, Tls, Token,
 };
 use hookhold::ingest::Arming;
 use hookhold::metrics::Metrics;
@@ -19,13 +19,14 @@ use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, N
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Settlement, Store};
+use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Settlement, Space, Store};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
+const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
@@ -67,6 +68,7 @@ impl World {
         let (store, metrics) = (Arc::new(Memory::new()), Metrics::new());
         let context = Context {
             store: store.clone(),
+            space: Arc::new(Space::new(Path::new("."), None)),
             settings: Arc::new(settings(tokens)),
             metrics: metrics.clone(),
             arming: Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap()),
@@ -192,7 +194,11 @@ fn settings(tokens: Vec<Token>) -> Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
         admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls: false, tokens },
-        store: StoreSettings { path: PathBuf::from("data") },
+        store: StoreSettings {
+            path: PathBuf::from("data"),
+            max_bytes: None,
+            retention: Retention { done: DAY, parked: DAY, done_bytes: None },
+        },
         limits: Limits {
             body_bytes: 1 << 20,
             body_bytes_in_flight: 1 << 20,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hookhold::record::{DeliveryId, EventId, ParkReason, StateName, Verdict};
-use hookhold::store::{Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Purge, Store};
+use hookhold::store::{
+    Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Purge, Store,
+};
 
 use super::purging::purge_all;
 use super::world::{World, at, attempt, body, intake, name, release, settle};
