@@ -105,6 +105,7 @@ impl Checkpointer {
             self.put_block(*block, young, &mut filling)?;
             self.apply_full(&mut filling)?;
         }
+        self.settle(layer, &mut filling)?;
         for (place, encoded) in &layer.attempts {
             filling.put_attempt(*place, encoded);
             self.apply_full(&mut filling)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! h BLOCK CHUNK            heads of a block's events            b BLOCK CHUNK   their bodies, one after the other
+//! H BLOCK CHUNK            what purges left of heads            B BLOCK CHUNK   the same of bodies
 //! d BLOCK CHUNK            what changes of them: deliveries     a DELIVERY N    an attempt that is not the newest
 //! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
@@ -17,6 +18,10 @@ use crate::time::Timestamp;
 
 pub(super) const HEADS: u8 = b'h';
 pub(super) const BODIES: u8 = b'b';
+/// Where heads are once a purge has written them anew, and bodies. Apart from the others: sled keeps a leaf's old bytes until it
+/// has ten changes, or is empty, and leaves of large values never got there.
+pub(super) const HEADS_LEFT: u8 = b'H';
+pub(super) const BODIES_LEFT: u8 = b'B';
 pub(super) const STATES: u8 = b'd';
 pub(super) const ATTEMPT: u8 = b'a';
 pub(super) const DUE: u8 = b'q';

@@ -209,7 +209,13 @@ impl Shared {
         if let Some(parts) = self.overlay().parts(block) {
             return Ok(parts.heads.clone());
         }
-        self.long(keys::HEADS, block)
+        self.heads_below(block)
+    }
+
+    /// The heads of a block that is in sled, as they are stored.
+    pub(super) fn heads_below(&self, block: BlockId) -> Result<Vec<u8>, Error> {
+        let heads = self.long(keys::HEADS, block)?;
+        if heads.is_empty() { self.long(keys::HEADS_LEFT, block) } else { Ok(heads) }
     }
 
     /// The head of the event at `place` among those of [`Self::raw_heads`].
@@ -244,7 +250,8 @@ impl Shared {
         let mut body = Vec::new();
         let mut skip = span.skip;
         for chunk in span.first..=span.last {
-            let Some(part) = self.tree.get(keys::chunk(keys::BODIES, block, chunk)).map_err(failed)? else { break };
+            let of = |prefix| self.tree.get(keys::chunk(prefix, block, chunk)).map_err(failed);
+            let Some(part) = of(keys::BODIES)?.map_or_else(|| of(keys::BODIES_LEFT), |part| Ok(Some(part)))? else { break };
             let part = part.get(std::mem::take(&mut skip)..).unwrap_or_default();
             // Only now, since a damaged head may claim any length.
             body.reserve_exact(part.len().min(length - body.len()));

@@ -23,6 +23,8 @@ use crate::store::{Error, Purge, Purged};
 const PURGED_BLOCKS_MAX: usize = 16;
 /// Blocks that a step looks at.
 const LOOKED_BLOCKS_MAX: usize = 256;
+/// A leaf has states of eight blocks at least: with the first time, some 24 changes of which all but a few are behind the tenth.
+const SETTLED_TIMES: usize = 2;
 /// Blocks of which the last trace is removed by one checkpoint; the rest is for the next.
 const FORGOTTEN_BLOCKS_MAX: usize = 4096;
 
@@ -127,6 +129,19 @@ fn going(purge: &Purge, states: &States, mut done_bytes: u64, is_free: impl Fn(E
 }
 
 impl Checkpointer {
+    /// Writes the states of blocks of which something is left again, several times: sled keeps what they were before until their leaf
+    /// has ten changes.
+    pub(super) fn settle(&mut self, layer: &Layer, filling: &mut Filling) -> Result<(), Error> {
+        for _ in 0..SETTLED_TIMES {
+            for (block, young) in layer.blocks.iter().filter(|(_, young)| young.is_purged && !young.states.is_over()) {
+                filling.put_long(keys::STATES, *block, &young.states.encode()?);
+                self.apply_full(filling)?;
+            }
+            self.apply(filling)?;
+        }
+        Ok(())
+    }
+
     /// Removes the attempts of events that are gone. Before their blocks: with these, a crash would forget that it is to be done.
     pub(super) fn remove_attempts(&mut self, layer: &Layer, filling: &mut Filling) -> Result<(), Error> {
         for id in &layer.gone {
@@ -174,7 +189,7 @@ pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &
     let stored = match &young.parts {
         Some(parts) => &parts.heads,
         None => {
-            below = shared.long(keys::HEADS, block)?;
+            below = shared.heads_below(block)?;
             &below
         }
     };
@@ -191,18 +206,21 @@ pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &
     let rest = rest(block, stored, &heads, &young.states, body)?;
     let mut chunks = 0;
     for part in rest.bodies.chunks() {
-        filling.put(keys::chunk(keys::BODIES, block, chunks), &part);
+        filling.put(keys::chunk(keys::BODIES_LEFT, block, chunks), &part);
         chunks += 1;
     }
     let mut head_chunks = 0;
     if !young.states.is_over() {
-        filling.put_long(keys::HEADS, block, &rest.heads);
+        filling.put_long(keys::HEADS_LEFT, block, &rest.heads);
         head_chunks = u16::try_from(rest.heads.len() / CHUNK_BYTES + 1).unwrap_or(u16::MAX);
     }
     rest.kept.iter().for_each(|key| filling.put(key.clone(), &[]));
     if young.parts.is_none() {
-        remove_chunks(&shared.tree, keys::BODIES, block, chunks, filling)?;
-        remove_chunks(&shared.tree, keys::HEADS, block, head_chunks, filling)?;
+        for (prefix, from) in
+            [(keys::BODIES, 0), (keys::HEADS, 0), (keys::BODIES_LEFT, chunks), (keys::HEADS_LEFT, head_chunks)]
+        {
+            remove_chunks(&shared.tree, prefix, block, from, filling)?;
+        }
         let kept = heads.iter().flatten().flat_map(|head| keys::kept(&head.event, block));
         kept.filter(|key| !rest.kept.contains(key)).collect::<BTreeSet<_>>().iter().for_each(|key| filling.remove(key));
     }
