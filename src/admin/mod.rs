@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::settings::Settings;
 use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
-use crate::store::{Quarantine, Store};
+use crate::store::{Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -51,6 +51,8 @@ pub struct Context {
     pub quarantine: Arc<Quarantine>,
     /// What judges them again.
     pub line: Arc<Line>,
+    /// Whether there is room for more of them.
+    pub space: Arc<Space>,
     /// What the relay was told.
     pub told: Arc<Told>,
     /// What the relay counted.

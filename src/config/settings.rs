@@ -100,6 +100,21 @@ pub enum Role {
 pub struct Store {
     /// The folder.
     pub path: PathBuf,
+    /// Bytes that it may take on its disk; `None`: as many as the disk has.
+    pub max_bytes: Option<u64>,
+    /// How long what is stored is kept.
+    pub retention: Retention,
+}
+
+/// `[store] retention`: how long events are kept. What is pending or in flight is kept in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// After the last of their deliveries was delivered or cancelled, or after their arrival where they have none.
+    pub done: Duration,
+    /// After the last of their deliveries was settled, where one is parked.
+    pub parked: Duration,
+    /// Beyond so many bytes of events that are done, the oldest of them go earlier.
+    pub done_bytes: Option<u64>,
 }
 
 /// `[limits]`

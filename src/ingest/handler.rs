@@ -23,13 +23,14 @@ use crate::net::published::Supply;
 use crate::record::{EventId, Received};
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::{Reason, Refused, Verified};
-use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Store};
+use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Space, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
 pub struct Line {
     gate: ArcSwap<Gate>,
     pub(super) store: Arc<dyn Store>,
+    space: Arc<Space>,
     pub(super) quarantine: Arc<Quarantine>,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -40,8 +41,14 @@ const ROUNDS_MAX: usize = 3;
 
 impl Line {
     /// A line behind this gate.
-    pub fn new(gate: Gate, store: Arc<dyn Store>, quarantine: Arc<Quarantine>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { gate: ArcSwap::from_pointee(gate), store, quarantine, metrics, clock }
+    pub fn new(
+        gate: Gate,
+        (store, space): (Arc<dyn Store>, Arc<Space>),
+        quarantine: Arc<Quarantine>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self { gate: ArcSwap::from_pointee(gate), store, space, quarantine, metrics, clock }
     }
 
     /// The present gate.
@@ -149,6 +156,9 @@ impl Line {
     fn has_room(&self, gate: &Gate) -> Result<(), Refusal> {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
+        }
+        if self.space.is_full() {
+            return Err(Refusal::StoreFull);
         }
         match gate.pending_max {
             Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),

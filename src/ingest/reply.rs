@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     Overload,
     /// The store cannot make it durable.
     StoreFailed,
+    /// The store has no space for it.
+    StoreFull,
 }
 
 impl Refusal {
@@ -67,6 +69,7 @@ impl Refusal {
             Self::Unconfirmed => RequestOutcome::Unconfirmed,
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
+            Self::StoreFull => RequestOutcome::StoreFull,
         }
     }
 
@@ -80,7 +83,7 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
@@ -91,7 +94,7 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             _ => {}

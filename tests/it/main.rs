@@ -15,6 +15,7 @@ mod published;
 mod quarantine;
 mod refused;
 mod reload;
+mod retention;
 mod store_story;
 mod tidy;
 mod world;

@@ -152,6 +152,11 @@ impl World {
         call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
     }
 
+    /// Whether it takes events, as a load balancer asks.
+    pub(crate) async fn ready(&self) -> Answer {
+        call(&format!("http://{}", self.admin), tls::client_config(None).unwrap(), Method::GET, "/readyz", &[], b"").await
+    }
+
     /// What is counted, as Prometheus reads it.
     pub(crate) async fn metrics(&self) -> String {
         let trust = tls::client_config(None).unwrap();

@@ -29,6 +29,10 @@ struct StatusView {
 struct StoreView {
     bytes: u64,
     events: u64,
+    /// Of the events alone, without what the database and the journal need beside them.
+    event_bytes: u64,
+    free_bytes: u64,
+    full: Option<String>,
     format: u32,
 }
 
@@ -50,8 +54,15 @@ async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<Stat
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: context.started_at,
-        ready: context.store.health().is_ok(),
-        store: StoreView { bytes, events: counts.events, format: store::FORMAT },
+        ready: context.store.health().is_ok() && !context.space.is_full(),
+        store: StoreView {
+            bytes,
+            events: counts.events,
+            event_bytes: counts.bytes,
+            free_bytes: context.space.free_bytes(),
+            full: context.space.full(),
+            format: store::FORMAT,
+        },
         counts: CountsView {
             pending: counts.pending.saturating_sub(counts.in_flight),
             in_flight: counts.in_flight,

@@ -28,7 +28,7 @@ use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
-use crate::store::{Brought, Quarantine, QuarantineBounds, Sled, Store};
+use crate::store::{Brought, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
@@ -44,6 +44,7 @@ pub struct Relay {
     pub admin: SocketAddr,
     pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Lanes,
+    pub(super) retention: Retention,
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
@@ -67,6 +68,9 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let public = bind(settings.listen.https, "listen.https")?;
     let private = bind(settings.admin.listen, "admin.listen")?;
     let store = open_store(&settings, &metrics).await?;
+    let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
+    let rule = settings.store.retention;
+    let retention = Retention::start(rule, store.clone(), space.clone(), metrics.clone(), clock).await;
     let lanes = Lanes::start(&settings, store.clone(), metrics.clone(), clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
@@ -77,12 +81,13 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let gate =
         Gate::new(&settings, &metrics, Outside { published, confirmer: Confirmer::new(fetcher, clock) }, arming.clone(), None);
     let quarantine = open_quarantine(&settings, clock).await?;
-    let line = Arc::new(Line::new(gate, store.clone(), quarantine.clone(), metrics.clone(), clock));
+    let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
     let told = Arc::new(Told::new(settings.clone(), arming));
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
+        space,
         line: line.clone(),
         quarantine,
         told: told.clone(),
@@ -94,7 +99,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
     let changing = Changing { imprint, line, told, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, public, private, changing, reloads })
+    Ok(Relay { https, admin, store, lanes, retention, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.

@@ -17,6 +17,7 @@ use super::block;
 use super::bodies::CHUNK_BYTES;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Layer, Young};
+use super::purge;
 use super::shared::{Shared, failed};
 use super::tally::Tally;
 use crate::record::{DeliveryId, Name};
@@ -40,7 +41,7 @@ const STUCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
-    tree: sled::Db,
+    pub(super) tree: sled::Db,
     /// What makes sled durable: its own flush ends before the drive has everything.
     file: File,
     /// The counts of what is in sled.
@@ -51,7 +52,7 @@ pub(super) struct Checkpointer {
 
 /// A batch as it fills.
 #[derive(Default)]
-struct Filling {
+pub(super) struct Filling {
     batch: Batch,
     keys: usize,
     bytes: usize,
@@ -60,20 +61,20 @@ struct Filling {
 }
 
 impl Filling {
-    fn put(&mut self, key: Key, value: &[u8]) {
+    pub(super) fn put(&mut self, key: Key, value: &[u8]) {
         self.keys += 1;
         self.bytes += key.len() + value.len();
         self.batch.insert(key, value);
     }
 
-    fn remove(&mut self, key: &[u8]) {
+    pub(super) fn remove(&mut self, key: &[u8]) {
         self.keys += 1;
         self.batch.remove(key);
     }
 
     /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
     /// behind when it became shorter are never read; a byte too many is no frame.
-    fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
+    pub(super) fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
         let parts = value.chunks(CHUNK_BYTES).chain(value.len().is_multiple_of(CHUNK_BYTES).then_some(&[0][..]));
         for (number, part) in (0u16..).zip(parts) {
             self.put(keys::chunk(prefix, block, number), part);
@@ -99,10 +100,12 @@ impl Checkpointer {
     /// Moves a layer into sled and makes it durable there.
     pub(super) fn write(&mut self, layer: &Layer) -> Result<(), Error> {
         let mut filling = Filling::default();
+        self.remove_attempts(layer, &mut filling)?;
         for (block, young) in &layer.blocks {
             self.put_block(*block, young, &mut filling)?;
             self.apply_full(&mut filling)?;
         }
+        self.settle(layer, &mut filling)?;
         for (place, encoded) in &layer.attempts {
             filling.put_attempt(*place, encoded);
             self.apply_full(&mut filling)?;
@@ -122,7 +125,9 @@ impl Checkpointer {
     }
 
     fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {
-        if let Some(parts) = &young.parts {
+        if young.is_purged && purge::rewrite(&self.shared, block, young, filling)? {
+            // Heads and bodies are in it already.
+        } else if let Some(parts) = &young.parts {
             filling.put_long(keys::HEADS, block, &parts.heads);
             for (number, part) in (0u16..).zip(parts.bodies.chunks()) {
                 filling.put(keys::chunk(keys::BODIES, block, number), &part);
@@ -137,12 +142,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
+    pub(super) fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
         if filling.is_full() { self.apply(filling) } else { Ok(()) }
     }
 
     /// Gives the batch to sled, with the counts as they are with it.
-    fn apply(&mut self, filling: &mut Filling) -> Result<(), Error> {
+    pub(super) fn apply(&mut self, filling: &mut Filling) -> Result<(), Error> {
         self.unsynced += filling.bytes;
         let counts = std::mem::take(&mut filling.counted);
         for (key, value) in counts.iter().map(|name| self.tally.record_of(name)).chain([self.tally.record()]) {
@@ -244,7 +249,10 @@ struct Mover {
 impl Mover {
     fn run(mut self) {
         while let Ok(layer) = self.layers.recv() {
-            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.write(&layer)));
+            let moved = catch_unwind(AssertUnwindSafe(|| {
+                self.checkpointer.forget(&layer)?;
+                self.checkpointer.write(&layer)
+            }));
             let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
             let mut progress = lock(&self.state.progress);
             match moved {

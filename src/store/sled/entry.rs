@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{self, EventRecord, Head};
 use super::dedupe::{DedupeEntry, DedupeKey};
-use crate::record::{DeliveryId, Event};
+use crate::record::{DeliveryId, Event, EventId};
 use crate::store::Error;
 use crate::store::journal::Journal;
 
@@ -19,6 +19,7 @@ const CHANGE: u8 = 1;
 const CHECKPOINT: u8 = 2;
 /// In backups only; other kinds of the journal may come between.
 const IDS: u8 = 0x80;
+const PURGE: u8 = 3;
 
 /// An entry of the journal.
 pub(super) enum Entry {
@@ -28,6 +29,8 @@ pub(super) enum Entry {
     /// What is known of providers' event ids; in backups only, where they do not come with their events. Of equal ones the last
     /// counts.
     Ids(Vec<(DedupeKey, DedupeEntry)>),
+    /// These events are gone.
+    Purge(Vec<EventId>),
 }
 
 /// An event as it is after a change.
@@ -90,6 +93,12 @@ impl Entry {
         Ok([&[IDS][..], &block::encode(&ids)?].concat())
     }
 
+    /// Adds that these events are gone; gives the record's number.
+    pub(super) fn push_purge(journal: &mut Journal, gone: &[EventId]) -> Result<u64, Error> {
+        let gone: Vec<u8> = gone.iter().flat_map(|id| id.to_bytes()).collect();
+        journal.push(&[&[PURGE], &gone]).map_err(Error::from_io)
+    }
+
     /// From a record's payload; `None` where it makes no sense.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let (kind, rest) = payload.split_first()?;
@@ -97,6 +106,10 @@ impl Entry {
             CHANGE => decode_change(rest).map(Self::Change),
             IDS => block::decode(rest).map(Self::Ids),
             CHECKPOINT => Some(Self::Checkpoint(u64::from_be_bytes(rest.try_into().ok()?))),
+            PURGE => {
+                let (ids, rest) = rest.as_chunks::<16>();
+                rest.is_empty().then(|| Self::Purge(ids.iter().map(|id| EventId::from_bytes(*id)).collect()))
+            }
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use super::aside;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(in crate::store) const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Names the format; written before sled is opened.
 pub(super) const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.

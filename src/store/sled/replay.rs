@@ -14,7 +14,9 @@ use super::checkpoint::Checkpointer;
 use super::dedupe::Runs;
 use super::entry::Entry;
 use super::keys;
+use super::layers::Lifted;
 use super::open::Opened;
+use super::overlay::Place;
 use super::shared::{Shared, failed, read_tally};
 use crate::store::Error;
 use crate::store::journal::{self, Journal};
@@ -102,8 +104,19 @@ impl Known<'_> {
             Some(Entry::Checkpoint(held)) => self.held = self.held.max(held),
             Some(Entry::Change(change)) => {
                 // Part of it may have been moved already when the process ended.
-                let block = self.shared.lift(change.record.id)?.map(|(block, _)| block);
-                self.shared.apply([(number, block, change)]);
+                let place = match self.shared.lift(change.record.id)? {
+                    Lifted::There(block, _) => Place::In(block),
+                    Lifted::Gone(place) => place,
+                    Lifted::MayBeDamaged => Place::New,
+                };
+                self.shared.apply([(number, place, change)]);
+            }
+            Some(Entry::Purge(gone)) => {
+                for id in gone {
+                    if let Lifted::There(block, _) = self.shared.lift(id)? {
+                        self.shared.apply_purges([(number, block, vec![id])]);
+                    }
+                }
             }
             // The journal has none: its ids come with their events.
             Some(Entry::Ids(_)) | None => self.senseless += 1,

@@ -16,6 +16,7 @@ use super::checkpoint::Checkpointer;
 use super::dedupe::{DedupeEntry, DedupeKey, Runs};
 use super::entry::{Arrival, Change, Entry};
 use super::open::{self, FORMAT_FILE, Opened};
+use super::overlay::Place;
 use super::shared::{Shared, read_tally};
 use crate::store::Error;
 use crate::store::archive::{self, Archive, Contents, Found, closing};
@@ -215,7 +216,7 @@ fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, Res
     walk(archive, &mut proof, |item| {
         match item {
             // No record of a journal: the store begins with an empty one.
-            Item::Change(change) => shared.apply([(0, None, *change)]),
+            Item::Change(change) => shared.apply([(0, Place::New, *change)]),
             Item::Ids(some) if is_whole => ids.extend(some),
             // Where the provider sends again what is lost, it is new.
             Item::Ids(some) => {

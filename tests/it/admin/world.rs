@@ -10,8 +10,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
-    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings, Tls,
-    Token,
+    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Store as StoreSettings, Tls, Token,
 };
 use hookhold::ingest::{Arming, Gate, Line, Outside};
 use hookhold::metrics::Metrics;
@@ -23,7 +23,7 @@ use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, N
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Quarantine, QuarantineBounds, Settlement, Store};
+use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Quarantine, QuarantineBounds, Settlement, Space, Store};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -31,6 +31,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
@@ -74,13 +75,15 @@ impl World {
         let clock = Clock::following_tokio(START);
         let quarantine = Arc::new(Quarantine::open(folder.path(), QuarantineBounds::default(), clock).unwrap());
         let (settings, arming) = (Arc::new(settings(tokens)), arming());
+        let space = Arc::new(Space::new(Path::new("."), None));
         let fetcher = Fetcher::new(tls(), HashMap::new());
         let confirmer = Confirmer::new(fetcher.clone(), clock);
         let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
         let gate = Gate::new(&settings, &metrics, outside, arming.clone(), None);
-        let line = Line::new(gate, store.clone(), quarantine.clone(), metrics.clone(), clock);
+        let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
+            space,
             quarantine,
             line: Arc::new(line),
             told: Arc::new(Told::new(settings, arming)),
@@ -208,7 +211,11 @@ fn settings(tokens: Vec<Token>) -> Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
         admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls: false, tokens },
-        store: StoreSettings { path: PathBuf::from("data") },
+        store: StoreSettings {
+            path: PathBuf::from("data"),
+            max_bytes: None,
+            retention: Retention { done: DAY, parked: DAY, done_bytes: None },
+        },
         limits: Limits {
             body_bytes: 1 << 20,
             body_bytes_in_flight: 1 << 20,
