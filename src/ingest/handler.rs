@@ -183,7 +183,7 @@ impl Line {
         let host = host_of(confirmation.address());
         match self.confirmer.confirm(&confirmation).await {
             Ok(()) => {
-                tracing::warn!(%source, host, "a subscription was confirmed");
+                tracing::info!(%source, host, "a subscription was confirmed");
                 Ok(Taken::Handshake(answer))
             }
             Err(failure) => {
