@@ -29,7 +29,7 @@ pub(super) async fn answer(gate: &Gate, entry: &Entry, peer: IpAddr, reply: Repl
     let host = host_of(confirmation.address());
     match gate.outside.confirmer.confirm(&confirmation).await {
         Ok(()) => {
-            tracing::warn!(%source, host, "a subscription was confirmed");
+            tracing::info!(%source, host, "a subscription was confirmed");
             Ok(answer)
         }
         Err(failure) => {
