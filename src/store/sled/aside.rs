@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::durable::MARK_FILE;
 use super::open::{DATABASE_FILE, SETTINGS_FILE};
 use crate::time::Clock;
 
@@ -26,7 +27,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         let text = name.to_string_lossy();
-        if [DATABASE_FILE, SETTINGS_FILE, LARGE_VALUES].contains(&&*text) || text.starts_with(SNAPSHOT) {
+        if [DATABASE_FILE, SETTINGS_FILE, MARK_FILE, LARGE_VALUES].contains(&&*text) || text.starts_with(SNAPSHOT) {
             fs::rename(path.join(&name), folder.join(&name))?;
         }
     }
@@ -86,13 +87,13 @@ mod tests {
     fn what_is_set_aside_is_all_of_the_database_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        let files = ["db", "conf", "snap.00", "format", "notes"];
+        let files = ["db", "conf", "synced", "snap.00", "format", "notes"];
         for round in 0..3 {
             files.iter().for_each(|file| fs::write(path.join(file), file).unwrap());
             fs::create_dir(path.join("blobs")).unwrap();
             let aside = set_aside(path).unwrap();
             assert_eq!(fs::read(aside.join("db")).unwrap(), b"db", "{round}");
-            assert_eq!(fs::read_dir(&aside).unwrap().count(), 4);
+            assert_eq!(fs::read_dir(&aside).unwrap().count(), 5);
             assert!(!path.join("db").exists() && path.join("format").exists() && path.join("notes").exists());
         }
     }

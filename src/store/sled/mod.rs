@@ -11,6 +11,7 @@ mod bodies;
 mod checkpoint;
 mod claim;
 mod dedupe;
+mod durable;
 mod entry;
 mod group;
 mod keys;
