@@ -4,7 +4,6 @@
 //! up to which record of the journal sled holds everything: what was moved twice after a crash is the same as what was moved once.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +14,7 @@ use sled::Batch;
 
 use super::block;
 use super::bodies::CHUNK_BYTES;
+use super::durable::Durable;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Layer, Young};
 use super::purge;
@@ -30,8 +30,7 @@ const BATCH_KEYS: usize = 256;
 /// Bytes of a batch, roughly. One event may have more.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// sled's log is synced after so many bytes, also within a checkpoint: sled takes for durable what it only handed to the drive, and
-/// a start after a loss of power that tears several of its segments can fail over that.
+/// sled's log is synced after so many bytes, also within a checkpoint: between two syncs sled keeps all that it replaces.
 const UNSYNCED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A checkpoint that takes so long has failed: after an error of the drive sled may wait for ever.
@@ -42,8 +41,7 @@ const STUCK_PAUSE: Duration = Duration::from_millis(250);
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
     pub(super) tree: sled::Db,
-    /// What makes sled durable: its own flush ends before the drive has everything.
-    file: File,
+    durable: Arc<Durable>,
     /// The counts of what is in sled.
     tally: Tally,
     shared: Arc<Shared>,
@@ -93,12 +91,14 @@ impl Filling {
 }
 
 impl Checkpointer {
-    pub(super) fn new(tree: sled::Db, file: File, tally: Tally, shared: Arc<Shared>) -> Self {
-        Self { tree, file, tally, shared, unsynced: 0 }
+    pub(super) fn new(tree: sled::Db, durable: Arc<Durable>, tally: Tally, shared: Arc<Shared>) -> Self {
+        Self { tree, durable, tally, shared, unsynced: 0 }
     }
 
     /// Moves a layer into sled and makes it durable there.
     pub(super) fn write(&mut self, layer: &Layer) -> Result<(), Error> {
+        let durable = self.durable.clone();
+        let _stretch = durable.stretch()?;
         let mut filling = Filling::default();
         self.remove_attempts(layer, &mut filling)?;
         for (block, young) in &layer.blocks {
@@ -120,8 +120,7 @@ impl Checkpointer {
 
     fn sync(&mut self) -> Result<(), Error> {
         self.unsynced = 0;
-        self.tree.flush().map_err(failed)?;
-        self.file.sync_data().map_err(Error::from_io)
+        self.durable.sync()
     }
 
     fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {

@@ -13,6 +13,7 @@ mod checkpoint;
 mod claim;
 mod dedupe;
 pub mod doctor;
+mod durable;
 mod entry;
 mod group;
 mod keys;

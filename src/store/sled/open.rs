@@ -7,9 +7,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aside;
+use super::durable::{self, Durable};
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
@@ -21,13 +23,15 @@ pub(super) const DATABASE_FILE: &str = "db";
 /// sled's settings, with a checksum at their end.
 pub(super) const SETTINGS_FILE: &str = "conf";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Who had the store before may be on the way out: after a stop, the storage engine's threads end a moment later.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+const IN_USE: &str = "it is in use by another process";
 
 /// Why a store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -66,10 +70,10 @@ pub enum OpenError {
     },
 }
 
-/// An open database, and the handle that makes it durable.
+/// An open database, and what makes it durable.
 pub(super) struct Opened {
     pub(super) db: sled::Db,
-    pub(super) file: File,
+    pub(super) durable: Arc<Durable>,
     /// Whether it is new in a folder that is not.
     pub(super) was_missing: bool,
 }
@@ -85,12 +89,17 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     remove_unfinished_snapshots(path).map_err(in_folder)?;
     remove_torn_settings(path).map_err(in_folder)?;
     let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
+    durable::cut(path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Engine { path: path.into(), why: IN_USE.to_owned() },
+        _ => in_folder(error),
+    })?;
     let db = open_sled(path)?;
     let file = File::open(path.join(DATABASE_FILE)).map_err(in_folder)?;
     // sled syncs neither of these, and the new files' directory entries must survive, too.
     let settings = File::open(path.join(SETTINGS_FILE)).map_err(in_folder)?;
     settings.sync_all().and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(in_folder)?;
-    Ok(Opened { db, file, was_missing })
+    let durable = Durable::open(db.clone(), path, file).map_err(in_folder)?;
+    Ok(Opened { db, durable, was_missing })
 }
 
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
@@ -192,7 +201,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
             break opened;
         }
         if watch.elapsed() >= LOCK_TIME {
-            return Err(refuse("it is in use by another process".to_owned()));
+            return Err(refuse(IN_USE.to_owned()));
         }
         // Nothing tells when a lock is free.
         std::thread::sleep(LOCK_PAUSE);

@@ -59,13 +59,13 @@ pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError>
 }
 
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
-    let Opened { db, file, was_missing } = opened;
+    let Opened { db, durable, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
-    let (runs, damaged) = Runs::open(db.clone(), file.try_clone()?)?;
+    let (runs, damaged) = Runs::open(db.clone(), durable.clone())?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
     shared.damaged.store(damaged, Ordering::Relaxed);
     shared.begin_at(position);
-    let mut checkpointer = Checkpointer::new(db, file, tally, shared.clone());
+    let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone());
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
         Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;

@@ -206,12 +206,11 @@ pub fn restore(archive: &Archive, proof: &Proof, path: &Path) -> Result<Contents
 }
 
 fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, RestoreError> {
-    let Opened { db, file, .. } = open::open(path)?;
-    let sync = file.try_clone().map_err(Error::from_io)?;
-    let (runs, _) = Runs::open(db.clone(), file.try_clone().map_err(Error::from_io)?)?;
+    let Opened { db, durable, .. } = open::open(path)?;
+    let (runs, _) = Runs::open(db.clone(), durable.clone())?;
     let tally = read_tally(&db)?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
-    let mut checkpointer = Checkpointer::new(db.clone(), file, tally, shared.clone());
+    let mut checkpointer = Checkpointer::new(db.clone(), durable.clone(), tally, shared.clone());
     let (mut proof, mut ids) = (Proof::default(), BTreeMap::new());
     walk(archive, &mut proof, |item| {
         match item {
@@ -234,9 +233,8 @@ fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, Res
     })?;
     shared.runs.add(&ids, Timestamp::default())?;
     move_down(&shared, &mut checkpointer, true)?;
-    db.flush().map_err(super::failed)?;
-    sync.sync_data().map_err(Error::from_io)?;
-    drop((checkpointer, db));
+    durable.sync()?;
+    drop((checkpointer, durable, db));
     super::end(Some(shared))?;
     Ok(proof.contents())
 }

@@ -16,6 +16,7 @@ pub use report::{Counted, Found, JournalState, Kind, Rebuilt, Report, SetAside, 
 
 use super::aside;
 use super::dedupe::Runs;
+use super::durable::Durable;
 use super::entry::Entry;
 use super::open::{self, DATABASE_FILE, OpenError, Opened};
 use super::replay::{JOURNAL, read_position};
@@ -44,8 +45,8 @@ pub fn examine(path: &Path, rebuild: bool) -> Result<Report, OpenError> {
 /// Looks at the database; gives its position in the journal.
 fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u64>, OpenError> {
     let looked = catch_unwind(AssertUnwindSafe(|| {
-        let Opened { db, file, .. } = open::open(path)?;
-        Ok(look(db, &file, rebuild, report))
+        let Opened { db, durable, .. } = open::open(path)?;
+        Ok(look(db, &durable, rebuild, report))
     }));
     let unreadable = match looked {
         Ok(Ok(Ok(position))) => return Ok(Some(position)),
@@ -59,10 +60,10 @@ fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u6
     Ok(None)
 }
 
-fn look(db: sled::Db, file: &fs::File, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
+fn look(db: sled::Db, durable: &Arc<Durable>, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
     let position = read_position(&db)?;
     let tally = read_tally(&db)?;
-    let (runs, damaged) = Runs::open(db.clone(), file.try_clone().map_err(Error::from_io)?)?;
+    let (runs, damaged) = Runs::open(db.clone(), durable.clone())?;
     if damaged > 0 {
         report.add_many(Kind::EventIdsDamaged, damaged, "some repeats of providers are not known any more".to_owned());
     }
@@ -71,10 +72,10 @@ fn look(db: sled::Db, file: &fs::File, rebuild: bool, report: &mut Report) -> Re
         Ok(())
     })?;
     let shared = Arc::new(Shared::new(db, tally, runs));
+    let _stretch = rebuild.then(|| durable.stretch()).transpose()?;
     blocks::Examination::new(&shared, report, rebuild).run()?;
     if rebuild {
-        shared.tree.flush().map_err(super::failed)?;
-        file.sync_data().map_err(Error::from_io)?;
+        durable.sync()?;
     }
     super::end(Some(shared))?;
     Ok(position)
