@@ -82,6 +82,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     if is_first {
         write_format(path).map_err(in_folder)?;
     }
+    // Who has it open may be about to use what looks unfinished.
+    wait_until_free(path)?;
     remove_unfinished_snapshots(path).map_err(in_folder)?;
     remove_torn_settings(path).map_err(in_folder)?;
     let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
@@ -176,6 +178,25 @@ fn remove_torn_settings(path: &Path) -> io::Result<()> {
     if is_whole { Ok(()) } else { fs::remove_file(settings) }
 }
 
+/// Waits until no other process has the database open; an error where one goes on having it.
+fn wait_until_free(path: &Path) -> Result<(), OpenError> {
+    let Ok(file) = File::open(path.join(DATABASE_FILE)) else { return Ok(()) };
+    let watch = Stopwatch::start();
+    // The lock is that of sled, which takes it again.
+    while fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        if watch.elapsed() >= LOCK_TIME {
+            return Err(in_use(path));
+        }
+        // Nothing tells when a lock is free.
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(())
+}
+
+fn in_use(path: &Path) -> OpenError {
+    OpenError::Engine { path: path.into(), why: "it is in use by another process".to_owned() }
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
@@ -192,7 +213,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
             break opened;
         }
         if watch.elapsed() >= LOCK_TIME {
-            return Err(refuse("it is in use by another process".to_owned()));
+            return Err(in_use(path));
         }
         // Nothing tells when a lock is free.
         std::thread::sleep(LOCK_PAUSE);
@@ -256,8 +277,11 @@ mod tests {
         fs::write(folder.path().join("snap.0000.generating"), "half").unwrap();
         let opened = open(folder.path()).unwrap();
         assert!(!folder.path().join("snap.0000.generating").exists());
+        // One that is open may be making it.
+        fs::write(folder.path().join("snap.0001.generating"), "half").unwrap();
         let second = open(folder.path()).err().unwrap().to_string();
         assert!(second.contains("in use by another process"), "{second}");
+        assert!(folder.path().join("snap.0001.generating").exists());
         drop(opened);
     }
 }
