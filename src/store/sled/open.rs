@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::aside;
+use super::restore::BUILDING;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
@@ -124,9 +125,13 @@ pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let is_empty = fs::read_dir(path).map_err(in_folder)?.next().is_none();
-            let foreign =
-                "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
-            if is_empty { Ok(true) } else { Err(refuse(foreign.to_owned())) }
+            let why = match path.join(BUILDING).exists() {
+                true => "a restore was interrupted here, or is under way; remove what is in the folder and restore again",
+                false => {
+                    "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder"
+                }
+            };
+            if is_empty { Ok(true) } else { Err(refuse(why.to_owned())) }
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(refuse(format!("the file `{FORMAT_FILE}` names no version")))

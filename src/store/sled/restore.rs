@@ -22,7 +22,7 @@ use crate::store::archive::{self, Archive, Contents, Found, closing};
 use crate::time::Timestamp;
 
 /// Where the store grows.
-const BUILDING: &str = "restoring";
+pub(super) const BUILDING: &str = "restoring";
 /// Ids that are written as one run.
 const IDS_MAX: usize = 100_000;
 /// Damaged places that are named; of the others only the number.
@@ -206,7 +206,6 @@ pub fn restore(archive: &Archive, proof: &Proof, path: &Path) -> Result<Contents
 
 fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, RestoreError> {
     let Opened { db, file, .. } = open::open(path)?;
-    let sync = file.try_clone().map_err(Error::from_io)?;
     let (runs, _) = Runs::open(db.clone(), file.try_clone().map_err(Error::from_io)?)?;
     let tally = read_tally(&db)?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
@@ -233,8 +232,7 @@ fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, Res
     })?;
     shared.runs.add(&ids, Timestamp::default())?;
     move_down(&shared, &mut checkpointer, true)?;
-    db.flush().map_err(super::failed)?;
-    sync.sync_data().map_err(Error::from_io)?;
+    shared.runs.sync()?;
     drop((checkpointer, db));
     super::end(Some(shared))?;
     Ok(proof.contents())

@@ -120,7 +120,8 @@ impl Runs {
         Chunks { runs: self, batch: Batch::default(), count: 0 }
     }
 
-    fn sync(&self) -> Result<(), Error> {
+    /// Makes durable what is in sled.
+    pub(in crate::store::sled) fn sync(&self) -> Result<(), Error> {
         self.tree.flush().map_err(failed)?;
         self.file.sync_data().map_err(Error::from_io)
     }

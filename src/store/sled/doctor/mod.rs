@@ -45,7 +45,7 @@ pub fn examine(path: &Path, rebuild: bool) -> Result<Report, OpenError> {
 fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u64>, OpenError> {
     let looked = catch_unwind(AssertUnwindSafe(|| {
         let Opened { db, file, .. } = open::open(path)?;
-        Ok(look(db, &file, rebuild, report))
+        Ok(look(db, file, rebuild, report))
     }));
     let unreadable = match looked {
         Ok(Ok(Ok(position))) => return Ok(Some(position)),
@@ -59,10 +59,10 @@ fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u6
     Ok(None)
 }
 
-fn look(db: sled::Db, file: &fs::File, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
+fn look(db: sled::Db, file: fs::File, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
     let position = read_position(&db)?;
     let tally = read_tally(&db)?;
-    let (runs, damaged) = Runs::open(db.clone(), file.try_clone().map_err(Error::from_io)?)?;
+    let (runs, damaged) = Runs::open(db.clone(), file)?;
     if damaged > 0 {
         report.add_many(Kind::EventIdsDamaged, damaged, "some repeats of providers are not known any more".to_owned());
     }
@@ -73,8 +73,7 @@ fn look(db: sled::Db, file: &fs::File, rebuild: bool, report: &mut Report) -> Re
     let shared = Arc::new(Shared::new(db, tally, runs));
     blocks::Examination::new(&shared, report, rebuild).run()?;
     if rebuild {
-        shared.tree.flush().map_err(super::failed)?;
-        file.sync_data().map_err(Error::from_io)?;
+        shared.runs.sync()?;
     }
     super::end(Some(shared))?;
     Ok(position)
