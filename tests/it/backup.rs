@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -256,6 +257,34 @@ async fn a_store_at_rest_is_backed_up_and_a_damaged_backup_refused() {
     fs::remove_file(path.join("data/notes")).unwrap();
     assert_eq!(run(path, &["--json", "restore", "backup"]).json()["events"], 30);
     assert_eq!(run(path, &["--json", "backup", "again"]).json()["deliveries"], made["deliveries"]);
+}
+
+#[test]
+fn a_backup_that_is_cut_off_is_known_as_that() {
+    tls::install_provider();
+    let folder = TempDir::new().unwrap();
+    let nowhere = nowhere();
+    write_config(folder.path(), [&nowhere; 4].map(String::as_str));
+    let start = format!("{:<39}\n", format!("hookhold backup {} 0123456789abcdef", hookhold::store::FORMAT));
+    // Cut off in the midst of a piece; and ended as if that were all.
+    for (n, end) in ["100\r\nhalf", "0\r\n\r\n"].into_iter().enumerate() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n28\r\n{start}\r\n{end}");
+        let relay = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let name = format!("backup-{n}");
+        let cut = run(folder.path(), &["--admin", &address, "backup", &name]);
+        relay.join().unwrap();
+        assert!(cut.code == 1 && cut.said.contains("is not complete; remove it"), "{cut:?}");
+        let refused = run(folder.path(), &["restore", &name]);
+        assert!(refused.code == 1 && refused.said.contains("it was interrupted"), "{refused:?}");
+    }
+    assert!(!folder.path().join("data").exists());
 }
 
 #[test]

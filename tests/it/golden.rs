@@ -245,7 +245,7 @@ fn golden(begin: &str) -> Vec<(TempDir, Value)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn golden_stores_are_read() {
     let stores = golden("store-v");
-    assert_eq!(stores.len(), 1);
+    assert!(!stores.is_empty());
     for (root, expected) in stores {
         check(root.path(), &expected).await;
     }
@@ -254,7 +254,7 @@ async fn golden_stores_are_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn golden_backups_are_read() {
     let backups = golden("backup-v");
-    assert_eq!(backups.len(), 1);
+    assert!(!backups.is_empty());
     for (root, expected) in backups {
         check_backup(root.path(), &expected).await;
     }

@@ -50,6 +50,7 @@ fn folders_of_other_versions_and_programs_are_left_as_they_are() {
         ("format", "hookhold store 1\n", ["format version 1", "use a version of hookhold"]),
         ("format", "hookhold store 99\n", ["format version 99", "use a version of hookhold"]),
         ("format", "something else\n", ["no format version", "hookhold"]),
+        ("restoring", "half a store\n", ["a restore was interrupted", "restore again"]),
         ("notes.txt", "mine\n", ["no format version", "name an empty folder"]),
     ] {
         let folder = TempDir::new().unwrap();

@@ -1,5 +1,6 @@
 //! One story that every store must live up to, and random sequences of operations on which all stores must agree.
 
+mod kept;
 mod model;
 mod moving;
 mod purging;

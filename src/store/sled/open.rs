@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::aside;
 use super::durable::{self, Durable};
+use super::restore::BUILDING;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
@@ -30,8 +31,6 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Who had the store before may be on the way out: after a stop, the storage engine's threads end a moment later.
 const LOCK_TIME: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-
-const IN_USE: &str = "it is in use by another process";
 
 /// Why a store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -86,11 +85,13 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     if is_first {
         write_format(path).map_err(in_folder)?;
     }
+    // Who has it open may be about to use what looks unfinished.
+    wait_until_free(path)?;
     remove_unfinished_snapshots(path).map_err(in_folder)?;
     remove_torn_settings(path).map_err(in_folder)?;
     let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
     durable::cut(path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => OpenError::Engine { path: path.into(), why: IN_USE.to_owned() },
+        io::ErrorKind::WouldBlock => in_use(path),
         _ => in_folder(error),
     })?;
     let db = open_sled(path)?;
@@ -131,9 +132,13 @@ pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let is_empty = fs::read_dir(path).map_err(in_folder)?.next().is_none();
-            let foreign =
-                "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
-            if is_empty { Ok(true) } else { Err(refuse(foreign.to_owned())) }
+            let why = match path.join(BUILDING).exists() {
+                true => "a restore was interrupted here, or is under way; remove what is in the folder and restore again",
+                false => {
+                    "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder"
+                }
+            };
+            if is_empty { Ok(true) } else { Err(refuse(why.to_owned())) }
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(refuse(format!("the file `{FORMAT_FILE}` names no version")))
@@ -185,6 +190,25 @@ fn remove_torn_settings(path: &Path) -> io::Result<()> {
     if is_whole { Ok(()) } else { fs::remove_file(settings) }
 }
 
+/// Waits until no other process has the database open; an error where one goes on having it.
+fn wait_until_free(path: &Path) -> Result<(), OpenError> {
+    let Ok(file) = File::open(path.join(DATABASE_FILE)) else { return Ok(()) };
+    let watch = Stopwatch::start();
+    // The lock is that of sled, which takes it again.
+    while fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        if watch.elapsed() >= LOCK_TIME {
+            return Err(in_use(path));
+        }
+        // Nothing tells when a lock is free.
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(())
+}
+
+fn in_use(path: &Path) -> OpenError {
+    OpenError::Engine { path: path.into(), why: "it is in use by another process".to_owned() }
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
@@ -201,7 +225,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
             break opened;
         }
         if watch.elapsed() >= LOCK_TIME {
-            return Err(refuse(IN_USE.to_owned()));
+            return Err(in_use(path));
         }
         // Nothing tells when a lock is free.
         std::thread::sleep(LOCK_PAUSE);
@@ -265,8 +289,11 @@ mod tests {
         fs::write(folder.path().join("snap.0000.generating"), "half").unwrap();
         let opened = open(folder.path()).unwrap();
         assert!(!folder.path().join("snap.0000.generating").exists());
+        // One that is open may be making it.
+        fs::write(folder.path().join("snap.0001.generating"), "half").unwrap();
         let second = open(folder.path()).err().unwrap().to_string();
         assert!(second.contains("in use by another process"), "{second}");
+        assert!(folder.path().join("snap.0001.generating").exists());
         drop(opened);
     }
 }

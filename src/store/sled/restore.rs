@@ -23,7 +23,7 @@ use crate::store::archive::{self, Archive, Contents, Found, closing};
 use crate::time::Timestamp;
 
 /// Where the store grows.
-const BUILDING: &str = "restoring";
+pub(super) const BUILDING: &str = "restoring";
 /// Ids that are written as one run.
 const IDS_MAX: usize = 100_000;
 /// Damaged places that are named; of the others only the number.
