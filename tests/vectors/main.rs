@@ -8,3 +8,4 @@ mod explained;
 mod handshakes;
 mod hmac;
 mod keys;
+mod mutated;
