@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::body::Body;
-use super::claim::Group;
+use super::claim::{Group, Text};
 use super::element;
 use super::hash::Tag;
 use super::key::Key;
@@ -115,22 +115,28 @@ impl Way {
         Ok(())
     }
 
-    /// The texts in which signatures stand, by source.
-    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
-        let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
-        if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
+    /// The texts in which signatures stand; at least one.
+    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Text<'a>>, Reason> {
+        let mut texts = Vec::new();
+        self.sources.iter().try_for_each(|source| source.add_texts(view, &mut texts))?;
+        if texts.is_empty() { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
-    pub(super) fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
-        let mut groups = Vec::new();
-        for (source, texts) in self.sources.iter().zip(texts) {
-            texts.iter().for_each(|text| source.read(text, &mut groups));
+    /// What stands in these texts; all in one group where the items beside a signature change nothing.
+    pub(super) fn groups<'a>(&'a self, texts: &'a [Text<'a>]) -> Result<Vec<Group<'a>>, Reason> {
+        let mut groups: Vec<Group<'a>> = Vec::new();
+        for (source, text) in texts {
+            for text in source.groups_in(text) {
+                if groups.is_empty() || self.by_group {
+                    groups.push(Group::default());
+                }
+                if groups.len() > GROUPS_MAX {
+                    return Err(Reason::BadEncoding);
+                }
+                groups.last_mut().into_iter().for_each(|group| source.read(text, group));
+            }
         }
-        match groups.len() {
-            _ if !self.by_group => Ok(Group::merge(groups)),
-            0..=GROUPS_MAX => Ok(groups),
-            _ => Err(Reason::BadEncoding),
-        }
+        Ok(groups)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::claim::{Form, Source};
+use super::claim::{Form, Separator, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
 use super::sealed::WrittenSealed;
@@ -403,9 +403,9 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
         numbered,
         form,
         prefix: written.prefix.clone().unwrap_or_default(),
-        groups: written.groups.clone(),
-        list: written.list.clone(),
-        kv: written.kv.clone(),
+        groups: written.groups.clone().map(Separator::new),
+        list: written.list.clone().map(Separator::new),
+        kv: written.kv.clone().map(Separator::new),
         keys,
         positional,
         slot: written.slot.clone(),

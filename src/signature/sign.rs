@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::address::Base;
 use super::body::Body;
-use super::claim::{Form, Source};
+use super::claim::{Form, Separator, Source};
 use super::encoding::Encoding;
 use super::jwt;
 use super::key::Key;
@@ -219,11 +219,12 @@ impl Source {
     /// The header's text, in the form that [`Source::read`] reads.
     fn write(&self, signature: &str, stamp: Option<(&str, &str)>) -> String {
         let mut item = format!("{}{signature}", self.prefix);
-        if let (Some(kv), Some(key)) = (&self.kv, self.keys.first()) {
+        let kv = self.kv.as_ref().map(Separator::as_str);
+        if let (Some(kv), Some(key)) = (kv, self.keys.first()) {
             item = format!("{key}{kv}{item}");
         }
-        let list = self.list.as_deref().unwrap_or_default();
-        match (stamp, &self.kv) {
+        let list = self.list.as_ref().map_or("", Separator::as_str);
+        match (stamp, kv) {
             (Some((name, text)), Some(kv)) => format!("{name}{kv}{text}{list}{item}"),
             (Some((_, text)), None) => format!("{text}{list}{item}"),
             (None, _) => item,

@@ -32,6 +32,8 @@ pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
+#[cfg(fuzzing)]
+pub use journal::{journal_records, journal_segment};
 pub use memory::Memory;
 pub use purge::{Purge, Purged};
 pub use quarantine::{Bounds as QuarantineBounds, Kept, Quarantine, QuarantineFilter, Quarantined};

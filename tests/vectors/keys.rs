@@ -32,6 +32,11 @@ fn first(provider: &str, at: &str) -> Option<String> {
     requests.find_map(|request| request.pointer(at)?.as_str().map(str::to_owned))
 }
 
+/// What each of all requests says of its keys.
+pub(crate) fn texts() -> Vec<serde_json::Value> {
+    requests().as_array().unwrap().iter().map(|request| request["keys"].clone()).collect()
+}
+
 fn requests() -> serde_json::Value {
     let mut file: serde_json::Value = serde_json::from_str(include_str!("keys.json")).unwrap();
     let keys = file["keys"].take();

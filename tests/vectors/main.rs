@@ -10,3 +10,4 @@ mod explained;
 mod handshakes;
 mod hmac;
 mod keys;
+mod mutated;

@@ -18,6 +18,20 @@ pub(in crate::store) use inspect::{Inspected, inspect};
 pub(in crate::store) use segment::Release;
 use segment::{Closed, Segment, Stock};
 
+/// For `fuzz/` only: the numbers and payloads of the records in a segment.
+#[cfg(fuzzing)]
+pub fn journal_records(segment: &[u8], salt: u64) -> Vec<(u64, Vec<u8>)> {
+    frame::records(segment, salt).map(|found| (found.number, found.payload.to_vec())).collect()
+}
+
+/// For `fuzz/` only: a segment with these records, numbered from 1.
+#[cfg(fuzzing)]
+pub fn journal_segment(salt: u64, payloads: &[&[u8]]) -> Vec<u8> {
+    let mut segment = Vec::new();
+    (1..).zip(payloads).for_each(|(number, payload)| frame::push(&mut segment, salt, number, number - 1, &[payload]));
+    segment
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub(super) struct Journal {
