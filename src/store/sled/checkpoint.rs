@@ -43,9 +43,9 @@ const STUCK_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct Checkpointer {
     pub(super) tree: sled::Db,
     /// What makes sled durable: its own flush ends before the drive has everything.
-    file: File,
+    pub(super) file: File,
     /// The counts of what is in sled.
-    tally: Tally,
+    pub(super) tally: Tally,
     shared: Arc<Shared>,
     unsynced: usize,
 }
@@ -118,7 +118,7 @@ impl Checkpointer {
         self.sync()
     }
 
-    fn sync(&mut self) -> Result<(), Error> {
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.unsynced = 0;
         self.tree.flush().map_err(failed)?;
         self.file.sync_data().map_err(Error::from_io)
@@ -251,7 +251,8 @@ impl Mover {
         while let Ok(layer) = self.layers.recv() {
             let moved = catch_unwind(AssertUnwindSafe(|| {
                 self.checkpointer.forget(&layer)?;
-                self.checkpointer.write(&layer)
+                self.checkpointer.write(&layer)?;
+                self.checkpointer.win_space()
             }));
             let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
             let mut progress = lock(&self.state.progress);
