@@ -247,8 +247,7 @@ pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &
     }
     rest.kept.iter().for_each(|key| filling.put(key.clone(), &[]));
     if young.parts.is_none() {
-        for (prefix, from) in
-            [(keys::BODIES, 0), (keys::HEADS, 0), (keys::BODIES_LEFT, chunks), (keys::HEADS_LEFT, head_chunks)]
+        for (prefix, from) in [(keys::BODIES, 0), (keys::HEADS, 0), (keys::BODIES_LEFT, chunks), (keys::HEADS_LEFT, head_chunks)]
         {
             remove_chunks(&shared.tree, prefix, block, from, filling)?;
         }
