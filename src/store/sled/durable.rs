@@ -86,6 +86,11 @@ impl Durable {
         Ok(Arc::new(Self { tree, database, mark: Mutex::new(mark) }))
     }
 
+    /// The bytes of the database's file.
+    pub(super) fn bytes(&self) -> Result<u64, Error> {
+        self.database.metadata().map(|about| about.len()).map_err(Error::from_io)
+    }
+
     /// Begins to write on this thread.
     pub(super) fn stretch(&self) -> Result<Stretch, Error> {
         PINNED.set(Some(sled::pin()));

@@ -135,19 +135,7 @@ impl Subject {
     async fn run(&mut self, step: &Step, now: u64) -> String {
         let moment = at(now);
         match step {
-            Step::Append { source, destinations, size, key, kind } => {
-                let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
-                if let Some((key, until)) = key {
-                    draft = draft.dedupe(key, *until);
-                }
-                match self.store().append(draft.build()).await.unwrap() {
-                    Appended::Stored(id) => {
-                        self.events.push(id);
-                        "stored".to_owned()
-                    }
-                    Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
-                }
-            }
+            Step::Append { .. } => self.append(step, now).await,
             Step::Take => match self.lane.as_mut().and_then(Fresh::ready) {
                 Some(claimed) => self.hold(vec![claimed]),
                 None => "nothing".to_owned(),
@@ -204,6 +192,21 @@ impl Subject {
             }
             Step::Look => self.look(now).await,
             Step::Reopen => self.reopen().await,
+        }
+    }
+
+    async fn append(&mut self, step: &Step, now: u64) -> String {
+        let Step::Append { source, destinations, size, key, kind } = step else { return String::new() };
+        let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
+        if let Some((key, until)) = key {
+            draft = draft.dedupe(key, *until);
+        }
+        match self.store().append(draft.build()).await.unwrap() {
+            Appended::Stored(id) => {
+                self.events.push(id);
+                "stored".to_owned()
+            }
+            Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
         }
     }
 
