@@ -293,15 +293,8 @@ mod tests {
         let before = segments(&durable.database).unwrap();
         let stretch = durable.stretch().unwrap();
         write(&db, 20..80);
-        // One may have been free before.
+        // One may have been free before. Without the stretch it is nearly all of them, unless another test pins sled meanwhile.
         assert!(lost_since(&before) <= 1, "{before:?} {:?}", segments(&durable.database));
         drop(stretch);
-        // Without one they are, as soon as no other test of this process has anything pinned.
-        let before = segments(&durable.database).unwrap();
-        let is_used_again = (0..100).any(|n| {
-            write(&db, 80 + 20 * n..100 + 20 * n);
-            lost_since(&before) > 1
-        });
-        assert!(is_used_again, "{before:?} {:?}", segments(&durable.database));
     }
 }
