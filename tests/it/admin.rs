@@ -255,7 +255,7 @@ async fn destinations_and_sources_tell_how_they_stand() {
     let rest = world.json("/api/v1/destinations?limit=1&cursor=audit").await;
     assert_eq!([&rest["items"][0]["name"], &rest["next"]], [&json!("billing"), &json!(null)]);
     let source = json!({
-        "name": "stripe", "host": null, "path": "/in/stripe/*", "provider": "stripe", "accepted": 1, "rejected": 0, "duplicates": 0,
+        "name": "stripe", "host": null, "path": "/in/stripe/*", "provider": "stripe", "takes_secret": false, "accepted": 1, "rejected": 0, "duplicates": 0,
         "quarantined": 0, "last_event_at": START.to_string(),
     });
     assert_eq!(world.json("/api/v1/sources").await, json!({"items": [source], "next": null}));

@@ -1,0 +1,48 @@
+// Asks again, while somebody looks: every few seconds, less often while it fails, never while the page is hidden.
+
+const EVERY_MS = 4000;
+const EVERY_MS_MAX = 60_000;
+
+/** Calls `task` again and again. A task gives a promise; a rejected one makes the next wait twice as long. */
+export class Refresher {
+  #task;
+  #timer = 0;
+  #wait = EVERY_MS;
+  #runs = false;
+
+  constructor(task) {
+    this.#task = task;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stop() : this.now()));
+  }
+
+  /** Calls it after the usual wait. What was awaited before is not any more. */
+  start() {
+    this.#wait = EVERY_MS;
+    this.#next();
+  }
+
+  /** Calls it at once, and then after the usual wait. */
+  async now() {
+    this.#stop();
+    if (this.#runs) return;
+    this.#runs = true;
+    try {
+      await this.#task();
+      this.#wait = EVERY_MS;
+    } catch {
+      this.#wait = Math.min(this.#wait * 2, EVERY_MS_MAX);
+    } finally {
+      this.#runs = false;
+      this.#next();
+    }
+  }
+
+  #next() {
+    this.#stop();
+    if (!document.hidden) this.#timer = setTimeout(() => this.now(), this.#wait);
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+  }
+}
