@@ -18,9 +18,18 @@ export function time(text) {
 export function relative(text, now = Date.now()) {
   if (!text) return NOTHING;
   const away = Date.parse(text) - now;
-  const words = Math.abs(away) < 1000 ? "now" : away < 0 ? `${duration(-away)} ago` : `in ${duration(away)}`;
+  const words = Math.abs(away) < 1000 ? "now" : away < 0 ? `${age(-away)} ago` : `in ${duration(away)}`;
   return h("time", { datetime: text, title: text }, words);
 }
+
+/** In one unit, so that a list does not change all the time. */
+function age(ms) {
+  const [, size, unit] = AGES.find(([below]) => ms < below);
+  return `${Math.floor(ms / size)} ${unit}`;
+}
+
+/** Below so many milliseconds, in units of so many. */
+const AGES = [[60_000, 1000, "s"], [3_600_000, 60_000, "min"], [86_400_000, 3_600_000, "h"], [Infinity, 86_400_000, "d"]];
 
 /** `11:18:56` today, `27 Nov 11:18` this year, `2025-11-27 11:18` before. */
 export function clock(text) {

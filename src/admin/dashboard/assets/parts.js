@@ -1,7 +1,7 @@
 // What several pages are made of: tables, filters, states, notices.
 
 import { h } from "./dom.js";
-import { counted, duration } from "./format.js";
+import { NOTHING, counted, duration } from "./format.js";
 import { go, link } from "./route.js";
 
 /** The page's title, with what stands beside it. */
@@ -25,8 +25,11 @@ export function state(word) {
 /** A table. A column is `{ name, of, class }`; `of` makes a cell's content. The first cell with a link is what the row is about.
  *  Roles are written out, since a narrow screen shows rows as blocks, and browsers then forget what they were. */
 export function table(label, columns, rows, key) {
-  const cell = (column, row) =>
-    h("td", { role: "cell", class: column.class, "data-label": column.name }, h("span", { class: "value" }, column.of(row)));
+  const cell = (column, row) => {
+    const value = h("span", { class: "value" }, column.of(row));
+    const isNone = value.textContent === "" || value.textContent === NOTHING;
+    return h("td", { role: "cell", class: isNone ? `${column.class ?? ""} none` : column.class, "data-label": column.name }, value);
+  };
   return h("table", { role: "table", "aria-label": label },
     h("thead", { role: "rowgroup" },
       h("tr", { role: "row" }, columns.map((c) => h("th", { role: "columnheader", scope: "col", class: c.class }, c.name)))),
@@ -46,9 +49,9 @@ export function rowLink(href, ...content) {
 }
 
 /** Names and values. What has no value is left out. */
-export function facts(pairs) {
+export function facts(pairs, look = "facts") {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  return h("dl", { class: look }, shown.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 
 /** Text that came from outside, in a script of its own direction, and as wide as there is room. */

@@ -27,7 +27,7 @@ export function view(event, context, { query }) {
       ["Request", data(`${event.method} ${event.target}`)],
       ["From", data(event.peer)],
       ["Repeats", event.duplicates ? counted(event.duplicates, "duplicate") : null],
-    ]),
+    ], "facts wide"),
     section("Deliveries", event.deliveries.length
       ? event.deliveries.map((d) => delivery(d, context, query.delivery === d.id))
       : empty("It was sent nowhere: its source has no route. Replay it to a destination.")),
@@ -88,7 +88,7 @@ function timeline(event) {
     for (const a of d.attempts ?? []) {
       const good = a.status >= 200 && a.status < 300;
       const ended = new Date(Date.parse(a.started_at) + a.duration_ms).toISOString();
-      points.push({ at: ended, what: [to(), ` answered ${a.status ?? `not: ${a.error}`}`, ` after ${duration(a.duration_ms)}`], look: good ? "good" : "bad" });
+      points.push({ at: ended, what: [to(), a.status === null ? ` did not answer: ${a.error}` : ` answered ${a.status}`, ` after ${duration(a.duration_ms)}`], look: good ? "good" : "bad" });
     }
     if (d.settled_at && d.state !== "delivered") points.push({ at: d.settled_at, what: [to(), `: ${d.state}`, d.reason && ` (${d.reason})`], look: "quiet" });
     if (d.next_attempt_at) points.push({ at: d.next_attempt_at, what: ["next attempt at ", to()], look: "coming" });
