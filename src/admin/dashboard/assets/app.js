@@ -87,7 +87,8 @@ async function navigate() {
   const first = main.querySelector("h1.waiting") !== null;
   frame();
   await show(here(), true).catch(() => {});
-  if (!first) main.querySelector("h1")?.focus({ preventScroll: true });
+  const start = main.querySelector("input[type=password]") ?? (first ? null : main.querySelector("h1"));
+  start?.focus({ preventScroll: true });
   window.scrollTo(0, 0);
   refresher.start();
 }

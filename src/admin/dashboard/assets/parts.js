@@ -24,13 +24,13 @@ export function state(word) {
 
 /** A table. A column is `{ name, of, class }`; `of` makes a cell's content. The first cell with a link is what the row is about.
  *  Roles are written out, since a narrow screen shows rows as blocks, and browsers then forget what they were. */
-export function table(label, columns, rows, key) {
+export function table(label, columns, rows, key, look = null) {
   const cell = (column, row) => {
     const value = h("span", { class: "value" }, column.of(row));
     const isNone = value.textContent === "" || value.textContent === NOTHING;
     return h("td", { role: "cell", class: isNone ? `${column.class ?? ""} none` : column.class, "data-label": column.name }, value);
   };
-  return h("table", { role: "table", "aria-label": label },
+  return h("table", { role: "table", "aria-label": label, class: look },
     h("thead", { role: "rowgroup" },
       h("tr", { role: "row" }, columns.map((c) => h("th", { role: "columnheader", scope: "col", class: c.class }, c.name)))),
     h("tbody", { role: "rowgroup" },

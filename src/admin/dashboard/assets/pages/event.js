@@ -74,7 +74,7 @@ function headers(list, label = "Headers") {
   return table(label, [
     { name: "Name", class: "name", of: ([name]) => data(name) },
     { name: "Value", of: ([, v]) => value(v) },
-  ], list, () => null);
+  ], list, () => null, "pairs");
 }
 
 /** All that happened, in the order of time. */
@@ -120,7 +120,7 @@ function body(event) {
 }
 
 function fill(shows, ways) {
-  const pre = h("pre", { tabindex: "0", "aria-label": "Body" });
+  const pre = h("pre", { tabindex: "0", "aria-label": "Content of the body" });
   const cut = h("p", { class: "empty" });
   const choose = (way, pressed) => {
     pre.textContent = visible(way.text);

@@ -29,7 +29,7 @@ export function view(entered) {
       h("label", {}, h("span", {}, "Token"),
         h("input", { name: "token", type: "password", required: true, autocomplete: "current-password", "aria-describedby": "wrong token-hint" })),
       h("p", { class: "hint", id: "token-hint" }, "One of the tokens in the [admin] section of relay.toml."),
-      wrong,
-      h("div", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Log in"))),
+      h("div", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Log in")),
+      wrong),
   ];
 }
