@@ -41,7 +41,9 @@ export class Visit {
       await dialog.dismiss();
     });
     visit.page.on("pageerror", (error) => visit.wrong.push(`an error: ${error.message}`));
-    visit.page.on("console", (message) => ["error", "warning"].includes(message.type()) && visit.wrong.push(`the console: ${message.text()}`));
+    visit.page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) visit.wrong.push(`the console: ${message.text()}`);
+    });
     visit.page.on("popup", () => visit.wrong.push("a window was opened"));
     visit.page.on("request", (request) => {
       const url = new URL(request.url());
@@ -50,7 +52,9 @@ export class Visit {
     });
     visit.page.on("response", async (response) => {
       const path = new URL(response.url()).pathname;
-      if (response.status() === 200 && (path === "/" || path.startsWith("/assets/"))) visit.sizes.set(path, (await response.body().catch(() => "")).length);
+      const isFile = path === "/" || path.startsWith("/assets/");
+      // A page that is left has no bodies any more.
+      if (response.status() === 200 && isFile) visit.sizes.set(path, (await response.body().catch(() => "")).length);
     });
     await visit.go("");
     return visit;
@@ -79,9 +83,11 @@ export class Visit {
   async onlyText() {
     const strange = await this.page.evaluate(() => {
       const own = (e) => e.localName === "script" && e.getAttribute("src") === "assets/app.js" && !e.textContent;
-      return [...document.querySelectorAll("script, img, svg, iframe, object, embed, style, base, audio, video, meta[http-equiv], form[action]")]
-        .filter((e) => !own(e)).map((e) => e.outerHTML)
-        .concat([...document.querySelectorAll("*")].flatMap((e) => e.getAttributeNames().filter((n) => n.startsWith("on") || n === "style").map((n) => `${e.localName} ${n}`)));
+      const active = "script, img, svg, iframe, object, embed, style, base, audio, video, meta[http-equiv], form[action]";
+      const elements = [...document.querySelectorAll(active)].filter((e) => !own(e)).map((e) => e.outerHTML);
+      const isActive = (name) => name.startsWith("on") || name === "style";
+      const attributes = [...document.querySelectorAll("*")].flatMap((e) => e.getAttributeNames().filter(isActive));
+      return [...elements, ...attributes];
     });
     assert.deepEqual(strange, []);
   }

@@ -34,7 +34,7 @@ async function application(seen) {
     request.on("end", () => {
       seen.push({ path: request.url, body: Buffer.concat(chunks) });
       const says = {
-        "/busy": [503, { "x-resp": "<script>alert(1)</script>", "retry-after": "600" }, "<script>alert(1)</script><img src=x onerror=alert(1)>"],
+        "/busy": [503, { "x-resp": "<script>alert(1)</script>", "retry-after": "600" }, "<script>alert(1)</script>"],
         "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
       };
       const [status, headers, body] = says[request.url] ?? [200, {}, "ok"];
@@ -132,9 +132,11 @@ export class Relay {
   async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {} } = {}) {
     const bytes = Buffer.from(body);
     const signature = `sha256=${createHmac("sha256", SECRET).update(bytes).digest("hex")}`;
-    const all = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id, "x-hub-signature-256": signature, ...headers };
+    const own = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id };
+    const all = { ...own, "x-hub-signature-256": signature, ...headers };
+    const options = { method: "POST", path: `/in/${source}${query}`, headers: all, rejectUnauthorized: false };
     const answer = await new Promise((done, fail) => {
-      const request = https.request(`${this.webhooks}/in/${source}`, { method: "POST", headers: all, rejectUnauthorized: false, path: `/in/${source}${query}` }, (got) => {
+      const request = https.request(this.webhooks, options, (got) => {
         got.resume();
         got.on("end", () => done(got));
       });

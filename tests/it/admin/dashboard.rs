@@ -86,6 +86,18 @@ async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn modules_are_short_and_open_with_what_they_do() {
+    let world = World::open();
+    for (path, reply) in files(&world).await.into_iter().filter(|(path, _)| path.ends_with(".js")) {
+        let text = String::from_utf8(reply.body.to_vec()).unwrap();
+        assert!(text.starts_with("// "), "{path} does not say what it does");
+        assert!(text.lines().count() <= 300, "{path} is long");
+        let long = text.lines().position(|line| line.chars().count() > 140);
+        assert_eq!(long, None, "{path} has a long line");
+    }
+}
+
+#[tokio::test]
 async fn a_file_is_sent_once() {
     let world = World::open();
     let first = world.get("/assets/app.js").await;

@@ -4,7 +4,7 @@
 const CALL_TIME_MS = 20_000;
 
 /** Why a call was not done. `status` is 0 where no answer came. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(status, detail, document = {}) {
     super(detail);
     this.status = status;
@@ -26,9 +26,14 @@ export async function post(path, body = {}) {
   return answer.json();
 }
 
-/** The raw bytes of an event's body. */
-export async function bytes(event, signal) {
-  const answer = await call("GET", address(["events", event, "body"]), undefined, signal);
+/** Takes something away for good. */
+export async function remove(path) {
+  await call("DELETE", address(path));
+}
+
+/** The raw bytes at `path`: a body. */
+export async function bytes(path, signal) {
+  const answer = await call("GET", address(path), undefined, signal);
   return new Uint8Array(await answer.arrayBuffer());
 }
 

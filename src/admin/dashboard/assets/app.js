@@ -3,6 +3,7 @@
 //   title(data)            what the window is called
 //   load(route, signal)    asks the API
 //   view(data, context, route)   makes elements of what it answered; asks nothing
+//   leave()                what ends when another page is shown, where there is something
 //
 // A page that an API of this version cannot fill is not shown (`needs`).
 
@@ -16,8 +17,12 @@ import * as deliveries from "./pages/deliveries.js";
 import * as destinations from "./pages/destinations.js";
 import * as event from "./pages/event.js";
 import * as events from "./pages/events.js";
+import * as live from "./pages/live.js";
 import * as login from "./pages/login.js";
 import * as overview from "./pages/overview.js";
+import * as quarantine from "./pages/quarantine.js";
+import * as refused from "./pages/refused.js";
+import * as replays from "./pages/replays.js";
 import * as sources from "./pages/sources.js";
 import * as status from "./pages/status.js";
 
@@ -27,6 +32,9 @@ const PAGES = [
   { name: "deliveries", page: deliveries },
   { name: "destinations", page: destinations },
   { name: "sources", page: sources },
+  { name: "quarantine", page: quarantine, one: refused, needs: "quarantine" },
+  { name: "replays", page: replays, needs: "replays" },
+  { name: "live", page: live, needs: "live" },
   { name: "status", page: status },
 ];
 
@@ -82,6 +90,7 @@ async function enter() {
 /** Another page: from the top, with the title in focus, for who cannot see that it changed. */
 async function navigate() {
   calls.abort();
+  PAGES.forEach(({ page }) => page.leave?.());
   calls = new AbortController();
   shown = null;
   const first = main.querySelector("h1.waiting") !== null;
@@ -132,7 +141,10 @@ function frame() {
   const { page } = here();
   const closed = !person || person.needs_login;
   const links = closed ? [] : PAGES.filter(isThere);
-  const entry = ({ name }) => h("li", {}, h("a", { href: link(name), "aria-current": name === page ? "page" : null }, name[0].toUpperCase() + name.slice(1)));
+  const entry = ({ name }) => {
+    const current = name === page ? "page" : null;
+    return h("li", {}, h("a", { href: link(name), "aria-current": current }, name[0].toUpperCase() + name.slice(1)));
+  };
   morph(part("nav"), h("nav", { id: "nav", "aria-label": "Pages" }, links.length > 0 && h("ul", {}, links.map(entry))));
   const leave = async () => {
     await logout().catch((problem) => say(problem.message, true));

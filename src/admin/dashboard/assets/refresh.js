@@ -9,6 +9,7 @@ export class Refresher {
   #timer = 0;
   #wait = EVERY_MS;
   #runs = false;
+  #again = false;
 
   constructor(task) {
     this.#task = task;
@@ -24,6 +25,8 @@ export class Refresher {
   /** Calls it at once, and then after the usual wait. */
   async now() {
     this.#stop();
+    // What runs may have asked before the change that this call is about.
+    this.#again = this.#runs;
     if (this.#runs) return;
     this.#runs = true;
     try {
@@ -33,7 +36,8 @@ export class Refresher {
       this.#wait = Math.min(this.#wait * 2, EVERY_MS_MAX);
     } finally {
       this.#runs = false;
-      this.#next();
+      if (this.#again) this.now();
+      else this.#next();
     }
   }
 

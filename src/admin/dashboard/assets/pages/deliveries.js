@@ -2,7 +2,7 @@
 
 import { all, get, post } from "../api.js";
 import { NOTHING, moment, relative, time } from "../format.js";
-import { action, data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
+import { TIMES, action, data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
 import { link } from "../route.js";
 
 const STATES = ["pending", "in_flight", "delivered", "parked", "cancelled"];
@@ -23,8 +23,8 @@ export function view({ list, query, sources, destinations }, context) {
     { name: "destination", label: "Destination", options: destinations },
     { name: "source", label: "Source", options: sources },
     { name: "event", label: "Event", hint: "an event's id" },
-    { name: "since", label: "Since", hint: "2h, or 2026-11-25T10:00:00Z" },
-    { name: "until", label: "Until", hint: "15m, or a time" },
+    { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
+    { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];
   return [
     heading("Deliveries", shown(list, "delivery", "deliveries", query)),

@@ -21,7 +21,8 @@ function card(destination, context) {
   const { name } = destination;
   const deliveries = (number, word) => h("a", { href: link("deliveries", null, { destination: name, state: word }) }, count(number));
   return h("article", { class: "card", "data-key": name, "aria-label": name },
-    h("div", { class: "heading" }, h("h2", {}, data(name)), h("div", { class: "beside" }, state(standing(destination)), pause(destination, context))),
+    h("div", { class: "heading" }, h("h2", {}, data(name)),
+      h("div", { class: "beside" }, state(standing(destination)), pause(destination, context))),
     facts([
       ["URL", data(destination.url)],
       ["Waiting", deliveries(destination.pending, "pending")],
@@ -38,10 +39,12 @@ function card(destination, context) {
 
 function pause(destination, context) {
   if (!context.can("pause_destination")) return null;
-  const [word, said] = destination.paused ? ["resume", "gets deliveries again"] : ["pause", "is paused; its deliveries wait"];
+  const [label, word, said] = destination.paused
+    ? ["Resume", "resume", "gets deliveries again"]
+    : ["Pause", "pause", "is paused; its deliveries wait"];
   const work = async () => {
     await post(["destinations", destination.name, word]);
     return `${destination.name} ${said}.`;
   };
-  return action(context, destination.paused ? "Resume" : "Pause", work, { "aria-label": `${destination.paused ? "Resume" : "Pause"} ${destination.name}` });
+  return action(context, label, work, { "aria-label": `${label} ${destination.name}` });
 }

@@ -3,7 +3,7 @@
 import { all, get } from "../api.js";
 import { h } from "../dom.js";
 import { NOTHING, bytes, moment, relative, time } from "../format.js";
-import { data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
+import { TIMES, data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
 import { link } from "../route.js";
 
 const STATES = ["pending", "delivered", "parked", "cancelled", "unrouted"];
@@ -27,8 +27,8 @@ export function view({ list, query, sources, destinations }) {
     { name: "state", label: "State", options: STATES },
     { name: "destination", label: "Destination", options: destinations },
     { name: "provider_event_id", label: "Provider's id", hint: "evt_…" },
-    { name: "since", label: "Since", hint: "2h, or 2026-11-25T10:00:00Z" },
-    { name: "until", label: "Until", hint: "15m, or a time" },
+    { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
+    { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];
   return [
     heading("Events", shown(list, "event", "events", query)),

@@ -27,7 +27,9 @@ export function view(entered) {
     heading("Log in"),
     h("form", { class: "login", onsubmit: submit, "data-keep": "login" },
       h("label", {}, h("span", {}, "Token"),
-        h("input", { name: "token", type: "password", required: true, autocomplete: "current-password", "aria-describedby": "wrong token-hint" })),
+        h("input", {
+          name: "token", type: "password", required: true, autocomplete: "current-password", "aria-describedby": "wrong token-hint",
+        })),
       h("p", { class: "hint", id: "token-hint" }, "One of the tokens in the [admin] section of relay.toml."),
       h("div", { class: "buttons" }, h("button", { type: "submit", class: "main" }, "Log in")),
       wrong),

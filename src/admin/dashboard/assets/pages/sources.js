@@ -31,7 +31,8 @@ function rows(sources, context) {
     { name: "Last event", of: (s) => relative(s.last_event_at) },
   ];
   if (context.can("quarantine")) {
-    columns.push({ name: "Quarantined", class: "number", of: (s) => h("a", { href: link("quarantine", null, { source: s.name }) }, count(s.quarantined)) });
+    const aside = (s) => h("a", { href: link("quarantine", null, { source: s.name }) }, count(s.quarantined));
+    columns.push({ name: "Quarantined", class: "number", of: aside });
   }
   if (sources.some((s) => s.paused)) columns.push({ name: "State", of: (s) => state(s.paused ? "paused" : "ok") });
   if (context.operates) columns.push({ name: "Do", class: "do", of: (s) => [arm(s, context), pause(s, context)] });
@@ -42,7 +43,8 @@ function rows(sources, context) {
 function arm(source, context) {
   if (!source.takes_secret || !context.can("arm_source")) return null;
   const open = () => ask(context, `Arm ${source.name}`, "Arm",
-    h("p", {}, "For ten minutes it takes the first secret that comes. Make the webhook at its provider then: whoever sends a secret first owns the source."),
+    h("p", {}, "For ten minutes it takes the first secret that comes. Make the webhook at its provider then: ",
+      "whoever sends a secret first owns the source."),
     async () => {
       const { armed_until } = await post(["sources", source.name, "arm"], { for_ms: ARMED_MS });
       return `${source.name} takes a secret until ${clock(armed_until)}.`;
@@ -52,7 +54,9 @@ function arm(source, context) {
 
 function pause(source, context) {
   if (!context.can("pause_source")) return null;
-  const [label, word, said] = source.paused ? ["Resume", "resume", "accepts again"] : ["Pause", "pause", "is paused: providers get 503 and come again"];
+  const [label, word, said] = source.paused
+    ? ["Resume", "resume", "accepts again"]
+    : ["Pause", "pause", "is paused: providers get 503 and come again"];
   const work = async () => {
     await post(["sources", source.name, word]);
     return `${source.name} ${said}.`;

@@ -35,8 +35,8 @@ export function view({ status, reason }, context) {
       ["Parked", deliveries("parked")],
       ["Cancelled", deliveries("cancelled")],
     ])),
-    section("For programs", h("p", {}, h("a", { href: "metrics" }, "Metrics"), " (Prometheus), ", h("a", { href: "healthz" }, "health"), ", ",
-      h("a", { href: "readyz" }, "readiness"))),
+    section("For programs", h("p", {}, h("a", { href: "metrics" }, "Metrics"), " (Prometheus), ",
+      h("a", { href: "healthz" }, "health"), ", ", h("a", { href: "readyz" }, "readiness"))),
   ];
 }
 
