@@ -44,6 +44,11 @@ pub(super) struct Door {
     pub(super) logins: Guesses,
     /// Wrong tokens in `Authorization`. Apart, so that a program with an old token locks nobody out.
     bearers: Guesses,
+    /// The session's cookie. Browsers do not tell ports apart, so the port is in its name: two relays of one machine do not log
+    /// each other out. With TLS a prefix keeps a page without, or of another subdomain, from setting it.
+    pub(super) cookie: String,
+    /// Whether the listener speaks TLS. A new configuration does not change that, nor the port.
+    pub(super) is_tls: bool,
 }
 
 /// Why a request is not let in.
@@ -98,7 +103,11 @@ pub(super) fn address(peer: Option<Peer>) -> IpAddr {
 
 impl Door {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, sessions: Sessions::default(), logins: Guesses::default(), bearers: Guesses::default() }
+        let admin = &context.settings().admin;
+        let (is_tls, port) = (admin.tls, admin.listen.port());
+        let cookie = format!("{}hookhold-{port}", if is_tls { "__Host-" } else { "" });
+        let (sessions, logins, bearers) = (Sessions::default(), Guesses::default(), Guesses::default());
+        Self { context, sessions, logins, bearers, cookie, is_tls }
     }
 
     fn caller(&self, request: &Request) -> Result<Option<Caller>, Refused> {
@@ -149,16 +158,8 @@ impl Door {
 
     /// The id in the session's cookie.
     pub(super) fn session_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
-        let name = self.cookie_name();
         let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-        pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")).next()
-    }
-
-    /// Browsers do not tell ports apart, so the port is in the name: two relays of one machine do not log each other out.
-    /// The prefix keeps a page without TLS, or of another subdomain, from setting the cookie.
-    pub(super) fn cookie_name(&self) -> String {
-        let admin = &self.context.settings().admin;
-        format!("{}hookhold-{}", if admin.tls { "__Host-" } else { "" }, admin.listen.port())
+        pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(self.cookie.as_bytes())?.strip_prefix(b"=")).next()
     }
 }
 

@@ -304,8 +304,10 @@ describe("a relay with tokens", () => {
     await login(visit, TOKENS.viewer);
     await page.getByRole("heading", { name: "Overview" }).waitFor();
     await relay.down();
-    await page.getByText("The relay cannot be reached.").waitFor();
+    await page.getByText(/^The relay cannot be reached. What is shown was so at \d\d:\d\d:\d\d.$/).waitFor();
     await page.getByRole("heading", { name: "Destinations" }).waitFor();
+    await visit.accessible("a relay that went away");
+    await visit.picture("away");
     await relay.up(new URL(relay.admin).host);
     // Sessions are in memory: a restart ends them.
     await page.getByRole("heading", { name: "Log in" }).waitFor({ timeout: 40_000 });

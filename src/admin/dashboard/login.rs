@@ -97,6 +97,6 @@ pub(super) async fn logout(State(door): State<Arc<Door>>, _: NoParameters, heade
 }
 
 fn cookie(door: &Door, id: &str, seconds: u64) -> String {
-    let secure = if door.context.settings().admin.tls { "; Secure" } else { "" };
-    format!("{}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", door.cookie_name())
+    let secure = if door.is_tls { "; Secure" } else { "" };
+    format!("{}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", door.cookie)
 }

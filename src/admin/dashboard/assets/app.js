@@ -9,6 +9,7 @@
 
 import { logout, session } from "./api.js";
 import { h, morph } from "./dom.js";
+import { clock } from "./format.js";
 import { help, listen } from "./keys.js";
 import { failed } from "./parts.js";
 import { Refresher } from "./refresh.js";
@@ -46,7 +47,7 @@ const main = part("main");
 
 /** Who looks. `null` until the relay told. */
 let person = null;
-/** The page on show: its route as text, and when it was last fresh. */
+/** When the page on show was last fresh; `null` where it is not there yet. */
 let shown = null;
 /** Ends the calls of a page that was left. */
 let calls = new AbortController();
@@ -58,7 +59,7 @@ const context = {
     return person?.role === "operator";
   },
   can: (word) => person?.abilities.includes(word) ?? false,
-  refresh: () => refresher.now(),
+  refresh: () => refresher.soon(),
   say,
 };
 
@@ -119,7 +120,7 @@ async function show(route, isNew) {
     if (signal.aborted) return;
     if (problem.status === 401) return enter();
     if (isNew || shown === null) put([failed(problem)], "Hookhold");
-    else freshness(`${problem.message} This was so ${Math.round((Date.now() - shown) / 1000)} s ago.`);
+    else freshness(`${problem.message} What is shown was so at ${clock(shown)}.`);
     throw problem;
   }
 }
@@ -156,6 +157,7 @@ function frame() {
     !closed && person.has_login && h("button", { type: "button", onclick: leave }, "Log out")));
 }
 
+/** Why what is shown is not the newest. */
 function freshness(text) {
   const element = part("freshness");
   if (element.textContent !== text) element.textContent = text;

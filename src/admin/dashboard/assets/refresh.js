@@ -1,6 +1,9 @@
 // Asks again, while somebody looks: every few seconds, less often while it fails, never while the page is hidden.
 
 const EVERY_MS = 4000;
+/** After a change its outcome is awaited: so many times, and so soon. */
+const SOON_MS = 600;
+const SOON_TIMES = 3;
 const EVERY_MS_MAX = 60_000;
 
 /** Calls `task` again and again. A task gives a promise; a rejected one makes the next wait twice as long. */
@@ -10,6 +13,7 @@ export class Refresher {
   #wait = EVERY_MS;
   #runs = false;
   #again = false;
+  #soon = 0;
 
   constructor(task) {
     this.#task = task;
@@ -19,7 +23,14 @@ export class Refresher {
   /** Calls it after the usual wait. What was awaited before is not any more. */
   start() {
     this.#wait = EVERY_MS;
+    this.#soon = 0;
     this.#next();
+  }
+
+  /** Calls it at once and soon again: something was changed. */
+  soon() {
+    this.#soon = SOON_TIMES;
+    return this.now();
   }
 
   /** Calls it at once, and then after the usual wait. */
@@ -43,7 +54,10 @@ export class Refresher {
 
   #next() {
     this.#stop();
-    if (!document.hidden) this.#timer = setTimeout(() => this.now(), this.#wait);
+    if (document.hidden) return;
+    const wait = this.#soon > 0 && this.#wait === EVERY_MS ? SOON_MS : this.#wait;
+    this.#soon = Math.max(0, this.#soon - 1);
+    this.#timer = setTimeout(() => this.now(), wait);
   }
 
   #stop() {
