@@ -151,8 +151,9 @@ function frame() {
     await logout().catch((problem) => say(problem.message, true));
     await enter();
   };
+  const role = person?.who !== person?.role && h("span", { class: "quiet" }, ` ${person.role}`);
   morph(part("person"), h("div", { id: "person", class: "person" },
-    person?.who && h("span", { class: "who" }, person.who, " ", h("span", { class: "quiet" }, person.role)),
+    person?.who && h("span", { class: "who" }, person.who, role),
     h("button", { type: "button", onclick: help, "aria-label": "Keys", title: "Keys" }, "?"),
     !closed && person.has_login && h("button", { type: "button", onclick: leave }, "Log out")));
 }
