@@ -1,11 +1,13 @@
-//! Who may call: Bearer tokens with roles, or everybody where no token is configured (which is on loopback only).
+//! Who may call: Bearer tokens with roles, people who logged in with one (a cookie), or everybody where no token is configured
+//! (which is on loopback only).
 //!
 //! A browser on the same machine is not everybody: a page of another site must not act through it. So a call whose `Origin` or
-//! `Sec-Fetch-Site` is another site's changes nothing, and without tokens the host must be one that no outsider's DNS can name.
+//! `Sec-Fetch-Site` is another site's changes nothing, a cookie changes something only with proof that the dashboard's own page
+//! calls, and without tokens the host must be one that no outsider's DNS can name.
 //! Never here: a token in a log line or an answer.
 
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -14,8 +16,10 @@ use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Context;
+use super::guesses::{Guesses, TooMany};
 use super::problem::Problem;
+use super::session::Sessions;
+use super::{Context, Peer, dashboard};
 use crate::config::settings::{Role, Token};
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -28,12 +32,39 @@ const ACTING_PATHS: [&str; 1] = ["/api/v1/backup"];
 
 /// Who calls.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(Option<Name>);
+pub(super) struct Caller {
+    /// `None`: nobody has a name where there are no tokens.
+    pub(super) who: Option<Name>,
+    /// What they may do.
+    pub(super) role: Role,
+}
+
+/// What stands between a request and the API: who logged in, and who guesses.
+pub(super) struct Door {
+    pub(super) context: Arc<Context>,
+    pub(super) sessions: Sessions,
+    /// Wrong tokens at the login.
+    pub(super) logins: Guesses,
+    /// Wrong tokens in `Authorization`. Apart, so that a program with an old token locks nobody out.
+    bearers: Guesses,
+    /// The session's cookie. Browsers do not tell ports apart, so the port is in its name: two relays of one machine do not log
+    /// each other out. With TLS a prefix keeps a page without, or of another subdomain, from setting it.
+    pub(super) cookie: String,
+    /// Whether the listener speaks TLS. A new configuration does not change that, nor the port.
+    pub(super) is_tls: bool,
+}
+
+/// Why a request is not let in.
+enum Refused {
+    /// A token that is not known; its answer takes its time.
+    Wrong(Problem),
+    Other(Problem),
+}
 
 impl Caller {
     /// Logs a change that this caller asked for, and what came of it.
     pub(super) fn logs<T, E: Display>(&self, change: &str, id: &dyn Display, result: &Result<T, E>) {
-        let who = self.0.as_deref().unwrap_or("anonymous");
+        let who = self.who.as_deref().unwrap_or("anonymous");
         match result {
             Ok(_) => tracing::info!(who, change, %id, result = "done", "admin change"),
             Err(error) => tracing::info!(who, change, %id, result = %error, "admin change"),
@@ -41,52 +72,117 @@ impl Caller {
     }
 }
 
-/// Lets a request through, with its [`Caller`], or answers why not.
-pub(super) async fn admit(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
+impl From<&Token> for Caller {
+    fn from(token: &Token) -> Self {
+        Self { who: Some(token.name.clone()), role: token.role }
+    }
+}
+
+/// Lets a request through, with its [`Caller`], or answers why not. The dashboard's own files, which are the same for everybody,
+/// need none; they get one if there is one.
+pub(super) async fn admit(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     if OPEN_PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    match caller(&context.settings().admin.tokens, &request, context.clock.now()) {
-        Ok(caller) => {
+    match door.caller(&request) {
+        Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Ok(None) => next.run(request).await,
+        Err(Refused::Other(problem)) => problem.into_response(),
+        Err(Refused::Wrong(problem)) => {
+            let begun = door.bearers.begin(address(request.extensions().get().copied()), door.context.clock.now());
+            tokio::time::sleep(begun.unwrap_or_else(|TooMany(wait)| wait)).await;
+            problem.into_response()
+        }
     }
 }
 
-fn caller(tokens: &[Token], request: &Request, now: Timestamp) -> Result<Caller, Problem> {
-    let acts = !matches!(*request.method(), Method::GET | Method::HEAD) || ACTING_PATHS.contains(&request.uri().path());
-    if acts && is_cross_site(request.headers()) {
-        return Err(Problem::forbidden("a page of another site may not act here"));
+/// Where the request comes from. What came over no socket has no address.
+pub(super) fn address(peer: Option<Peer>) -> IpAddr {
+    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |Peer(address)| address)
+}
+
+impl Door {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        let admin = &context.settings().admin;
+        let (is_tls, port) = (admin.tls, admin.listen.port());
+        let cookie = format!("{}hookhold-{port}", if is_tls { "__Host-" } else { "" });
+        let (sessions, logins, bearers) = (Sessions::default(), Guesses::default(), Guesses::default());
+        Self { context, sessions, logins, bearers, cookie, is_tls }
     }
-    if tokens.is_empty() {
-        return match is_local(request.uri(), request.headers()) {
-            true => Ok(Caller(None)),
-            false => Err(Problem::forbidden("without tokens, the host must be an IP address or localhost")),
+
+    fn caller(&self, request: &Request) -> Result<Option<Caller>, Refused> {
+        let (headers, path) = (request.headers(), request.uri().path());
+        let acts = !matches!(*request.method(), Method::GET | Method::HEAD) || ACTING_PATHS.contains(&path);
+        if acts && is_cross_site(headers) {
+            return Err(Refused::Other(Problem::forbidden("a page of another site may not act here")));
+        }
+        let settings = self.context.settings();
+        let tokens = &settings.admin.tokens;
+        if tokens.is_empty() {
+            return match is_local(request.uri(), headers) {
+                true => Ok(Some(Caller { who: None, role: Role::Operator })),
+                false => Err(Refused::Other(Problem::forbidden("without tokens, the host must be an IP address or localhost"))),
+            };
+        }
+        let known = self.known(tokens, headers, acts);
+        if dashboard::is_open(path) {
+            return Ok(known.ok().map(Caller::from));
+        }
+        let token = known?;
+        if acts && token.role < Role::Operator {
+            tracing::warn!(who = %token.name, method = %request.method(), path, "a viewer may not act");
+            return Err(Refused::Other(Problem::forbidden("this token may look, not act")));
+        }
+        Ok(Some(token.into()))
+    }
+
+    /// The token that the request carries, or that its session was begun with.
+    fn known<'a>(&self, tokens: &'a [Token], headers: &HeaderMap, acts: bool) -> Result<&'a Token, Refused> {
+        let now = self.context.clock.now();
+        if let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
+            let challenge = r#"Bearer realm="hookhold", error="invalid_token""#;
+            return with_secret(tokens, given, now)
+                .ok_or_else(|| Refused::Wrong(Problem::unauthorized("the token is not known", challenge)));
+        }
+        let id = self.session_id(headers);
+        let Some(token) = id.and_then(|id| self.sessions.token(id, tokens, now)) else {
+            let problem = Problem::unauthorized("a Bearer token is needed, or a login", r#"Bearer realm="hookhold""#);
+            return Err(Refused::Other(problem));
         };
+        // A browser sends the cookie whoever made it call, and a page on another port is the same site to it.
+        if is_cross_site(headers) || (acts && !is_own_page(headers)) {
+            return Err(Refused::Other(Problem::forbidden("a login acts through the dashboard's own page only")));
+        }
+        Ok(token)
     }
-    let token = authenticated(tokens, request.headers(), now)?;
-    if acts && token.role < Role::Operator {
-        tracing::warn!(who = %token.name, method = %request.method(), path = request.uri().path(), "a viewer may not act");
-        return Err(Problem::forbidden("this token may look, not act"));
+
+    /// The id in the session's cookie.
+    pub(super) fn session_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+        let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(self.cookie.as_bytes())?.strip_prefix(b"=")).next()
     }
-    Ok(Caller(Some(token.name.clone())))
 }
 
-/// The token that the request carries (RFC 6750).
-fn authenticated<'a>(tokens: &'a [Token], headers: &HeaderMap, now: Timestamp) -> Result<&'a Token, Problem> {
-    let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) else {
-        return Err(Problem::unauthorized("a Bearer token is needed", r#"Bearer realm="hookhold""#));
-    };
-    // Every token is compared, so that the time does not tell which one was close.
-    let known = tokens.iter().fold(None, |known, token| {
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Wrong(problem) | Refused::Other(problem) => problem,
+        }
+    }
+}
+
+/// The token with this secret. Every one is compared, so that the time does not tell which one was close.
+pub(super) fn with_secret<'a>(tokens: &'a [Token], given: &[u8], now: Timestamp) -> Option<&'a Token> {
+    tokens.iter().fold(None, |known, token| {
         let equal = token.secret.equals(given) & token.secret.is_valid_at(now);
         if equal { Some(token) } else { known }
-    });
-    known.ok_or_else(|| Problem::unauthorized("the token is not known", r#"Bearer realm="hookhold", error="invalid_token""#))
+    })
 }
 
+/// The token of an `Authorization` field (RFC 6750).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
@@ -101,6 +197,11 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
         authority.zip(own).is_some_and(|(origin, own)| origin.eq_ignore_ascii_case(own))
     };
     fetched_elsewhere || headers.get_all(header::ORIGIN).iter().any(|origin| !is_own(origin.as_bytes()))
+}
+
+/// Whether a browser says that the dashboard's own page makes this call. (That no other one does is looked at before.)
+fn is_own_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
 }
 
 /// Whether the request names its host as an IP address or `localhost`: names that DNS rebinding cannot take.

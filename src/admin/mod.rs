@@ -1,7 +1,7 @@
-//! The admin listener: the API under `/api/v1`, health and metrics.
+//! The admin listener: the dashboard, the API under `/api/v1`, health and metrics.
 //!
 //! ```text
-//! request -> secured (headers of every answer) -> auth::admit (who, and may they) -> api::* or health -> view (JSON)
+//! request -> secured (headers of every answer) -> auth::admit (who, and may they) -> api::*, health or dashboard
 //! ```
 //!
 //! Handlers read parameters, ask the store, and shape the answer; rules about states live in `record` and in the store.
@@ -9,11 +9,15 @@
 
 mod api;
 mod auth;
+mod dashboard;
+mod guesses;
 mod health;
 mod parameters;
 mod problem;
+mod session;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -42,6 +46,10 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
+
+/// The address that a request comes from: an extension of the request, set by who has the socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// What the admin listener works on.
 pub struct Context {
@@ -106,13 +114,16 @@ impl Context {
 /// Everything that the admin listener answers.
 pub fn router(context: Arc<Context>) -> Router {
     show_what_is_known(&context);
+    let door = Arc::new(auth::Door::new(context.clone()));
+    let api = Router::new().nest("/api/v1", api::routes());
     Router::new()
-        .nest("/api/v1", api::routes())
+        .merge(dashboard::routes(door.clone(), api.clone().with_state(context.clone())))
+        .merge(api)
         .merge(health::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(context.clone(), auth::admit))
+        .layer(from_fn_with_state(door, auth::admit))
         .layer(map_response(secured))
         .with_state(context)
 }
@@ -137,8 +148,9 @@ async fn secured(mut answer: Response) -> Response {
     answer
 }
 
+/// What an answer says itself stays: the dashboard's own files have a policy of their own.
 fn set_security_headers(headers: &mut HeaderMap) {
     for (name, value) in SECURITY_HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }

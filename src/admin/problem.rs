@@ -81,6 +81,11 @@ impl Problem {
         Self { problems, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail) }
     }
 
+    /// 429: too much of it; the caller of this adds `Retry-After`.
+    pub(super) fn too_many(detail: &str) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
     /// 503: not now.
     pub(super) fn unavailable(detail: &str) -> Self {
         Self { header: Some(("retry-after", RETRY_AFTER)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }

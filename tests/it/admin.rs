@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod dashboard;
 mod world;
 
 use hookhold::metrics::RequestOutcome;
@@ -157,7 +158,7 @@ async fn a_wrong_parameter_is_named() {
 async fn what_is_not_there_is_a_problem_too() {
     let world = World::open();
     let unknown = EventId::first_at(START);
-    for path in ["", "api/v1", "api/v1/nothing", "api/v1/events/x", "api/v1/events/%ff", "api/v1/destinations/x", "events"] {
+    for path in ["api/v1", "api/v1/nothing", "api/v1/events/x", "api/v1/events/%ff", "api/v1/destinations/x", "events"] {
         assert_eq!(world.get(&format!("/{path}")).await.problem(404), None, "{path}");
     }
     for path in [format!("events/{unknown}"), format!("events/{unknown}/body"), format!("deliveries/{unknown}.1")] {
@@ -255,7 +256,7 @@ async fn destinations_and_sources_tell_how_they_stand() {
     let rest = world.json("/api/v1/destinations?limit=1&cursor=audit").await;
     assert_eq!([&rest["items"][0]["name"], &rest["next"]], [&json!("billing"), &json!(null)]);
     let source = json!({
-        "name": "stripe", "host": null, "path": "/in/stripe/*", "provider": "stripe", "accepted": 1, "rejected": 0, "duplicates": 0,
+        "name": "stripe", "host": null, "path": "/in/stripe/*", "provider": "stripe", "takes_secret": false, "accepted": 1, "rejected": 0, "duplicates": 0,
         "quarantined": 0, "last_event_at": START.to_string(),
     });
     assert_eq!(world.json("/api/v1/sources").await, json!({"items": [source], "next": null}));
@@ -321,15 +322,15 @@ async fn metrics_show_the_backlog_at_the_scrape() {
     }
 }
 
-#[tokio::test]
-async fn with_tokens_only_health_is_open() {
+#[tokio::test(start_paused = true)]
+async fn with_tokens_only_health_and_the_empty_page_are_open() {
     let world = World::guarded();
     let id = world.stored("stripe", &["billing"], 0).await;
     let retry = format!("/api/v1/deliveries/{id}.1/retry");
     for path in ["/healthz", "/readyz"] {
         assert_eq!(world.get(path).await.status, StatusCode::OK);
     }
-    for path in ["/api/v1/events", "/api/v1/status", "/metrics", "/", "/nothing"] {
+    for path in ["/api/v1/events", "/api/v1/status", "/metrics", "/nothing", "/assetsx"] {
         let reply = world.get(path).await;
         reply.problem(401);
         assert!(reply.header("www-authenticate").starts_with("Bearer"));

@@ -104,6 +104,8 @@ struct SourceView {
     host: Option<String>,
     path: String,
     provider: Arc<str>,
+    /// Whether its provider brings the secret, so that it can be armed.
+    takes_secret: bool,
     accepted: u64,
     rejected: u64,
     duplicates: u64,
@@ -126,6 +128,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         host: source.host.clone(),
         path: written(&source.path),
         provider: source.provider.clone(),
+        takes_secret: source.takes_secret,
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),
         duplicates: metrics.duplicates(),

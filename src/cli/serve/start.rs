@@ -173,7 +173,8 @@ fn serve_admin(listener: TcpListener, tls: Option<Arc<ServerConfig>>, context: a
     let stop = CancellationToken::new();
     let setup = Setup { tls, connections_max: ADMIN_CONNECTIONS_MAX, stop: stop.clone(), observer: Arc::new(Uncounted) };
     let router = TowerToHyperService::new(admin::router(Arc::new(context)));
-    let handle = move |request: Request<Incoming>, _: IpAddr| {
+    let handle = move |mut request: Request<Incoming>, peer: IpAddr| {
+        request.extensions_mut().insert(admin::Peer(peer));
         let answer = router.call(request);
         async move {
             match answer.await {

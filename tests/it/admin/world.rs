@@ -54,29 +54,38 @@ pub(super) struct Reply {
 impl World {
     /// Open to everybody who reaches it.
     pub(super) fn open() -> Self {
-        Self::new(Vec::new())
+        Self::new(Vec::new(), false)
+    }
+
+    /// Guarded, behind TLS.
+    pub(super) fn guarded_with_tls() -> Self {
+        Self::new(Self::tokens(), true)
     }
 
     /// With the tokens `operator-token` and `viewer-token`.
     pub(super) fn guarded() -> Self {
+        Self::new(Self::tokens(), false)
+    }
+
+    fn tokens() -> Vec<Token> {
         let token = |who: &str, role, until| {
             let secret = Secret::try_new(format!("{who}-token").into_bytes(), until).unwrap();
             Token { name: name(who), role, secret }
         };
-        Self::new(vec![
+        vec![
             token("operator", Role::Operator, None),
             token("viewer", Role::Viewer, None),
             token("former", Role::Operator, Some(START)),
-        ])
+        ]
     }
 
-    fn new(tokens: Vec<Token>) -> Self {
+    fn new(tokens: Vec<Token>, tls: bool) -> Self {
         let (store, metrics, folder) = (Arc::new(Memory::new()), Metrics::new(), TempDir::new().unwrap());
         let clock = Clock::following_tokio(START);
         let quarantine = Arc::new(Quarantine::open(folder.path(), QuarantineBounds::default(), clock).unwrap());
-        let (settings, arming) = (Arc::new(settings(tokens)), arming());
+        let (settings, arming) = (Arc::new(settings(tokens, tls)), arming());
         let space = Arc::new(Space::new(Path::new("."), None));
-        let fetcher = Fetcher::new(tls(), HashMap::new());
+        let fetcher = Fetcher::new(client_tls(), HashMap::new());
         let confirmer = Confirmer::new(fetcher.clone(), clock);
         let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
         let gate = Gate::new(&settings, &metrics, outside, arming.clone(), None);
@@ -129,20 +138,14 @@ impl World {
 
     /// Stores an event of `source`, received `ms` after the start.
     pub(super) async fn stored(&self, source: &str, destinations: &[&str], ms: u64) -> EventId {
-        let mut headers = Headers::default();
-        headers.push(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"));
-        headers.push(HeaderName::from_static("x-odd"), HeaderValue::from_bytes(b"\xff\xfe").unwrap());
-        headers.push(HeaderName::from_static("x-twice"), HeaderValue::from_static("1"));
-        headers.push(HeaderName::from_static("x-twice"), HeaderValue::from_static("2"));
-        let received = Received {
-            method: "POST".to_owned(),
-            target: "/in/stripe?x=1".to_owned(),
-            authority: "hooks.example".to_owned(),
-            headers,
-            body: Bytes::from_static(BODY),
-            peer: [203, 0, 113, 7].into(),
-            at: START.after(Duration::from_millis(ms)),
-        };
+        let fields: [(&str, &[u8]); 4] =
+            [("content-type", b"application/json"), ("x-odd", b"\xff\xfe"), ("x-twice", b"1"), ("x-twice", b"2")];
+        let at = START.after(Duration::from_millis(ms));
+        self.received(source, destinations, received("/in/stripe?x=1", &fields, BODY, at)).await
+    }
+
+    /// Stores an event that came like this.
+    pub(super) async fn received(&self, source: &str, destinations: &[&str], received: Received) -> EventId {
         let verified = Verifier::trusting(Options::default()).verify(received).unwrap();
         let destinations = destinations.iter().map(|d| name(d)).collect();
         let intake = Intake::new(verified, name(source), "stripe".into(), destinations, None);
@@ -197,6 +200,30 @@ impl Reply {
     }
 }
 
+/// A request that tries to be more than text, wherever it can.
+pub(super) fn hostile() -> Received {
+    let script = b"\"><script>alert(1)</script>";
+    let fields: [(&str, &[u8]); 3] =
+        [("content-type", b"text/html"), ("x-evil", script), ("user-agent", b"<img src=x onerror=alert(1)>")];
+    received("/in/stripe?q=<script>alert(1)</script>", &fields, script, START)
+}
+
+fn received(target: &str, fields: &[(&'static str, &[u8])], body: &'static [u8], at: Timestamp) -> Received {
+    let mut headers = Headers::default();
+    for (name, value) in fields {
+        headers.push(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+    }
+    Received {
+        method: "POST".to_owned(),
+        target: target.to_owned(),
+        authority: "hooks.example".to_owned(),
+        headers,
+        body: Bytes::from_static(body),
+        peer: [203, 0, 113, 7].into(),
+        at,
+    }
+}
+
 async fn read(answer: Response<Body>) -> Reply {
     let (head, body) = answer.into_parts();
     Reply { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
@@ -206,11 +233,11 @@ pub(super) fn name(text: &str) -> Name {
     Name::try_new(text).unwrap()
 }
 
-fn settings(tokens: Vec<Token>) -> Settings {
+fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
-        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls: false, tokens },
+        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
         store: StoreSettings {
             path: PathBuf::from("data"),
             max_bytes: None,
@@ -270,10 +297,10 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
 }
 
 fn arming() -> Arc<Arming> {
-    Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap())
+    Arc::new(Arming::new(&settings(Vec::new(), false), Brought::below(Path::new("nowhere"))).unwrap())
 }
 
-fn tls() -> Arc<rustls::ClientConfig> {
+fn client_tls() -> Arc<rustls::ClientConfig> {
     hookhold::net::tls::install_provider();
     hookhold::net::tls::client_config(None).unwrap()
 }

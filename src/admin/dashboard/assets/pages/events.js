@@ -1,0 +1,58 @@
+// What came in, newest first.
+
+import { all, get } from "../api.js";
+import { h } from "../dom.js";
+import { NOTHING, bytes, moment, relative, time } from "../format.js";
+import { TIMES, data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
+import { link } from "../route.js";
+
+const STATES = ["pending", "delivered", "parked", "cancelled", "unrouted"];
+/** Destinations of an event that are named in its row. */
+const NAMED_MAX = 3;
+
+export const title = () => "Events";
+
+export async function load({ query }, signal) {
+  const times = { since: moment(query.since), until: moment(query.until) };
+  const [list, sources, destinations] = await Promise.all([
+    get(["events"], { ...query, ...times }, signal), all(["sources"], signal), all(["destinations"], signal),
+  ]);
+  return { list, query, sources: sources.map((s) => s.name), destinations: destinations.map((d) => d.name) };
+}
+
+export function view({ list, query, sources, destinations }) {
+  const fields = [
+    { name: "source", label: "Source", options: sources },
+    { name: "type", label: "Type", hint: "invoice.paid" },
+    { name: "state", label: "State", options: STATES },
+    { name: "destination", label: "Destination", options: destinations },
+    { name: "provider_event_id", label: "Provider's id", hint: "evt_…" },
+    { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
+    { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
+  ];
+  return [
+    heading("Events", shown(list, "event", "events", query)),
+    filters("events", fields, query),
+    list.items.length ? rows(list.items) : empty("No event is like this."),
+    pager("events", query, list.next),
+  ];
+}
+
+function rows(events) {
+  return table("Events", [
+    { name: "Received", of: (e) => rowLink(link("events", e.id), time(e.received_at)) },
+    { name: "Age", class: "quiet", of: (e) => relative(e.received_at) },
+    { name: "Source", of: (e) => data(e.source) },
+    { name: "Type", of: (e) => (e.type === null ? NOTHING : data(e.type)) },
+    { name: "State", of: (e) => state(e.state) },
+    { name: "Destinations", of: (e) => whereTo(e.deliveries) },
+    { name: "Size", class: "number", of: (e) => bytes(e.body_bytes) },
+  ], events, (e) => e.id);
+}
+
+function whereTo(deliveries) {
+  const names = [...new Set(deliveries.map((d) => d.destination))];
+  const more = names.length - NAMED_MAX;
+  if (!names.length) return NOTHING;
+  return [h("span", { class: "names" }, names.slice(0, NAMED_MAX).map((name) => data(name))), more > 0 && ` and ${more} more`];
+}

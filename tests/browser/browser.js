@@ -1,0 +1,104 @@
+// A browser in which nothing goes unseen: dialogs, errors, messages of the console, and calls to other hosts fail the test.
+
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** Where a person can look at what the test saw. */
+const PICTURES = join(process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url)), "browser");
+
+const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+export async function launch() {
+  const executablePath = CHROMIUM.find((path) => path && existsSync(path));
+  if (!executablePath) throw new Error("there is no Chromium: install one, or name it in CHROMIUM");
+  // Tests of a container run as root, where Chromium's own sandbox does not start.
+  return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+}
+
+/** A person at the dashboard of `relay`. */
+export class Visit {
+  /** What must not happen, as it happened. */
+  wrong = [];
+  /** Bytes of each file that was sent. */
+  sizes = new Map();
+  /** Every call, as path. */
+  calls = [];
+
+  static async at(browser, relay, options = {}) {
+    const visit = new Visit();
+    visit.relay = relay;
+    visit.context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    visit.page = await visit.context.newPage();
+    visit.page.setDefaultTimeout(15_000);
+    const { host } = new URL(relay.admin);
+    visit.page.on("dialog", async (dialog) => {
+      visit.wrong.push(`a dialog: ${dialog.message()}`);
+      await dialog.dismiss();
+    });
+    visit.page.on("pageerror", (error) => visit.wrong.push(`an error: ${error.message}`));
+    visit.page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) visit.wrong.push(`the console: ${message.text()}`);
+    });
+    visit.page.on("popup", () => visit.wrong.push("a window was opened"));
+    visit.page.on("request", (request) => {
+      const url = new URL(request.url());
+      visit.calls.push(url.pathname);
+      if (url.host !== host) visit.wrong.push(`a call to ${url.host}`);
+    });
+    visit.page.on("response", async (response) => {
+      const path = new URL(response.url()).pathname;
+      const isFile = path === "/" || path.startsWith("/assets/");
+      // A page that is left has no bodies any more.
+      if (response.status() === 200 && isFile) visit.sizes.set(path, (await response.body().catch(() => "")).length);
+    });
+    await visit.go("");
+    return visit;
+  }
+
+  /** Opens the page at this place of the address bar, and waits until it is there. */
+  async go(hash) {
+    await this.page.goto(`${this.relay.admin}/${hash}`);
+    await this.page.locator("main h1:not(.waiting)").waitFor();
+  }
+
+  /** Nobody is kept out, and every text can be read: axe finds nothing. */
+  async accessible(name) {
+    await this.page.evaluate(AXE);
+    const { violations } = await this.page.evaluate(() => globalThis.axe.run());
+    const said = violations.map((v) => `${v.id}: ${v.nodes.map((node) => node.html.slice(0, 200)).join("\n  ")}`);
+    assert.deepEqual(said, [], name);
+  }
+
+  async picture(name) {
+    mkdirSync(PICTURES, { recursive: true });
+    await this.page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
+  }
+
+  /** Nothing on the page came from text that was meant as elements. */
+  async onlyText() {
+    const strange = await this.page.evaluate(() => {
+      const own = (e) => e.localName === "script" && e.getAttribute("src") === "assets/app.js" && !e.textContent;
+      const active = "script, img, svg, iframe, object, embed, style, base, audio, video, meta[http-equiv], form[action]";
+      const elements = [...document.querySelectorAll(active)].filter((e) => !own(e)).map((e) => e.outerHTML);
+      const isActive = (name) => name.startsWith("on") || name === "style";
+      const attributes = [...document.querySelectorAll("*")].flatMap((e) => e.getAttributeNames().filter(isActive));
+      return [...elements, ...attributes];
+    });
+    assert.deepEqual(strange, []);
+  }
+
+  /** What the browser itself says of an answer that the test asked for is no fault. */
+  tolerates(expected) {
+    this.wrong = this.wrong.filter((wrong) => !(wrong.startsWith("the console:") && expected.test(wrong)));
+  }
+
+  async end() {
+    await this.context.close();
+    assert.deepEqual(this.wrong, []);
+  }
+}

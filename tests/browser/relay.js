@@ -1,0 +1,166 @@
+// A relay as its users run it (the real binary, a relay.toml, free ports, a temporary folder), an application behind it, and a
+// provider that signs.
+
+import { spawn } from "node:child_process";
+import { createHmac, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const SECRET = "a secret of this test only";
+/** Far more than a start takes, also on a busy machine. */
+const START_MS = 30_000;
+
+/** The tokens of a relay that has some. */
+export const TOKENS = { operator: "operators-token-0123456789", viewer: "viewers-token-0123456789" };
+
+function binary() {
+  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
+  const found = [process.env.HOOKHOLD_BINARY, join(target, "release/hookhold"), join(target, "debug/hookhold")];
+  const path = found.find((one) => one && existsSync(one));
+  if (!path) throw new Error("there is no binary: build one, or name it in HOOKHOLD_BINARY");
+  return path;
+}
+
+/** An application. Its path says what it does: `/ok`, `/busy` (503 with hostile text), `/refuses` (422). */
+async function application(seen) {
+  const server = http.createServer((request, answer) => {
+    const chunks = [];
+    request.on("data", (chunk) => chunks.push(chunk));
+    request.on("end", () => {
+      seen.push({ path: request.url, body: Buffer.concat(chunks) });
+      const says = {
+        "/busy": [503, { "x-resp": "<script>alert(1)</script>", "retry-after": "600" }, "<script>alert(1)</script>"],
+        "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
+      };
+      const [status, headers, body] = says[request.url] ?? [200, {}, "ok"];
+      answer.writeHead(status, headers);
+      answer.end(body);
+    });
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  return server;
+}
+
+function settings(port, guarded, listens) {
+  const tokens = Object.entries(TOKENS).map(([role]) => `{ name = "${role}", role = "${role}", secret = { file = "${role}" } }`);
+  return `
+[listen]
+https = "127.0.0.1:0"
+[tls]
+self_signed = true
+[admin]
+listen = "${listens}"
+${guarded ? `tokens = [${tokens.join(", ")}]` : ""}
+[store]
+path = "data"
+${["github", "quiet"].map((name) => `
+[sources.${name}]
+path = "/in/${name}"
+provider = "github"
+secrets = [{ file = "secret" }]
+`).join("")}
+${["ok", "busy", "refuses"].map((name) => `
+[destinations.${name}]
+url = "http://127.0.0.1:${port}/${name}"
+`).join("")}
+[[routes]]
+from = "github"
+to = ["ok", "busy", "refuses"]
+[[routes]]
+from = "quiet"
+to = ["ok"]
+`;
+}
+
+export class Relay {
+  /** What the application got. */
+  seen = [];
+
+  static async start({ guarded = false } = {}) {
+    const relay = new Relay();
+    relay.folder = mkdtempSync(join(tmpdir(), "hookhold-browser-"));
+    mkdirSync(join(relay.folder, "certs"));
+    const file = (name, text) => writeFileSync(join(relay.folder, name), text, { mode: 0o600 });
+    file("secret", SECRET);
+    Object.entries(TOKENS).forEach(([role, token]) => file(role, token));
+    relay.application = await application(relay.seen);
+    relay.guarded = guarded;
+    await relay.up("127.0.0.1:0");
+    return relay;
+  }
+
+  /** Starts the binary, and learns from what it says where it listens. */
+  async up(listens) {
+    writeFileSync(join(this.folder, "relay.toml"), settings(this.application.address().port, this.guarded, listens));
+    this.process = spawn(binary(), [], { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    await new Promise((done, fail) => {
+      const late = setTimeout(() => fail(new Error(`it does not start:\n${said}`)), START_MS);
+      const hear = (chunk) => {
+        said += chunk;
+        const [webhooks, admin] = [/webhooks\s+(https:\S+)/.exec(said), /admin\s+(https?:\S+)/.exec(said)];
+        if (!webhooks || !admin) return;
+        [this.webhooks, this.admin] = [webhooks[1], admin[1]];
+        clearTimeout(late);
+        done();
+      };
+      this.process.stdout.on("data", hear);
+      this.process.stderr.on("data", hear);
+      this.process.on("exit", () => fail(new Error(`it ended:\n${said}`)));
+    });
+  }
+
+  async down() {
+    const ended = new Promise((done) => this.process.on("exit", done));
+    this.process.kill("SIGKILL");
+    await ended;
+  }
+
+  async stop() {
+    if (this.process.exitCode === null && this.process.signalCode === null) await this.down();
+    this.application.closeAllConnections();
+    await new Promise((done) => this.application.close(done));
+    rmSync(this.folder, { recursive: true });
+  }
+
+  /** Sends a webhook as GitHub does, and gives the event's id. */
+  async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {} } = {}) {
+    const bytes = Buffer.from(body);
+    const signature = `sha256=${createHmac("sha256", SECRET).update(bytes).digest("hex")}`;
+    const own = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id };
+    const all = { ...own, "x-hub-signature-256": signature, ...headers };
+    const options = { method: "POST", path: `/in/${source}${query}`, headers: all, rejectUnauthorized: false };
+    const answer = await new Promise((done, fail) => {
+      const request = https.request(this.webhooks, options, (got) => {
+        got.resume();
+        got.on("end", () => done(got));
+      });
+      request.on("error", fail);
+      request.end(bytes);
+    });
+    if (answer.statusCode !== 200) throw new Error(`the relay answered ${answer.statusCode}`);
+    return answer.headers["hookhold-event-id"];
+  }
+
+  /** What the API tells. */
+  async api(path) {
+    const headers = this.guarded ? { authorization: `Bearer ${TOKENS.operator}` } : {};
+    const answer = await fetch(`${this.admin}/api/v1/${path}`, { headers });
+    return answer.json();
+  }
+
+  /** Waits until an event's deliveries were attempted: one is delivered, one waits, one is parked. */
+  async attempted(event) {
+    for (let tries = 0; tries < 200; tries += 1) {
+      const { deliveries } = await this.api(`events/${event}`);
+      if (deliveries.every((one) => one.attempts.length > 0 && one.state !== "in_flight")) return;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    throw new Error("the deliveries were not attempted");
+  }
+}
