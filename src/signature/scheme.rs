@@ -213,13 +213,6 @@ impl Also {
     }
 }
 
-impl Scheme {
-    /// Whether a request is signed in some way, rather than showing the secret itself.
-    pub fn is_signed(&self) -> bool {
-        self.ways().iter().any(|way| way.check != Check::Shown)
-    }
-}
-
 impl Way {
     fn covers_body(&self) -> bool {
         let covered = || !self.payloads.is_empty() && self.payloads.iter().all(Template::covers_body);
