@@ -12,6 +12,7 @@ use super::settings::Destination;
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, secret, web};
+use crate::pace::bucket::Bucket;
 use crate::pace::retry::Rule;
 
 /// A longer attempt holds a place of its lane for nothing.
@@ -59,6 +60,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
     let in_flight =
         section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
+    let per_second = section.take("per_second").and_then(|value| rate(&value));
     let (retry, park_on) = section.or("retry", (default_rule(), PARK_ON_DEFAULT.into()), |value| retry(&value));
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
@@ -66,13 +68,14 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
     let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
     let headers = headers(&mut section, authorization);
-    section.finish(&["order_by", "per_second", "sign"]);
+    section.finish(&["order_by", "sign"]);
     let (url, _) = url?;
     Some(Destination {
         name,
         url,
         timeout,
         in_flight,
+        per_second,
         retry,
         park_on,
         headers,
@@ -85,6 +88,11 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
 
 const fn default_rule() -> Rule {
     Rule::Backoff { base: Rule::BASE, cap: Rule::CAP, keep_for: Rule::KEEP_FOR }
+}
+
+fn rate(value: &Value<'_>) -> Option<Bucket> {
+    let per_second = value.number(Bucket::PER_SECOND_MIN..=Bucket::PER_SECOND_MAX)?;
+    Bucket::try_new(per_second).map_or_else(|bad| value.error(&bad.to_string()), Some)
 }
 
 fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {

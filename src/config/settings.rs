@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::pace::bucket::Bucket;
 use crate::pace::retry;
 use crate::record::Name;
 use crate::signature::handshake::Handshakes;
@@ -203,6 +204,8 @@ pub struct Destination {
     pub timeout: Duration,
     /// Attempts at once.
     pub in_flight: usize,
+    /// Attempts in a second; `None`: as many as there are.
+    pub per_second: Option<Bucket>,
     /// When a delivery is tried again.
     pub retry: retry::Rule,
     /// Statuses that park a delivery at once.

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::gate::AHEAD_TIME;
 use super::lane::Lane;
 use super::prepare::Shape;
 use super::road::Road;
@@ -58,7 +59,7 @@ impl Lanes {
                 clock,
                 prefixes: prefixes.clone(),
             };
-            let fresh = store.handoff(&destination.name, destination.in_flight * HANDOVERS_PER_ATTEMPT);
+            let fresh = store.handoff(&destination.name, handovers(destination));
             lanes.tasks.spawn(Lane::new(Arc::new(road), fresh).run(lanes.stop.clone(), lanes.cut.clone()));
         }
         Ok(lanes)
@@ -74,6 +75,12 @@ impl Lanes {
             all.await;
         }
     }
+}
+
+/// How many just stored deliveries may wait for the lane: no more than a slow rate takes in a short while.
+fn handovers(destination: &Destination) -> usize {
+    let most = destination.in_flight * HANDOVERS_PER_ATTEMPT;
+    destination.per_second.as_ref().map_or(most, |bucket| most.min(bucket.turns_in(AHEAD_TIME)))
 }
 
 fn line_up(destination: &Destination) -> Result<(Pool, Shape), String> {

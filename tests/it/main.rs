@@ -6,6 +6,7 @@ mod admin;
 mod handshakes;
 mod kill;
 mod line;
+mod pace;
 mod published;
 mod store_story;
 mod tidy;

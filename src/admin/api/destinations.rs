@@ -26,6 +26,10 @@ struct DestinationView {
     url: String,
     paused: bool,
     breaker: &'static str,
+    /// When the next attempt is made, where none is made now since no answer came.
+    next_probe_at: Option<Timestamp>,
+    /// Until when none is made, since the application asked for it (`Retry-After`).
+    rests_until: Option<Timestamp>,
     in_flight: u64,
     pending: u64,
     parked: u64,
@@ -58,12 +62,16 @@ async fn show(
 async fn view(context: &Context, destination: &Destination) -> Result<DestinationView, Problem> {
     let backlog = context.store.backlog(&destination.name).await?;
     let metrics = context.metrics.destination(&destination.name);
+    let (breaker, next_probe_at) = metrics.breaker();
+    let now = context.clock.now();
     Ok(DestinationView {
         name: destination.name.clone(),
         url: masked(&destination.url),
-        // Lanes can neither be paused nor have a breaker yet.
+        // Lanes cannot be paused yet.
         paused: false,
-        breaker: "closed",
+        breaker: breaker.as_str(),
+        next_probe_at,
+        rests_until: metrics.rests_until().filter(|until| *until > now),
         in_flight: backlog.in_flight,
         pending: backlog.pending.saturating_sub(backlog.in_flight),
         parked: backlog.parked,

@@ -234,6 +234,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         url: url.parse().unwrap(),
         timeout: Duration::from_secs(30),
         in_flight: 16,
+        per_second: None,
         retry: Rule::Schedule { waits: Vec::new(), cap: Rule::CAP },
         park_on: Vec::new(),
         headers: Vec::new(),
