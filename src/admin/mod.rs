@@ -25,7 +25,7 @@ use axum::response::Response;
 use crate::config::settings::Settings;
 use crate::ingest::Arming;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Pauses, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -51,6 +51,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The sources whose secret comes in a request.
     pub arming: Arc<Arming>,
+    /// Which sources and destinations are paused.
+    pub pauses: Arc<Pauses>,
     /// The present.
     pub clock: Clock,
     /// When the relay started.

@@ -5,11 +5,13 @@
 mod admin;
 mod arm;
 mod check;
+mod destinations;
 mod events;
 mod providers;
 mod replay;
 mod send;
 pub mod serve;
+mod sources;
 mod status;
 mod table;
 mod verify;
@@ -52,6 +54,10 @@ enum Command {
     Replay(replay::Args),
     /// Give a delivery a new budget and try it now.
     Retry(replay::RetryArgs),
+    /// Show destinations, pause them, let them go on.
+    Destinations(destinations::Args),
+    /// Show sources, pause them, let them go on.
+    Sources(sources::Args),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
     /// Show how the running relay stands.
@@ -105,6 +111,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
+        Command::Destinations(args) => destinations::run(&args, &client()?, json),
+        Command::Sources(args) => sources::run(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),

@@ -65,6 +65,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
+    let paused = section.or("paused", false, |value| value.boolean());
     let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
     let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
     let headers = headers(&mut section, authorization);
@@ -83,6 +84,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         connection_age,
         append_path,
         title_case_headers,
+        paused,
     })
 }
 

@@ -167,6 +167,8 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// Where its events go.
     pub destinations: Arc<[Name]>,
+    /// Whether it takes nothing until a person lets it.
+    pub paused: bool,
 }
 
 /// How what a provider publishes is fetched, where that is not as from every host of the web.
@@ -220,4 +222,6 @@ pub struct Destination {
     pub append_path: bool,
     /// Whether header names leave in title case (HTTP/1.1).
     pub title_case_headers: bool,
+    /// Whether nothing is sent until a person lets it.
+    pub paused: bool,
 }

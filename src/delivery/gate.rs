@@ -14,6 +14,7 @@ pub(super) struct Gate {
     bucket: Option<Bucket>,
     /// The application asked to be left alone until then.
     rest_until: Duration,
+    is_paused: bool,
 }
 
 /// Whether an attempt may begin.
@@ -25,6 +26,8 @@ pub(super) enum Leave {
     In(Duration),
     /// When one that is under way has ended.
     AfterOne,
+    /// When a person says so.
+    Paused,
 }
 
 /// What an attempt said about its application.
@@ -40,11 +43,14 @@ pub(super) struct Ended {
 
 impl Gate {
     pub(super) fn new(in_flight: usize, bucket: Option<Bucket>) -> Self {
-        Self { breaker: Breaker::new(in_flight), bucket, rest_until: Duration::ZERO }
+        Self { breaker: Breaker::new(in_flight), bucket, rest_until: Duration::ZERO, is_paused: false }
     }
 
     /// Whether one more attempt may begin beside those that run.
     pub(super) fn leave(&mut self, running: usize, now: Duration) -> Leave {
+        if self.is_paused {
+            return Leave::Paused;
+        }
         if now < self.rest_until {
             return Leave::In(self.rest_until - now);
         }
@@ -62,7 +68,7 @@ impl Gate {
 
     /// Whether nothing but the number of attempts at once and their rate bounds the lane, so that it may have work ready.
     pub(super) fn is_open(&self, now: Duration) -> bool {
-        self.breaker.is_closed() && now >= self.rest_until
+        !self.is_paused && self.breaker.is_closed() && now >= self.rest_until
     }
 
     /// How many deliveries it makes sense to have ready beside those that run, up to `most`.
@@ -87,6 +93,11 @@ impl Gate {
         if let Some(rest) = ended.rest {
             self.rest_until = self.rest_until.max(now + rest);
         }
+    }
+
+    /// A person pauses the destination, or lets it go on.
+    pub(super) fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     /// A person says that the application is ready.
@@ -136,6 +147,10 @@ mod tests {
         (0..10).for_each(|_| gate.end(Ended { sign: Sign::Dead, ..ANSWERED }, S));
         assert_eq!((gate.leave(0, S), gate.breaker(S)), (Leave::In(S), (BreakerState::Open, Some(S))));
         assert_eq!((gate.is_open(2 * S), gate.ahead(0, 48, 2 * S)), (false, 1));
+        gate.pause(true);
+        assert_eq!((gate.leave(0, 2 * S), gate.is_open(2 * S)), (Leave::Paused, false));
+        gate.pause(false);
+        assert_eq!(gate.leave(0, S), Leave::In(S));
         gate.hurry(S);
         assert_eq!(gate.leave(0, S), Leave::Now);
     }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use super::gate::{Ended, Gate, Leave};
 use super::road::Road;
 use crate::pace::breaker::Sign;
 use crate::record::{Attempt, BreakerState, EventId, Failure, Outcome, StateName, Verdict};
-use crate::store::{Claim, Claimed, Fresh, Settlement, Store};
+use crate::store::{Claim, Claimed, Fresh, Settlement, Store, Valve};
 use crate::time::{Stopwatch, Timestamp};
 
 /// A lane looks at the clock at least so often, since the wall clock may be set.
@@ -39,9 +40,12 @@ pub(super) struct Lane {
     gate: Gate,
     /// The gate's clock.
     watch: Stopwatch,
+    valve: watch::Receiver<Valve>,
+    /// Resumes that were seen.
+    resumed: u64,
 }
 
-/// What the lane waits for, beside the end of an attempt.
+/// What the lane waits for, beside the end of an attempt and a person's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     /// Something new, or the time at which something is due.
@@ -53,7 +57,7 @@ enum Rest {
 }
 
 impl Lane {
-    pub(super) fn new(road: Arc<Road>, fresh: Fresh) -> Self {
+    pub(super) fn new(road: Arc<Road>, fresh: Fresh, valve: watch::Receiver<Valve>) -> Self {
         let gate = Gate::new(road.destination.in_flight, road.destination.per_second.clone());
         Self {
             road,
@@ -64,12 +68,15 @@ impl Lane {
             index_first: false,
             gate,
             watch: Stopwatch::start(),
+            valve,
+            resumed: 0,
         }
     }
 
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
     pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) {
         while !stop.is_cancelled() {
+            self.obey();
             let leave = self.fill(&cut).await;
             self.shutter().await;
             let rest = self.rest(leave);
@@ -82,10 +89,21 @@ impl Lane {
                 () = stop.cancelled() => {}
                 Some(ended) = self.running.join_next() => self.end(ended),
                 arrived = hear(&mut self.fresh, rest) => self.waiting.extend(arrived),
+                Ok(()) = self.valve.changed() => {}
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
         }
         while self.running.join_next().await.is_some() {}
+    }
+
+    /// Does what a person said last.
+    fn obey(&mut self) {
+        let valve = *self.valve.borrow_and_update();
+        self.gate.pause(valve.is_paused);
+        if std::mem::replace(&mut self.resumed, valve.resumed) != valve.resumed {
+            self.gate.hurry(self.watch.elapsed());
+            self.show();
+        }
     }
 
     /// Starts what can be started now. Gives why it went no further: for want of leave, or ([`Leave::Now`]) of work.
@@ -124,7 +142,7 @@ impl Lane {
     /// What to wait for. Without work there is no timer, so a thousand idle or dead destinations cost nothing.
     fn rest(&self, leave: Leave) -> Rest {
         match leave {
-            Leave::AfterOne => Rest::ForAnEnd,
+            Leave::AfterOne | Leave::Paused => Rest::ForAnEnd,
             Leave::In(time) if self.has_work() => Rest::ForLeave(time),
             Leave::In(_) => Rest::ForWork(None),
             Leave::Now => Rest::ForWork(self.look_at.map(|at| at.since(self.road.clock.now()).min(NAP_MAX))),

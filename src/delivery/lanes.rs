@@ -18,7 +18,7 @@ use crate::net::client::Server;
 use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
-use crate::store::Store;
+use crate::store::{Pausable, Pauses, Store};
 use crate::time::Clock;
 
 /// Attempts in flight may end for so long after a stop.
@@ -45,7 +45,13 @@ pub struct BadDestination {
 
 impl Lanes {
     /// Starts a lane for each destination of `settings`.
-    pub fn start(settings: &Settings, store: &Arc<dyn Store>, metrics: &Metrics, clock: Clock) -> Result<Self, BadDestination> {
+    pub fn start(
+        settings: &Settings,
+        store: &Arc<dyn Store>,
+        pauses: &Pauses,
+        metrics: &Metrics,
+        clock: Clock,
+    ) -> Result<Self, BadDestination> {
         let mut lanes = Self { tasks: JoinSet::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
         let prefixes = Arc::new(prefixes(settings));
         for destination in &settings.destinations {
@@ -60,7 +66,8 @@ impl Lanes {
                 prefixes: prefixes.clone(),
             };
             let fresh = store.handoff(&destination.name, handovers(destination));
-            lanes.tasks.spawn(Lane::new(Arc::new(road), fresh).run(lanes.stop.clone(), lanes.cut.clone()));
+            let valve = pauses.valve(Pausable::Destination, &destination.name);
+            lanes.tasks.spawn(Lane::new(Arc::new(road), fresh, valve).run(lanes.stop.clone(), lanes.cut.clone()));
         }
         Ok(lanes)
     }

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 
 use super::arming::{Arming, NotTaken};
 use super::body::{self, Bounds, Memory};
@@ -22,7 +23,7 @@ use crate::record::{EventId, Received};
 use crate::route;
 use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
 use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
-use crate::store::{self, Appended, Dedupe, Intake, Store};
+use crate::store::{self, Appended, Dedupe, Intake, Pausable, Pauses, Store, Valve};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
@@ -44,6 +45,7 @@ struct Entry {
     source: Arc<Source>,
     bounds: Bounds,
     metrics: Arc<SourceMetrics>,
+    valve: watch::Receiver<Valve>,
 }
 
 impl Line {
@@ -54,6 +56,7 @@ impl Line {
         metrics: Arc<Metrics>,
         published: Published,
         arming: Arc<Arming>,
+        pauses: &Pauses,
         clock: Clock,
     ) -> Self {
         let memory = Memory::new(settings.limits.body_bytes_in_flight);
@@ -64,7 +67,8 @@ impl Line {
                 bytes_per_second_min: settings.limits.body_bytes_per_second,
                 memory: memory.clone(),
             };
-            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name) };
+            let valve = pauses.valve(Pausable::Source, &source.name);
+            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name), valve };
             match &source.path {
                 SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
@@ -129,7 +133,7 @@ impl Line {
         let kind = admit(&entry.source, &head, peer)?;
         // A handshake needs no room, and its provider would give up a source that does not answer it.
         if kind == Kind::Event {
-            self.has_room()?;
+            self.has_room(entry)?;
         }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
@@ -149,7 +153,7 @@ impl Line {
         }
         match kind {
             Kind::Event => {}
-            Kind::Either => self.has_room()?,
+            Kind::Either => self.has_room(entry)?,
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
@@ -184,8 +188,11 @@ impl Line {
         }
     }
 
-    /// Whether an event could be made durable and delivered.
-    fn has_room(&self) -> Result<(), Refusal> {
+    /// Whether an event is wanted, and could be made durable and delivered.
+    fn has_room(&self, entry: &Entry) -> Result<(), Refusal> {
+        if entry.valve.borrow().is_paused {
+            return Err(Refusal::Paused);
+        }
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }

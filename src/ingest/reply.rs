@@ -47,6 +47,8 @@ pub(super) enum Refusal {
     Overload,
     /// The store cannot make it durable.
     StoreFailed,
+    /// A person has paused the source.
+    Paused,
 }
 
 impl Refusal {
@@ -64,6 +66,7 @@ impl Refusal {
             Self::Handshake(_) => RequestOutcome::Forbidden,
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
+            Self::Paused => RequestOutcome::Paused,
         }
     }
 
@@ -77,7 +80,7 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
+            Self::Overload | Self::StoreFailed | Self::KeyUnavailable | Self::Paused => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
@@ -88,7 +91,7 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
+            Self::Overload | Self::StoreFailed | Self::KeyUnavailable | Self::Paused => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             _ => {}

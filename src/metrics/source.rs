@@ -42,13 +42,15 @@ pub enum RequestOutcome {
     StoreFailed,
     /// What proves it cannot be had now (503).
     KeyUnavailable,
+    /// A person has paused its source (503).
+    Paused,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Handshake,
@@ -61,6 +63,7 @@ impl RequestOutcome {
         Self::MethodNotAllowed,
         Self::StoreFailed,
         Self::KeyUnavailable,
+        Self::Paused,
         Self::Aborted,
     ];
 
@@ -79,6 +82,7 @@ impl RequestOutcome {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::StoreFailed => "store_failed",
             Self::KeyUnavailable => "key_unavailable",
+            Self::Paused => "paused",
             Self::Aborted => "aborted",
         }
     }

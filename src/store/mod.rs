@@ -13,6 +13,7 @@ pub mod handoff;
 mod intake;
 mod journal;
 mod memory;
+mod pauses;
 mod query;
 mod sled;
 
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
 pub use memory::Memory;
+pub use pauses::{NotChanged, Pausable, Pauses, Valve};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};

@@ -7,6 +7,7 @@ mod handshakes;
 mod kill;
 mod line;
 mod pace;
+mod pause;
 mod published;
 mod store_story;
 mod tidy;

@@ -1,22 +1,28 @@
-//! `destinations`: how each application stands.
+//! `destinations`: how each application stands, and pausing it.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 
 use crate::admin::Context;
+use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::view::{List, masked};
 use crate::config::settings::Destination;
 use crate::record::Name;
+use crate::store::Pausable;
 use crate::time::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/destinations", get(list)).route("/destinations/{name}", get(show))
+    Router::new()
+        .route("/destinations", get(list))
+        .route("/destinations/{name}", get(show))
+        .route("/destinations/{name}/pause", post(pause))
+        .route("/destinations/{name}/resume", post(resume))
 }
 
 /// A destination. `pending` does not include what is in flight. Last success and last error are those since the start.
@@ -54,9 +60,36 @@ async fn show(
     Id(name): Id<String>,
     _: NoParameters,
 ) -> Result<Json<DestinationView>, Problem> {
+    view(&context, named(&context, &name)?).await.map(Json)
+}
+
+async fn pause(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<DestinationView>, Problem> {
+    change(&context, &caller, &name, true).await
+}
+
+async fn resume(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<DestinationView>, Problem> {
+    change(&context, &caller, &name, false).await
+}
+
+async fn change(context: &Context, caller: &Caller, name: &str, pause: bool) -> Result<Json<DestinationView>, Problem> {
+    let destination = named(context, name)?;
+    super::set_paused(context, caller, Pausable::Destination, &destination.name, pause).await?;
+    view(context, destination).await.map(Json)
+}
+
+fn named<'a>(context: &'a Context, name: &str) -> Result<&'a Destination, Problem> {
     let found = context.settings.destinations.iter().find(|d| d.name.as_str() == name);
-    let destination = found.ok_or_else(|| Problem::not_found(format!("no destination is named {name:?}")))?;
-    view(&context, destination).await.map(Json)
+    found.map(Arc::as_ref).ok_or_else(|| Problem::not_found(format!("no destination is named {name:?}")))
 }
 
 async fn view(context: &Context, destination: &Destination) -> Result<DestinationView, Problem> {
@@ -67,8 +100,7 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
     Ok(DestinationView {
         name: destination.name.clone(),
         url: masked(&destination.url),
-        // Lanes cannot be paused yet.
-        paused: false,
+        paused: context.pauses.is_paused(Pausable::Destination, &destination.name),
         breaker: breaker.as_str(),
         next_probe_at,
         rests_until: metrics.rests_until().filter(|until| *until > now),

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::{Host, Published, host_of};
 use crate::net::tls;
-use crate::store::{Brought, Sled, Store};
+use crate::store::{Brought, Pauses, Sled, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
@@ -56,15 +56,16 @@ pub async fn start(settings: Arc<Settings>, clock: Clock) -> anyhow::Result<Rela
     let public = bind(settings.listen.https, "listen.https")?;
     let private = bind(settings.admin.listen, "admin.listen")?;
     let store = open_store(&settings, &metrics).await?;
-    let lanes = Lanes::start(&settings, &store, &metrics, clock)?;
+    let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context("what was paused cannot be read")?);
+    let lanes = Lanes::start(&settings, &store, &pauses, &metrics, clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = if settings.admin.tls { Some(tls::server_config(&pairs, &[b"http/1.1"])?) } else { None };
     let arming =
         Arc::new(Arming::new(&settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")?);
-    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, arming.clone(), clock);
+    let line = Line::new(&settings, store.clone(), metrics.clone(), published(&settings, clock)?, arming.clone(), &pauses, clock);
     let public = serve_webhooks(public, public_tls, line, settings.limits.connections, metrics.clone());
-    let context = admin::Context { store: store.clone(), settings, metrics, arming, clock, started_at: clock.now() };
+    let context = admin::Context { store: store.clone(), settings, metrics, arming, pauses, clock, started_at: clock.now() };
     let private = serve_admin(private, admin_tls, context);
     Ok(Relay { https, admin, store, lanes, public, private })
 }

@@ -19,7 +19,7 @@ use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, N
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Settlement, Store};
+use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Pauses, Settlement, Store};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -34,6 +34,7 @@ pub(super) struct World {
     pub(super) store: Arc<Memory>,
     pub(super) metrics: Arc<Metrics>,
     router: Router,
+    _folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -64,16 +65,17 @@ impl World {
     }
 
     fn new(tokens: Vec<Token>) -> Self {
-        let (store, metrics) = (Arc::new(Memory::new()), Metrics::new());
+        let (store, metrics, folder) = (Arc::new(Memory::new()), Metrics::new(), tempfile::tempdir().unwrap());
         let context = Context {
             store: store.clone(),
             settings: Arc::new(settings(tokens)),
             metrics: metrics.clone(),
             arming: Arc::new(Arming::new(&settings(Vec::new()), Brought::below(Path::new("nowhere"))).unwrap()),
+            pauses: Arc::new(Pauses::open(folder.path(), &settings(Vec::new())).unwrap()),
             clock: Clock::following_tokio(START),
             started_at: START,
         };
-        Self { store, metrics, router: router(Arc::new(context)) }
+        Self { store, metrics, router: router(Arc::new(context)), _folder: folder }
     }
 
     /// Calls it as a program on the same machine does.
@@ -225,6 +227,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         methods: vec![Method::POST],
         allow: Vec::new(),
         destinations: destinations.iter().map(|d| name(d)).collect(),
+        paused: false,
     })
 }
 
@@ -242,5 +245,6 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         connection_age: Duration::from_secs(60),
         append_path: false,
         title_case_headers: false,
+        paused: false,
     })
 }
