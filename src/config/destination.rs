@@ -14,6 +14,7 @@ use super::value::Value;
 use super::{certificates, secret, web};
 use crate::pace::bucket::Bucket;
 use crate::pace::retry::Rule;
+use crate::signature::Selector;
 
 /// A longer attempt holds a place of its lane for nothing.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
@@ -65,11 +66,12 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
+    let order_by = section.take("order_by").and_then(|value| order_by(&value));
     let paused = section.or("paused", false, |value| value.boolean());
     let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
     let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
     let headers = headers(&mut section, authorization);
-    section.finish(&["order_by", "sign"]);
+    section.finish(&["sign"]);
     let (url, _) = url?;
     Some(Destination {
         name,
@@ -77,6 +79,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         timeout,
         in_flight,
         per_second,
+        order_by,
         retry,
         park_on,
         headers,
@@ -95,6 +98,11 @@ const fn default_rule() -> Rule {
 fn rate(value: &Value<'_>) -> Option<Bucket> {
     let per_second = value.number(Bucket::PER_SECOND_MIN..=Bucket::PER_SECOND_MAX)?;
     Bucket::try_new(per_second).map_or_else(|bad| value.error(&bad.to_string()), Some)
+}
+
+fn order_by(value: &Value<'_>) -> Option<Selector> {
+    let wrong = || value.error("must be a JSON pointer into the body, such as \"/data/id\", or a header's name");
+    Selector::order_by(value.text()?).or_else(wrong)
 }
 
 fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {

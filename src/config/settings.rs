@@ -14,7 +14,7 @@ use crate::pace::retry;
 use crate::record::Name;
 use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
-use crate::signature::{Secret, Verifier};
+use crate::signature::{Secret, Selector, Verifier};
 
 /// Everything that the relay was told.
 #[derive(Debug)]
@@ -208,6 +208,8 @@ pub struct Destination {
     pub in_flight: usize,
     /// Attempts in a second; `None`: as many as there are.
     pub per_second: Option<Bucket>,
+    /// By what its deliveries are kept in order.
+    pub order_by: Option<Selector>,
     /// When a delivery is tried again.
     pub retry: retry::Rule,
     /// Statuses that park a delivery at once.

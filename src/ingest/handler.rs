@@ -19,10 +19,10 @@ use super::reply::{self, Refusal};
 use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, RequestOutcome, SourceMetrics};
 use crate::net::published::{Published, Supply};
-use crate::record::{EventId, Received};
+use crate::record::{EventId, Name, Received};
 use crate::route;
 use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
-use crate::signature::{Reason, Refused, Secret, Verified, Verifier};
+use crate::signature::{Reason, Refused, Secret, Selector, Verified, Verifier};
 use crate::store::{self, Appended, Dedupe, Intake, Pausable, Pauses, Store, Valve};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -46,6 +46,8 @@ struct Entry {
     bounds: Bounds,
     metrics: Arc<SourceMetrics>,
     valve: watch::Receiver<Valve>,
+    /// By what each of its destinations wants events in order; empty where none does.
+    order_by: Vec<Option<Selector>>,
 }
 
 impl Line {
@@ -68,7 +70,13 @@ impl Line {
                 memory: memory.clone(),
             };
             let valve = pauses.valve(Pausable::Source, &source.name);
-            let entry = Entry { source: source.clone(), bounds, metrics: metrics.source(&source.name), valve };
+            let entry = Entry {
+                source: source.clone(),
+                bounds,
+                metrics: metrics.source(&source.name),
+                valve,
+                order_by: order_by(settings, source),
+            };
             match &source.path {
                 SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
@@ -157,7 +165,7 @@ impl Line {
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
-        let intake = intake(&entry.source, verified);
+        let intake = intake(entry, verified);
         let appended = self.store.append(intake).await?;
         drop(share);
         Ok(Taken::Event(appended, echo))
@@ -311,11 +319,20 @@ fn refusal(entry: &Entry, refused: &Refused) -> Refusal {
     Refusal::BadSignature
 }
 
-fn intake(source: &Source, verified: Verified) -> Intake {
+fn intake(entry: &Entry, verified: Verified) -> Intake {
+    let source = &entry.source;
+    let key = |by: &Option<Selector>| by.as_ref().and_then(|by| by.order_key(verified.received()));
+    let order_keys = entry.order_by.iter().map(key).collect();
     let at = verified.received().at;
     let dedupe = source.dedupe.zip(verified.provider_event_id());
     let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });
-    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe)
+    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe).in_order(order_keys)
+}
+
+fn order_by(settings: &Settings, source: &Source) -> Vec<Option<Selector>> {
+    let of = |name: &Name| settings.destinations.iter().find(|d| d.name == *name).and_then(|d| d.order_by.clone());
+    let order_by: Vec<_> = source.destinations.iter().map(of).collect();
+    if order_by.iter().any(Option::is_some) { order_by } else { Vec::new() }
 }
 
 fn known(appended: Appended) -> (EventId, RequestOutcome) {

@@ -24,6 +24,7 @@ mod key;
 mod message_signature;
 mod multipart;
 mod naming;
+mod order_key;
 mod pointer;
 mod proof;
 mod public_key;

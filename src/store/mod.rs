@@ -51,7 +51,7 @@ pub trait Store: Send + Sync + 'static {
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh;
 
     /// Claims up to `limit` deliveries of `destination` that are due at `now`, the longest due first, and tells when the
-    /// next unclaimed one is due. A claimed delivery is not given out again until it is settled or released.
+    /// next unclaimed one is due. Of those with the same order key at most one is claimed at a time, in the order of their events. A claimed delivery is not given out again until it is settled or released.
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
 
     /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored. May return before the change
@@ -100,6 +100,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
+
+    /// The order keys of one destination for which deliveries wait behind an earlier one, and up to `limit` of those that they wait
+    /// for. Costs a bounded look, so very many keys are counted in part.
+    async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error>;
 
     /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.
     fn health(&self) -> Result<(), String>;
@@ -200,4 +204,13 @@ pub struct Backlog {
     pub parked: u64,
     /// When the longest due delivery was due (or is, where none is due yet).
     pub oldest_due_at: Option<Timestamp>,
+}
+
+/// What order keys hold up at one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// Keys for which deliveries wait.
+    pub keys: u64,
+    /// The deliveries that they wait for.
+    pub by: Vec<Tracked>,
 }

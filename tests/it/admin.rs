@@ -246,7 +246,7 @@ async fn destinations_and_sources_tell_how_they_stand() {
     let expected = json!({
         "name": "billing", "url": "http://billing.internal:8080/hooks?***", "paused": false, "breaker": "closed", "in_flight": 1,
         "pending": 1, "parked": 0, "oldest_due_at": null, "last_success_at": null, "last_error": "connect: nobody listens",
-        "next_probe_at": null, "rests_until": null,
+        "next_probe_at": null, "rests_until": null, "blocked_keys": 0, "blocked_by": [],
     });
     let mut shown = world.json("/api/v1/destinations/billing").await;
     assert!(shown["oldest_due_at"].take().is_string());

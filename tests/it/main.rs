@@ -6,6 +6,7 @@ mod admin;
 mod handshakes;
 mod kill;
 mod line;
+mod order;
 mod pace;
 mod pause;
 mod published;

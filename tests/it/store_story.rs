@@ -2,6 +2,7 @@
 
 mod model;
 mod moving;
+mod order;
 mod world;
 
 use std::collections::HashSet;
@@ -12,6 +13,10 @@ use hookhold::record::{Budget, DeliveryId, EventId, ParkReason, State, StateName
 use hookhold::store::{Appended, Counts, Cursor, DeliveryFilter, Error, EventFilter, EventState, Page, Store};
 
 use moving::nothing_is_forgotten_while_it_is_moved;
+use order::{
+    a_head_that_ends_in_any_way_frees_its_key, a_hot_key_does_not_hide_others, an_older_one_that_comes_back_goes_first,
+    one_of_a_key_at_a_time_in_order,
+};
 use world::{Kind, World, at, attempt, body, claim_one, intake, key, name, release, settle, stored};
 
 /// Runs each chapter on each kind of store.
@@ -46,6 +51,10 @@ chapters!(
     a_restart_keeps_everything,
     nothing_is_forgotten_while_it_is_moved,
     a_change_that_comes_late_is_kept,
+    one_of_a_key_at_a_time_in_order,
+    a_head_that_ends_in_any_way_frees_its_key,
+    an_older_one_that_comes_back_goes_first,
+    a_hot_key_does_not_hide_others,
     a_closed_store_says_so,
 );
 

@@ -11,11 +11,14 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
-use crate::admin::view::{List, masked};
+use crate::admin::view::{DeliveryView, List, masked};
 use crate::config::settings::Destination;
 use crate::record::Name;
 use crate::store::Pausable;
 use crate::time::Timestamp;
+
+/// Deliveries that others wait for, in one answer.
+const BLOCKED_BY_MAX: usize = 20;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new()
@@ -23,6 +26,17 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .route("/destinations/{name}", get(show))
         .route("/destinations/{name}/pause", post(pause))
         .route("/destinations/{name}/resume", post(resume))
+}
+
+/// One destination with what order keys hold up there (`order_by`).
+#[derive(Serialize)]
+struct WholeView {
+    #[serde(flatten)]
+    destination: DestinationView,
+    /// Keys for which deliveries wait behind an earlier one.
+    blocked_keys: u64,
+    /// Some of those that they wait for.
+    blocked_by: Vec<DeliveryView>,
 }
 
 /// A destination. `pending` does not include what is in flight. Last success and last error are those since the start.
@@ -55,12 +69,11 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     Ok(Json(List { items, next }))
 }
 
-async fn show(
-    State(context): State<Arc<Context>>,
-    Id(name): Id<String>,
-    _: NoParameters,
-) -> Result<Json<DestinationView>, Problem> {
-    view(&context, named(&context, &name)?).await.map(Json)
+async fn show(State(context): State<Arc<Context>>, Id(name): Id<String>, _: NoParameters) -> Result<Json<WholeView>, Problem> {
+    let destination = named(&context, &name)?;
+    let blocked = context.store.blocked(&destination.name, BLOCKED_BY_MAX).await?;
+    let blocked_by = blocked.by.into_iter().map(DeliveryView::new).collect();
+    Ok(Json(WholeView { destination: view(&context, destination).await?, blocked_keys: blocked.keys, blocked_by }))
 }
 
 async fn pause(

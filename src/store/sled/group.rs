@@ -1,6 +1,6 @@
 //! One commit group of the sled store as it is gathered: what comes in, and what it touches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
+use super::order::Line;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::{Appended, Claim, Error, Settlement};
 use crate::time::Timestamp;
@@ -21,12 +22,30 @@ pub(super) type Then = Box<dyn FnOnce() + Send>;
 
 /// One change of the store.
 pub(super) enum Job {
-    Append { new: Box<New>, reply: Reply<Appended> },
+    Append {
+        new: Box<New>,
+        reply: Reply<Appended>,
+    },
     Settle(Box<Settlement>),
     Release(Claim),
-    Replay { event: EventId, destinations: Vec<Name>, now: Timestamp, reply: Reply<Vec<DeliveryId>> },
-    Retry { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
-    Cancel { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
+    /// It was met before its turn.
+    Hold(DeliveryId),
+    Replay {
+        event: EventId,
+        destinations: Vec<Name>,
+        now: Timestamp,
+        reply: Reply<Vec<DeliveryId>>,
+    },
+    Retry {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
+    Cancel {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
 }
 
 /// An event on its way in, encoded as far as can be without its id.
@@ -35,6 +54,8 @@ pub(super) struct New {
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
     pub(super) destinations: Arc<[Name]>,
+    /// By place among the destinations; may be shorter.
+    pub(super) order_keys: Vec<Option<String>>,
     /// How a repeat is known, and until when.
     pub(super) dedupe: Option<(DedupeKey, Timestamp)>,
 }
@@ -47,6 +68,8 @@ pub(super) struct Group {
     pub(super) touched: BTreeMap<EventId, Touched>,
     /// Dedupe keys of this group's new events, and their places in `new`.
     pub(super) dedupe: HashMap<DedupeKey, usize>,
+    /// Deliveries that the group made pending, by what orders them: the index does not have them yet.
+    pub(super) lines: BTreeMap<Line, BTreeSet<DeliveryId>>,
     pub(super) freed: Vec<Claim>,
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,
@@ -58,6 +81,8 @@ pub(super) struct Fresh {
     pub(super) new: New,
     pub(super) id: EventId,
     pub(super) duplicates: u32,
+    /// The ordinals of its deliveries that must wait for earlier ones.
+    pub(super) held: Vec<u16>,
 }
 
 /// An older event.

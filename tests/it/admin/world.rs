@@ -238,6 +238,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         timeout: Duration::from_secs(30),
         in_flight: 16,
         per_second: None,
+        order_by: None,
         retry: Rule::Schedule { waits: Vec::new(), cap: Rule::CAP },
         park_on: Vec::new(),
         headers: Vec::new(),
