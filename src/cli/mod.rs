@@ -4,6 +4,7 @@
 
 mod admin;
 mod arm;
+mod cancel;
 mod check;
 mod destinations;
 mod events;
@@ -58,6 +59,8 @@ enum Command {
     Destinations(destinations::Args),
     /// Show sources, pause them, let them go on.
     Sources(sources::Args),
+    /// Call a delivery off, or all that fit.
+    Cancel(cancel::Args),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
     /// Show how the running relay stands.
@@ -113,6 +116,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Destinations(args) => destinations::run(&args, &client()?, json),
         Command::Sources(args) => sources::run(&args, &client()?, json),
+        Command::Cancel(args) => cancel::run(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
         Command::Verify(args) => verify::run(&args, json),

@@ -77,3 +77,25 @@ async fn resuming_ends_a_rest() {
     world.listed("/deliveries?state=delivered", 1).await;
     assert_eq!(world.get("/destinations/app").await["rests_until"], serde_json::Value::Null);
 }
+
+#[tokio::test]
+async fn what_fits_a_filter_is_called_off() {
+    let world = World::start("paused = true", "").await;
+    for n in 0..7 {
+        world.send(&n.to_string(), b"{}").await;
+    }
+    world.listed("/deliveries?state=pending", 7).await;
+    let cancel = async |filter: &str| {
+        let answer = world.admin(Method::POST, "/deliveries/cancel", format!("{{\"filter\": {filter}}}").as_bytes()).await;
+        (answer.status.as_u16(), serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap())
+    };
+    for (filter, field) in [("{}", "filter"), (r#"{"state": "delivered"}"#, "state"), (r#"{"event": "x"}"#, "event")] {
+        let (status, problem) = cancel(filter).await;
+        assert_eq!((status, &problem["field"]), (400, &field.into()), "{filter}");
+    }
+    assert_eq!(cancel(r#"{"colour": "red"}"#).await.0, 400);
+    assert_eq!(cancel(r#"{"destination": "other"}"#).await, (202, serde_json::json!({"cancelled": 0, "more": false})));
+    assert_eq!(cancel(r#"{"destination": "app", "source": "gh"}"#).await.1["cancelled"], 7);
+    world.listed("/deliveries?state=cancelled", 7).await;
+    assert!(world.metrics().await.contains(r#"hookhold_deliveries_total{destination="app",outcome="cancelled"} 7"#));
+}

@@ -1,5 +1,6 @@
 //! The resources of `/api/v1`, one file each.
 
+mod cancel_all;
 mod deliveries;
 mod destinations;
 mod events;
