@@ -1,6 +1,7 @@
 //! `[destinations.NAME]`: an application and how to treat it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
@@ -11,7 +12,7 @@ use super::file::Named;
 use super::settings::Destination;
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, secret, web};
+use super::{certificates, secret, sign, web};
 use crate::pace::bucket::Bucket;
 use crate::pace::retry::Rule;
 use crate::signature::Selector;
@@ -67,11 +68,12 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let append_path = section.or("append_path", false, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
     let order_by = section.take("order_by").and_then(|value| order_by(&value));
+    let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
     let paused = section.or("paused", false, |value| value.boolean());
     let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
     let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
     let headers = headers(&mut section, authorization);
-    section.finish(&["sign"]);
+    section.finish(&[]);
     let (url, _) = url?;
     Some(Destination {
         name,
@@ -82,6 +84,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         order_by,
         retry,
         park_on,
+        sign,
         headers,
         ca,
         connection_age,

@@ -14,7 +14,7 @@ use crate::pace::retry;
 use crate::record::Name;
 use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
-use crate::signature::{Secret, Selector, Verifier};
+use crate::signature::{Resigner, Secret, Selector, Verifier};
 
 /// Everything that the relay was told.
 #[derive(Debug)]
@@ -214,6 +214,8 @@ pub struct Destination {
     pub retry: retry::Rule,
     /// Statuses that park a delivery at once.
     pub park_on: Vec<StatusCode>,
+    /// How each attempt is signed anew; `None`: it goes out with the signature that came.
+    pub sign: Option<Arc<Resigner>>,
     /// Fields that are set on each attempt, in place of what came in. Values may be secret.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only roots that are trusted; `None`: those of the web.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt;
 use super::gate::{Ended, Gate, Leave};
+use super::prepare::Making;
 use super::road::Road;
 use crate::pace::breaker::Sign;
 use crate::record::{Attempt, BreakerState, EventId, Failure, Outcome, StateName, Verdict};
@@ -249,7 +250,8 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let (started_at, watch) = (road.clock.now(), Stopwatch::start());
     let number = delivery.attempts_made + 1;
     let below = road.prefixes.get(&event.source).map(String::as_str);
-    let (outcome, sign) = match road.shape.request(&delivery, &event, body, number, below) {
+    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at };
+    let (outcome, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
             let outcome = attempt::run(&road.pool, request, road.destination.timeout, cut).await;
             let sign = Sign::of(&outcome);

@@ -12,7 +12,7 @@ use super::gate::AHEAD_TIME;
 use super::lane::Lane;
 use super::prepare::Shape;
 use super::road::Road;
-use crate::config::settings::{Destination, Settings, SourcePath};
+use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
 use crate::net::client::Server;
 use crate::net::pool::Pool;
@@ -54,8 +54,10 @@ impl Lanes {
     ) -> Result<Self, BadDestination> {
         let mut lanes = Self { tasks: JoinSet::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
         let prefixes = Arc::new(prefixes(settings));
+        let signed_in = Arc::new(signed_in(settings));
         for destination in &settings.destinations {
-            let (pool, shape) = line_up(destination).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let (pool, shape) =
+                line_up(destination, &signed_in).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
             let road = Road {
                 destination: destination.clone(),
                 store: store.clone(),
@@ -90,16 +92,26 @@ fn handovers(destination: &Destination) -> usize {
     destination.per_second.as_ref().map_or(most, |bucket| most.min(bucket.turns_in(AHEAD_TIME)))
 }
 
-fn line_up(destination: &Destination) -> Result<(Pool, Shape), String> {
+fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>) -> Result<(Pool, Shape), String> {
     let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
     let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
     let shape = Shape {
         url: destination.url.clone(),
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
+        sign: destination.sign.clone(),
+        signed_in: signed_in.clone(),
         set: destination.headers.clone(),
         append_path: destination.append_path,
     };
     Ok((Pool::new(server, destination.in_flight, destination.connection_age), shape))
+}
+
+/// The headers of signatures, by source.
+type SignedIn = HashMap<Name, Vec<(String, bool)>>;
+
+fn signed_in(settings: &Settings) -> SignedIn {
+    let of = |source: &Arc<Source>| Some((source.name.clone(), source.verifier.scheme()?.signature_headers()));
+    settings.sources.iter().filter_map(of).collect()
 }
 
 fn prefixes(settings: &Settings) -> HashMap<Name, String> {

@@ -10,6 +10,7 @@ mod order;
 mod pace;
 mod pause;
 mod published;
+mod sign;
 mod store_story;
 mod tidy;
 mod world;

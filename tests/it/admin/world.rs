@@ -241,6 +241,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         order_by: None,
         retry: Rule::Schedule { waits: Vec::new(), cap: Rule::CAP },
         park_on: Vec::new(),
+        sign: None,
         headers: Vec::new(),
         ca: None,
         connection_age: Duration::from_secs(60),
