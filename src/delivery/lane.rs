@@ -48,13 +48,13 @@ pub(super) struct Lane {
 
 /// What the lane waits for, beside the end of an attempt and a person's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
+enum Wait {
     /// Something new, or the time at which something is due.
-    ForWork(Option<Duration>),
+    Work(Option<Duration>),
     /// A time at which an attempt may begin; there is work.
-    ForLeave(Duration),
+    Leave(Duration),
     /// Nothing else.
-    ForAnEnd,
+    AnEnd,
 }
 
 impl Lane {
@@ -76,20 +76,24 @@ impl Lane {
 
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
     pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) {
+        let destination = &self.road.destination.name;
+        if let Err(error) = self.road.store.mend_order(destination, self.road.clock.now()).await {
+            tracing::error!(%destination, %error, "whether each order key has its turn could not be seen");
+        }
         while !stop.is_cancelled() {
             self.obey();
             let leave = self.fill(&cut).await;
             self.shutter().await;
-            let rest = self.rest(leave);
-            let time = match rest {
-                Rest::ForWork(time) => time,
-                Rest::ForLeave(time) => Some(time),
-                Rest::ForAnEnd => None,
+            let wait = self.wait(leave);
+            let time = match wait {
+                Wait::Work(time) => time,
+                Wait::Leave(time) => Some(time),
+                Wait::AnEnd => None,
             };
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(ended) = self.running.join_next() => self.end(ended),
-                arrived = hear(&mut self.fresh, rest) => self.waiting.extend(arrived),
+                arrived = hear(&mut self.fresh, wait) => self.waiting.extend(arrived),
                 Ok(()) = self.valve.changed() => {}
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
@@ -141,12 +145,12 @@ impl Lane {
     }
 
     /// What to wait for. Without work there is no timer, so a thousand idle or dead destinations cost nothing.
-    fn rest(&self, leave: Leave) -> Rest {
+    fn wait(&self, leave: Leave) -> Wait {
         match leave {
-            Leave::AfterOne | Leave::Paused => Rest::ForAnEnd,
-            Leave::In(time) if self.has_work() => Rest::ForLeave(time),
-            Leave::In(_) => Rest::ForWork(None),
-            Leave::Now => Rest::ForWork(self.look_at.map(|at| at.since(self.road.clock.now()).min(NAP_MAX))),
+            Leave::AfterOne | Leave::Paused => Wait::AnEnd,
+            Leave::In(time) if self.has_work() => Wait::Leave(time),
+            Leave::In(_) => Wait::Work(None),
+            Leave::Now => Wait::Work(self.look_at.map(|at| at.since(self.road.clock.now()).min(NAP_MAX))),
         }
     }
 
@@ -231,15 +235,15 @@ impl Lane {
     }
 }
 
-/// Waits for what comes from the store while the lane rests so; gives a just stored delivery where the lane has room for it.
-async fn hear(fresh: &mut Fresh, rest: Rest) -> Option<Claimed> {
-    match rest {
-        Rest::ForWork(_) => fresh.arrival(true).await,
-        Rest::ForLeave(_) | Rest::ForAnEnd if fresh.is_shut() => {
+/// Waits for what comes from the store while the lane waits so; gives a just stored delivery where the lane has room for it.
+async fn hear(fresh: &mut Fresh, wait: Wait) -> Option<Claimed> {
+    match wait {
+        Wait::Work(_) => fresh.arrival(true).await,
+        Wait::Leave(_) | Wait::AnEnd if fresh.is_shut() => {
             fresh.straggler().await;
             None
         }
-        Rest::ForLeave(_) | Rest::ForAnEnd => std::future::pending().await,
+        Wait::Leave(_) | Wait::AnEnd => std::future::pending().await,
     }
 }
 

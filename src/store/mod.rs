@@ -105,6 +105,10 @@ pub trait Store: Send + Sync + 'static {
     /// for. Costs a bounded look, so very many keys are counted in part.
     async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error>;
 
+    /// Gives their turn to deliveries that wait for an earlier one of their order key which is not there any more: only damage can
+    /// bring that about. Costs a look at each key of the destination for which something waits; for the start of a lane.
+    async fn mend_order(&self, destination: &Name, now: Timestamp) -> Result<(), Error>;
+
     /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.
     fn health(&self) -> Result<(), String>;
 

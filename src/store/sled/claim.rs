@@ -45,6 +45,9 @@ pub(super) fn claim_due(
     Ok((due, early))
 }
 
+/// Due deliveries and their blocks, the longest due first.
+type Longest = BTreeMap<(Timestamp, DeliveryId), (Delivery, BlockId)>;
+
 /// Up to `limit` unclaimed deliveries, the longest due first. `next` gets the time of the next one behind them.
 fn longest_due(
     shared: &Shared,
@@ -52,7 +55,7 @@ fn longest_due(
     now: Timestamp,
     limit: usize,
     next: &mut Option<Timestamp>,
-) -> Result<BTreeMap<(Timestamp, DeliveryId), (Delivery, BlockId)>, Error> {
+) -> Result<Longest, Error> {
     let mut found = BTreeMap::new();
     for (number, key) in shared.scan(&keys::due_of(destination), None, false).enumerate() {
         let key = key?;

@@ -30,6 +30,11 @@ pub(super) enum Job {
     Release(Claim),
     /// It was met before its turn.
     Hold(DeliveryId),
+    /// Nothing is left that it could wait for.
+    Turn {
+        delivery: DeliveryId,
+        now: Timestamp,
+    },
     Replay {
         event: EventId,
         destinations: Vec<Name>,

@@ -91,7 +91,7 @@ impl Ledger for SledLedger {
     type Job = Job;
 
     fn is_urgent(job: &Job) -> bool {
-        !matches!(job, Job::Settle(_) | Job::Release(_) | Job::Hold(_))
+        !matches!(job, Job::Settle(_) | Job::Release(_) | Job::Hold(_) | Job::Turn { .. })
     }
 
     fn weight(job: &Job) -> usize {
@@ -144,6 +144,7 @@ impl SledLedger {
                 group.freed.push(claim);
             }
             Job::Hold(delivery) => self.hold_back(delivery, group)?,
+            Job::Turn { delivery, now } => self.let_go(delivery, now, group)?,
             Job::Replay { event, destinations, now, reply } => {
                 let made = self.replay(event, &destinations, now, group)?;
                 group.then.push(Box::new(move || drop(reply.send(made))));

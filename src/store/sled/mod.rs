@@ -299,6 +299,12 @@ impl Store for Sled {
         self.read(move |shared| shared.blocked(&destination, limit)).await
     }
 
+    async fn mend_order(&self, destination: &Name, now: Timestamp) -> Result<(), Error> {
+        let destination = destination.clone();
+        let lost = self.read(move |shared| shared.lost_turns(&destination)).await?;
+        lost.into_iter().try_for_each(|delivery| self.commit.submit(Job::Turn { delivery, now }))
+    }
+
     fn health(&self) -> Result<(), String> {
         self.commit.health()?;
         self.checkpoints.number().map(drop).map_err(|error| error.to_string())

@@ -5,12 +5,13 @@
 //! to the blocks with its pending deliveries, and to those with held ones. So each change costs a look at one end of a range.
 //!
 //! After a torn group two of a key may be due, never none: turns are written before the ends that they follow. Claims look again.
+//! Damage may cost a turn; it is given when a lane starts, or when the next one of its key comes.
 
 use std::collections::BTreeSet;
 
 use super::block::States;
 use super::group::{Group, Touched};
-use super::keys;
+use super::keys::{self, BlockId};
 use super::ledger::SledLedger;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, EventId, Name};
@@ -79,11 +80,7 @@ impl Shared {
             last_hash = hash;
             blocked.keys += 1;
             if lines.len() < limit {
-                let line = self.look_at(block, |states| {
-                    let held = |d: &&Delivery| d.is_held() && d.destination == *destination && keys::hash_of(d) == hash;
-                    pending(states).find(held).and_then(Line::of)
-                })?;
-                lines.extend(line);
+                lines.extend(self.held_line(destination, hash, block)?);
             }
         }
         for line in lines {
@@ -91,6 +88,31 @@ impl Shared {
             blocked.by.extend(first.map(|delivery| Tracked { in_flight: self.claims.has(delivery.id), delivery }));
         }
         Ok(blocked)
+    }
+}
+
+impl Shared {
+    /// Deliveries to `destination` that are held though they are the first of their line.
+    pub(super) fn lost_turns(&self, destination: &Name) -> Result<Vec<DeliveryId>, Error> {
+        let (mut lost, mut last_hash) = (Vec::new(), None);
+        for key in self.scan(&keys::order(keys::HELD, destination, None), None, false) {
+            let key = key?;
+            let hash = keys::order_hash(&key);
+            if hash != last_hash
+                && let Some(block) = keys::block_at_end(&key)
+                && let Some(line) = self.held_line(destination, hash, block)?
+            {
+                lost.extend(self.first_in_line(&line, |_| true)?.filter(Delivery::is_held).map(|delivery| delivery.id));
+            }
+            last_hash = hash;
+        }
+        Ok(lost)
+    }
+
+    /// The line of a held delivery whose key has this hash.
+    fn held_line(&self, destination: &Name, hash: Option<u64>, block: BlockId) -> Result<Option<Line>, Error> {
+        let held = |d: &&Delivery| d.is_held() && d.destination == *destination && keys::hash_of(d) == hash;
+        self.look_at(block, |states| pending(states).find(held).and_then(Line::of))
     }
 }
 
@@ -180,6 +202,18 @@ impl SledLedger {
         }
     }
 
+    /// Gives a delivery its turn that was held when nothing was before it any more, if that is so still.
+    pub(super) fn let_go(&self, id: DeliveryId, now: Timestamp, group: &mut Group) -> Result<(), Error> {
+        let Some(touched) = self.load(id.event, group)? else { return Ok(()) };
+        let Some(line) = touched.now.delivery(id).and_then(|record| Line::of(&record.delivery)) else { return Ok(()) };
+        if self.first_of(&line, group)? == Some((id, Standing::Held)) {
+            tracing::warn!(delivery = %id, "what this delivery waited for is not there any more: its turn has come");
+            self.turn(id, now, group)?;
+            group.nudges.push(line.destination);
+        }
+        Ok(())
+    }
+
     /// The lines of those deliveries of an event that `fit`, each with its first one.
     pub(super) fn lines_before(
         &self,
@@ -236,5 +270,68 @@ impl SledLedger {
             *is_changed = true;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sled;
+    use super::super::entry::Change;
+    use super::*;
+    use crate::record::{Headers, Received};
+    use crate::signature::{Options, Verifier};
+    use crate::store::{Appended, Intake, Store};
+    use std::sync::Arc;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_790_000_000_000);
+
+    fn intake(destination: &Name) -> Intake {
+        let received = Received {
+            method: "POST".into(),
+            target: "/".into(),
+            authority: "h".into(),
+            headers: Headers::default(),
+            body: "{}".into(),
+            peer: [127, 0, 0, 1].into(),
+            at: NOW,
+        };
+        let verified = Verifier::trusting(Options::default()).verify(received).unwrap();
+        let destinations = [destination.clone()].into();
+        Intake::new(verified, destination.clone(), "none".into(), destinations, None).in_order(vec![Some("k".to_owned())])
+    }
+
+    /// Writes a delivery as damage, or a torn group, might have left it.
+    fn spoil(shared: &Shared, id: DeliveryId, spoilt: impl FnOnce(Delivery) -> Delivery) {
+        let (block, mut record) = shared.lift(id.event).unwrap().unwrap();
+        let delivery = &mut record.delivery_mut(id).unwrap().delivery;
+        *delivery = spoilt(delivery.clone());
+        shared.apply([(shared.number(), Some(block), Change { record, attempts: Vec::new(), arrival: None })]);
+    }
+
+    #[tokio::test]
+    async fn what_damage_left_out_of_order_is_mended() {
+        let (folder, name) = (tempfile::tempdir().unwrap(), Name::try_new("d").unwrap());
+        let store = Sled::open(folder.path(), Arc::new(|_| {})).unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let Appended::Stored(event) = store.append(intake(&name)).await.unwrap() else { panic!("a duplicate") };
+            ids.push(DeliveryId { event, ordinal: 1 });
+        }
+        let shared = store.shared().unwrap();
+        let due =
+            async || store.claim_due(&name, NOW, 9).await.unwrap().claimed.iter().map(|c| c.delivery.id).collect::<Vec<_>>();
+        // A turn was lost: all wait for nobody.
+        spoil(&shared, ids[0], |delivery| delivery.held().unwrap());
+        assert_eq!(due().await, []);
+        store.mend_order(&name, NOW).await.unwrap();
+        // Whatever is answered now comes after it.
+        store.cancel(ids[2], NOW).await.unwrap();
+        // A torn group gave a turn and lost the end before it: one too many is due.
+        spoil(&shared, ids[1], |delivery| delivery.in_turn(NOW).unwrap());
+        assert_eq!(due().await, ids[..1]);
+        store.retry(ids[2], NOW).await.unwrap();
+        assert!(store.delivery(ids[1]).await.unwrap().unwrap().delivery.is_held());
+        drop(shared);
+        store.close().await.unwrap();
     }
 }
