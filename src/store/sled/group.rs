@@ -26,7 +26,8 @@ pub(super) enum Job {
         new: Box<New>,
         reply: Reply<Appended>,
     },
-    Settle(Box<Settlement>),
+    /// An attempt; and whether its delivery has an order key, so that the next one may wait for it.
+    Settle(Box<Settlement>, bool),
     Release(Claim),
     /// It was met before its turn.
     Hold(DeliveryId),

@@ -111,7 +111,11 @@ impl Ledger for SledLedger {
     type Job = Job;
 
     fn is_urgent(job: &Job) -> bool {
-        !matches!(job, Job::Settle(_) | Job::Release(_) | Job::Hold(_) | Job::Turn { .. } | Job::Purge { .. })
+        !matches!(job, Job::Settle(..) | Job::Release(_) | Job::Hold(_) | Job::Turn { .. } | Job::Purge { .. })
+    }
+
+    fn is_awaited(job: &Job) -> bool {
+        matches!(job, Job::Settle(_, true))
     }
 
     fn weight(job: &Job) -> usize {
@@ -159,7 +163,7 @@ impl SledLedger {
                 let appended = self.append(*new, group)?;
                 group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
             }
-            Job::Settle(settlement) => self.settle(*settlement, group)?,
+            Job::Settle(settlement, _) => self.settle(*settlement, group)?,
             Job::Release(claim) => {
                 group.nudges.extend(self.shared.claims.destination(claim));
                 group.freed.push(claim);

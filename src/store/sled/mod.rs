@@ -192,7 +192,8 @@ impl Store for Sled {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
-        self.commit.submit(Job::Settle(Box::new(settlement)))
+        let has_key = self.shared()?.claims.has_line(settlement.claim);
+        self.commit.submit(Job::Settle(Box::new(settlement), has_key))
     }
 
     async fn release(&self, claim: Claim) -> Result<(), Error> {

@@ -110,6 +110,11 @@ impl Claims {
         Some(held.insert(delivery, fence))
     }
 
+    /// Whether a claimed delivery has an order key.
+    pub(super) fn has_line(&self, claim: Claim) -> bool {
+        lock(&self.held).deliveries.get(&claim.delivery).is_some_and(|held| held.line.is_some())
+    }
+
     /// Whether a delivery is claimed, or another one of its line.
     pub(super) fn is_busy(&self, delivery: &Delivery) -> bool {
         let held = lock(&self.held);
