@@ -371,16 +371,14 @@ mod tests {
         };
         let mut held = keyed(2, 1);
         held.deliveries[0].delivery = held.deliveries[0].delivery.clone().held().unwrap();
-        let states = States(vec![Slot::Record(keyed(1, 10)), Slot::Record(held)]);
-        let block = states.0[0].as_ref().unwrap().id;
+        let first = keyed(1, 10);
+        let (block, hash) = (first.id, keys::hash_of(&first.deliveries[0].delivery));
+        let states = States(vec![Slot::Record(first), Slot::Record(held)]);
         let index = states.index(block);
         assert!(index.contains(&keys::due("d", Timestamp::from_ms(10), block)));
         for prefix in [keys::ORDER, keys::HELD] {
             let key = keys::with_block(keys::order(prefix, "d", Some("c1")), block);
-            assert!(
-                index.contains(&key)
-                    && keys::order_hash(&key) == keys::hash_of(&states.0[0].as_ref().unwrap().deliveries[0].delivery)
-            );
+            assert!(index.contains(&key) && keys::order_hash(&key) == hash);
         }
         assert_eq!(index.iter().filter(|key| [keys::DUE, keys::ORDER, keys::HELD].contains(&key[0])).count(), 3);
     }

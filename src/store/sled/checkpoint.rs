@@ -41,9 +41,9 @@ const STUCK_PAUSE: Duration = Duration::from_millis(250);
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
     pub(super) tree: sled::Db,
-    durable: Arc<Durable>,
+    pub(super) durable: Arc<Durable>,
     /// The counts of what is in sled.
-    tally: Tally,
+    pub(super) tally: Tally,
     shared: Arc<Shared>,
     unsynced: usize,
 }
@@ -95,10 +95,23 @@ impl Checkpointer {
         Self { tree, durable, tally, shared, unsynced: 0 }
     }
 
+    /// A checkpoint: moves a layer into sled and makes it durable there, and removes what is not needed any more.
+    fn checkpoint(&mut self, layer: &Layer) -> Result<(), Error> {
+        let durable = self.durable.clone();
+        let _stretch = durable.stretch()?;
+        self.forget(layer)?;
+        self.move_down(layer)?;
+        self.win_space()
+    }
+
     /// Moves a layer into sled and makes it durable there.
     pub(super) fn write(&mut self, layer: &Layer) -> Result<(), Error> {
         let durable = self.durable.clone();
         let _stretch = durable.stretch()?;
+        self.move_down(layer)
+    }
+
+    fn move_down(&mut self, layer: &Layer) -> Result<(), Error> {
         let mut filling = Filling::default();
         self.remove_attempts(layer, &mut filling)?;
         for (block, young) in &layer.blocks {
@@ -118,7 +131,7 @@ impl Checkpointer {
         self.sync()
     }
 
-    fn sync(&mut self) -> Result<(), Error> {
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.unsynced = 0;
         self.durable.sync()
     }
@@ -248,10 +261,7 @@ struct Mover {
 impl Mover {
     fn run(mut self) {
         while let Ok(layer) = self.layers.recv() {
-            let moved = catch_unwind(AssertUnwindSafe(|| {
-                self.checkpointer.forget(&layer)?;
-                self.checkpointer.write(&layer)
-            }));
+            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.checkpoint(&layer)));
             let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
             let mut progress = lock(&self.state.progress);
             match moved {

@@ -10,6 +10,7 @@
 //! r RUN                    a run of provider's event ids        k RUN CHUNK     what is in it
 //! c DESTINATION            counts; `c` alone: events
 //! p                        the journal's record up to which all of it is here
+//! ~                        nothing: see `purge.rs`
 //! ```
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
@@ -36,6 +37,7 @@ const RUN: u8 = b'r';
 const RUN_CHUNK: u8 = b'k';
 pub(super) const COUNT: u8 = b'c';
 const POSITION: u8 = b'p';
+const STIR: u8 = b'~';
 
 /// Types are the provider's words and have no bound; a key has one. Longer ones share a key and are told apart by a read.
 const TYPE_BYTES_MAX: usize = 128;
@@ -163,6 +165,11 @@ pub(super) fn run_of(key: &[u8]) -> Option<u64> {
 /// The key of the position in the journal.
 pub(super) fn position() -> Key {
     vec![POSITION]
+}
+
+/// A key that means nothing, behind all others, where leaves are small.
+pub(super) fn stir() -> Key {
+    vec![STIR]
 }
 
 /// A prefix and a block.

@@ -25,6 +25,15 @@ const PURGED_BLOCKS_MAX: usize = 16;
 const LOOKED_BLOCKS_MAX: usize = 256;
 /// A leaf has states of eight blocks at least: with the first time, some 24 changes of which all but a few are behind the tenth.
 const SETTLED_TIMES: usize = 2;
+/// The database may take this part (of a hundred) of its events' bytes, and this beside, before space is won back.
+const GOOD_PART: u64 = 150;
+const GOOD_BYTES: u64 = 64 << 20;
+/// Pages that one checkpoint moves to win space back.
+const MOVED_PAGES_MAX: usize = 64;
+/// Changes of a leaf after which sled writes it anew, one more than it keeps apart; then it moves one page as well.
+const CHANGES: usize = 11;
+/// Pages that are moved between two syncs: sled must not be far ahead of them, see `checkpoint.rs`.
+const MOVED_PAGES_SYNCED: usize = 8;
 /// Blocks of which the last trace is removed by one checkpoint; the rest is for the next.
 const FORGOTTEN_BLOCKS_MAX: usize = 4096;
 
@@ -166,6 +175,28 @@ impl Checkpointer {
             self.apply_full(&mut filling)?;
         }
         self.apply(&mut filling)
+    }
+}
+
+impl Checkpointer {
+    /// Wins space back, where the file has much more than its events. sled moves what is left of segments that are half empty, but
+    /// only when it writes a leaf anew, one page each time, or in a thread whose failed syncs nobody would hear of. So a leaf of
+    /// no meaning is changed until it is written anew.
+    pub(super) fn win_space(&mut self) -> Result<(), Error> {
+        let live: u64 = [Class::Pending, Class::Parked, Class::Done].map(|class| self.tally.bytes_of(class)).iter().sum();
+        let file_bytes = self.durable.bytes()?;
+        if file_bytes <= live / 100 * GOOD_PART + GOOD_BYTES {
+            return Ok(());
+        }
+        for page in 1..=MOVED_PAGES_MAX {
+            for change in 0..CHANGES {
+                self.tree.insert(keys::stir(), change.to_be_bytes().as_slice()).map_err(failed)?;
+            }
+            if page.is_multiple_of(MOVED_PAGES_SYNCED) {
+                self.sync()?;
+            }
+        }
+        self.sync()
     }
 }
 

@@ -8,7 +8,7 @@ use hookhold::store::{
 };
 
 use super::purging::purge_all;
-use super::world::{Draft, World, at, attempt, body, intake, name, release, settle};
+use super::world::{World, at, attempt, body, intake, name, release, settle};
 
 const STEPS: usize = 250;
 const SOURCES: [&str; 3] = ["s", "t", "u"];
@@ -164,25 +164,10 @@ impl Subject {
         format!("{}.{}", self.number(id.event), id.ordinal)
     }
 
-    async fn append(&mut self, draft: Draft) -> String {
-        match self.store().append(draft.build()).await.unwrap() {
-            Appended::Stored(id) => {
-                self.events.push(id);
-                "stored".to_owned()
-            }
-            Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
-        }
-    }
-
     async fn run(&mut self, step: &Step, now: u64) -> String {
         let moment = at(now);
         match step {
-            Step::Append { source, destinations, size, key, kind, order } => {
-                let draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
-                let draft = order.iter().fold(draft, |draft, order| draft.key(order));
-                let draft = key.iter().fold(draft, |draft, (key, until)| draft.dedupe(key, *until));
-                self.append(draft).await
-            }
+            Step::Append { .. } => self.append(step, now).await,
             Step::Take => match self.lane.as_mut().and_then(Fresh::ready) {
                 Some(claimed) => self.hold(vec![claimed]),
                 None => "nothing".to_owned(),
@@ -239,6 +224,24 @@ impl Subject {
             }
             Step::Look => self.look(now).await,
             Step::Reopen => self.reopen().await,
+        }
+    }
+
+    async fn append(&mut self, step: &Step, now: u64) -> String {
+        let Step::Append { source, destinations, size, key, kind, order } = step else { return String::new() };
+        let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
+        if let Some(order) = order {
+            draft = draft.key(order);
+        }
+        if let Some((key, until)) = key {
+            draft = draft.dedupe(key, *until);
+        }
+        match self.store().append(draft.build()).await.unwrap() {
+            Appended::Stored(id) => {
+                self.events.push(id);
+                "stored".to_owned()
+            }
+            Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
         }
     }
 

@@ -92,7 +92,7 @@ pub(super) async fn what_is_left_of_many_is_whole(mut world: World) {
         let draft = intake(if n % 3 == 0 { "s" } else { "t" }, &["d"]).at(n).body(body((n as usize * 97) % 9000));
         ids.push(stored(&*world.store, draft.kind(if n % 7 == 0 { "rare" } else { "often" })).await);
     }
-    let stays = |n: u64| n % 41 == 0;
+    let stays = |n: u64| n.is_multiple_of(41);
     // Tried twice, so that there are attempts with a place of their own.
     for (time, is_last) in [(1000, false), (2000, true)] {
         for claimed in world.store.claim_due(&name("d"), at(time), EVENTS as usize).await.unwrap().claimed {
