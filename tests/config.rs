@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hookhold::config::settings::{LogFormat, Role, SourcePath, Tls};
+use hookhold::config::settings::{LogFormat, Retention, Role, SourcePath, Tls};
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::retry::Rule;
 use proptest::prelude::*;
@@ -153,6 +153,9 @@ fn what_is_written_arrives() {
     assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));
     assert_eq!(settings.admin.tokens[0].role, Role::Operator);
     assert_eq!(settings.store.path.file_name().unwrap(), "elsewhere");
+    assert_eq!(settings.store.max_bytes, Some(20 << 30));
+    let retention = Retention { done: 3 * 24 * HOUR, parked: 30 * 24 * HOUR, done_bytes: Some(100 << 20) };
+    assert_eq!(settings.store.retention, retention);
     let limits = &settings.limits;
     assert_eq!((limits.body_bytes, limits.body_bytes_in_flight, limits.connections), (1 << 20, 64 << 20, 500));
     assert_eq!((limits.body_bytes_per_second, limits.pending), (2048, Some(1000)));

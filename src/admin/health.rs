@@ -22,7 +22,7 @@ async fn alive() -> &'static str {
 
 /// 200 while the relay can accept durably, else 503 and why not.
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    match context.store.health() {
+    match context.store.health().and_then(|()| context.space.full().map_or(Ok(()), Err)) {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
@@ -36,6 +36,7 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
     // A store that cannot tell its size is reported by `store_ready`.
     let bytes = context.store.bytes().await.unwrap_or_default();
     context.metrics.set_store(bytes, counts.events, context.store.health().is_ok(), counts.damaged);
+    context.metrics.set_space(counts.bytes, context.space.free_bytes(), context.space.is_full());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }
 

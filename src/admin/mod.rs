@@ -29,9 +29,9 @@ use axum::response::Response;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::Settings;
-use crate::ingest::Arming;
+use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -55,6 +55,12 @@ pub struct Peer(pub IpAddr);
 pub struct Context {
     /// The events and deliveries.
     pub store: Arc<dyn Store>,
+    /// Requests that were not believed.
+    pub quarantine: Arc<Quarantine>,
+    /// What judges them again.
+    pub line: Arc<Line>,
+    /// Whether there is room for more of them.
+    pub space: Arc<Space>,
     /// What the relay was told.
     pub told: Arc<Told>,
     /// What the relay counted.

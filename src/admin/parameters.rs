@@ -75,6 +75,13 @@ impl Parameters {
         Ok(Page { after, limit })
     }
 
+    /// Takes `limit` and `cursor` of a list whose cursor is its last id.
+    pub(super) fn page_of_ids<T: FromStr>(&mut self) -> Result<(Option<T>, usize), Problem> {
+        let limit = self.limit()?;
+        let after = self.take("cursor", "the `next` of an earlier page", |text| text.parse().ok())?;
+        Ok((after, limit))
+    }
+
     /// Takes `limit` and `cursor` of a list that is sorted by name.
     pub(super) fn named_page(&mut self) -> Result<NamedPage, Problem> {
         let limit = self.limit()?;

@@ -91,6 +91,11 @@ impl Problem {
         Self { header: Some(("retry-after", RETRY_AFTER)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
+    /// 500: it could not be done, and it is not the caller's fault.
+    pub(super) fn failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
     /// 405. The router adds `Allow`.
     pub(super) fn method_not_allowed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)

@@ -7,8 +7,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use url::Url;
 
-use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Headers, Name, Outcome, State};
-use crate::store::{EventState, Tracked};
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Headers, Name, Outcome, Received, State};
+use crate::store::{EventState, Quarantined, Tracked};
 use crate::time::Timestamp;
 
 /// One page of a list.
@@ -38,6 +38,45 @@ pub(super) struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     headers: Option<Vec<(String, FieldValue)>>,
     deliveries: Vec<DeliveryView>,
+}
+
+/// A request in quarantine; `method` and what follows only where one is shown.
+#[derive(Serialize)]
+pub(super) struct QuarantinedView {
+    id: EventId,
+    source: Name,
+    received_at: Timestamp,
+    reason: Arc<str>,
+    peer: std::net::IpAddr,
+    body_bytes: u64,
+    #[serde(flatten)]
+    request: Option<RequestView>,
+}
+
+#[derive(Serialize)]
+struct RequestView {
+    /// The reason as a sentence.
+    detail: Option<String>,
+    method: String,
+    target: String,
+    headers: Vec<(String, FieldValue)>,
+}
+
+impl QuarantinedView {
+    pub(super) fn new(found: Quarantined) -> Self {
+        let Quarantined { id, source, reason, at, peer, body_bytes, .. } = found;
+        Self { id, source, received_at: at, reason, peer, body_bytes, request: None }
+    }
+
+    /// With the request but its body.
+    pub(super) fn with_request(self, received: &Received, detail: Option<String>) -> Self {
+        let (method, target, headers) = (received.method.clone(), received.target.clone(), fields(&received.headers));
+        Self { request: Some(RequestView { detail, method, target, headers }), ..self }
+    }
+}
+
+fn fields(headers: &Headers) -> Vec<(String, FieldValue)> {
+    headers.iter().map(|(name, value)| (name.to_string(), FieldValue::new(value))).collect()
 }
 
 /// A header field's value: text, or base64 where it is not UTF-8.
@@ -110,7 +149,7 @@ impl EventView {
 
     /// With the event's header fields.
     pub(super) fn with_headers(mut self, headers: &Headers) -> Self {
-        self.headers = Some(headers.iter().map(|(name, value)| (name.to_string(), FieldValue::new(value))).collect());
+        self.headers = Some(fields(headers));
         self
     }
 

@@ -7,14 +7,14 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use url::Url;
 
 use super::Failure;
 use crate::config::{self, settings};
-use crate::net::client::{Answer, Server};
+use crate::net::client::Server;
 use crate::net::pool::Pool;
 use crate::net::tls;
 
@@ -22,6 +22,9 @@ use crate::net::tls;
 const CALL_TIME: Duration = Duration::from_secs(30);
 /// The longest answer that is read: larger than any body that the relay takes by default.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
+
+/// More than any problem document has.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a token comes from when the configuration names none: for a relay on another machine.
 const TOKEN_VARIABLE: &str = "HOOKHOLD_TOKEN";
@@ -93,7 +96,41 @@ impl Client {
         Ok(serde_json::from_slice(&self.call(Method::POST, path, body.to_string().into())?)?)
     }
 
-    fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+    /// `DELETE` of a path below `/api/v1`.
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.call(Method::DELETE, path, Bytes::new()).map(drop)
+    }
+
+    /// `GET` of a path below `/api/v1`, whose answer may have any length: `take` gets it piece by piece.
+    pub(super) fn stream(&self, path: &str, take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let request = self.request(Method::GET, path, Bytes::new())?;
+        self.runtime.block_on(self.stream_in_time(request, take))
+    }
+
+    async fn stream_in_time(
+        &self,
+        request: Request<Full<Bytes>>,
+        mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let opened = async { self.pool.server().connect().await?.open(request).await };
+        let (head, mut body) = match tokio::time::timeout(CALL_TIME, opened).await {
+            Err(_) => return Err(self.unreachable("no answer in time".to_owned())),
+            Ok(Err(error)) => return Err(self.unreachable(error.to_string())),
+            Ok(Ok(answer)) => answer.into_parts(),
+        };
+        let mut problem = Vec::new();
+        while let Some(frame) = tokio::time::timeout(CALL_TIME, body.frame()).await.context("the answer does not go on")? {
+            let Ok(data) = frame.context("the answer was cut off")?.into_data() else { continue };
+            if head.status.is_success() {
+                take(&data)?;
+            } else if problem.len() < PROBLEM_BYTES_MAX {
+                problem.extend_from_slice(&data);
+            }
+        }
+        if head.status.is_success() { Ok(()) } else { Err(refused(head.status, &problem)) }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -101,13 +138,21 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))?;
         request.headers_mut().extend(self.token.clone().map(|token| (AUTHORIZATION, token)));
+        Ok(request)
+    }
+
+    fn unreachable(&self, why: String) -> anyhow::Error {
+        Failure::Unreachable { address: self.address.clone(), why }.into()
+    }
+
+    fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
+        let request = self.request(method, path, body)?;
         let exchange = async { tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await };
-        let unreachable = |why: String| Failure::Unreachable { address: self.address.clone(), why };
         match self.runtime.block_on(exchange) {
-            Err(_) => Err(unreachable("no answer in time".to_owned()).into()),
-            Ok(Err(error)) => Err(unreachable(error.to_string()).into()),
+            Err(_) => Err(self.unreachable("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(self.unreachable(error.to_string())),
             Ok(Ok(answer)) if answer.status.is_success() => Ok(answer.body),
-            Ok(Ok(answer)) => Err(refused(&answer)),
+            Ok(Ok(answer)) => Err(refused(answer.status, &answer.body)),
         }
     }
 }
@@ -126,14 +171,14 @@ pub(super) fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 /// What a problem document says.
-fn refused(answer: &Answer) -> anyhow::Error {
-    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
+    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-    let mut said = detail.map_or_else(|| format!("the relay answered {}", answer.status), str::to_owned);
+    let mut said = detail.map_or_else(|| format!("the relay answered {}", status), str::to_owned);
     for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         said = format!("{said}\n{more}");
     }
-    match answer.status {
+    match status {
         StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
         StatusCode::UNAUTHORIZED => anyhow!("{said}\nSet {TOKEN_VARIABLE} to an admin token."),
         _ => anyhow!(said),

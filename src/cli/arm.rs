@@ -1,4 +1,4 @@
-//! `hookhold arm`: lets a source take the secret that its provider is about to send.
+//! `hookhold arm`: lets a source take the secret that its provider is about to send; `hookhold disarm` takes that back.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,25 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     } else {
         let until = armed["armed_until"].as_str().unwrap_or_default();
         say(&format!("{} takes the first secret that comes until {until}; make the webhook at its provider now", args.source));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Which source.
+#[derive(ClapArgs)]
+pub(super) struct DisarmArgs {
+    /// The source's name.
+    source: String,
+}
+
+pub(super) fn disarm(args: &DisarmArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let disarmed = client.post(&format!("/sources/{}/disarm", encoded(&args.source)), &json!({}))?;
+    if as_json {
+        say(&disarmed);
+    } else if disarmed["was_armed"] == true {
+        say(&format!("{} takes no secret any more", args.source));
+    } else {
+        say(&format!("{} was not armed", args.source));
     }
     Ok(ExitCode::SUCCESS)
 }

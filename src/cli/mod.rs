@@ -4,11 +4,15 @@
 
 mod admin;
 mod arm;
+mod backup;
 mod check;
+mod doctor;
 mod events;
 mod providers;
+mod quarantine;
 mod reload;
 mod replay;
+mod restore;
 mod send;
 pub mod serve;
 mod status;
@@ -55,10 +59,20 @@ enum Command {
     Retry(replay::RetryArgs),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
+    /// List requests that were not believed, and release those that are believed now.
+    Quarantine(quarantine::Args),
     /// Let the running relay read its configuration again (as SIGHUP does): whole, or not at all.
     Reload,
+    /// Take an `arm` back: the source takes no secret any more.
+    Disarm(arm::DisarmArgs),
     /// Show how the running relay stands.
     Status,
+    /// Write all that is stored into a folder, while the relay runs or while it does not.
+    Backup(backup::Args),
+    /// Build a store from a backup, where none is yet.
+    Restore(restore::Args),
+    /// Examine a store while no relay runs: every checksum, every index, the journal, the space.
+    Doctor(doctor::Args),
     /// Check a captured request against its provider: accepted, or exactly why not.
     Verify(verify::Args),
     /// Show the providers that the relay knows.
@@ -109,8 +123,13 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
+        Command::Quarantine(args) => quarantine::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),
+        Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
+        Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
+        Command::Restore(args) => restore::run(&args, &config, json),
+        Command::Doctor(args) => doctor::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
     }

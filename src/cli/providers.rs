@@ -26,6 +26,13 @@ pub(super) struct Args {
 /// Of a provider that brings the secret.
 const ARMED: &str = "comes in a request: leave secrets out, and run hookhold arm SOURCE before you make the webhook";
 
+/// Of a provider that wants a subscription confirmed.
+const CONFIRMS: &str =
+    "by a visit to the address that its request names; the relay answers it only where the visit was answered 2xx";
+
+/// Of what its provider does not tell.
+const UNKNOWN: &str = "not known";
+
 /// A provider, for programs.
 #[derive(Serialize)]
 struct Item<'a> {
@@ -143,9 +150,10 @@ fn details(p: &Preset) -> anyhow::Result<String> {
         Some(("dedupe", window(p.dedupe))),
         Some(("wants", wants(&p.answer))),
         challenges(p).map(|challenges| ("challenges", challenges)),
+        p.handshakes.iter().any(Handshake::is_confirmed).then(|| ("confirms", CONFIRMS.to_owned())),
         p.handshakes.iter().any(Handshake::takes_secret).then(|| ("its secret", ARMED.to_owned())),
-        p.deadline.clone().map(|deadline| ("waits", deadline)),
-        p.retries.clone().map(|retries| ("retries", retries)),
+        Some(("waits", p.deadline.clone().unwrap_or_else(|| UNKNOWN.to_owned()))),
+        Some(("retries", p.retries.clone().unwrap_or_else(|| UNKNOWN.to_owned()))),
         (!p.aliases.is_empty()).then(|| ("also known as", p.aliases.join(", "))),
         p.note.clone().map(|note| ("note", note)),
     ];
@@ -179,6 +187,7 @@ fn challenges(p: &Preset) -> Option<String> {
     let mut methods: Vec<_> = answered.iter().map(|handshake| handshake.method().to_string()).collect();
     methods.dedup();
     let mut settings: Vec<_> = answered.iter().flat_map(|handshake| handshake.settings()).collect();
+    settings.extend(answered.iter().any(|handshake| handshake.needs_public_key()).then_some("public_key"));
     settings.sort_unstable();
     settings.dedup();
     let needs = if settings.is_empty() { String::new() } else { format!("; set {}", settings.join(" and ")) };
@@ -214,8 +223,32 @@ mod tests {
         let challenges = |name: &str| challenges(preset::find(name).unwrap());
         assert_eq!(challenges("meta").as_deref(), Some("GET, answered by the relay; set verify_token"));
         assert_eq!(challenges("websub").as_deref(), Some("GET, answered by the relay; set topics"));
+        assert_eq!(challenges("shopline").as_deref(), Some("POST, answered by the relay; set public_key"));
         assert_eq!(challenges("slack").as_deref(), Some("POST, answered by the relay"));
         assert_eq!((challenges("asana"), challenges("github")), (None, None));
+    }
+
+    #[test]
+    fn each_is_shown_with_all_that_matters() {
+        for p in preset::all() {
+            let text = details(p).unwrap();
+            for what in [
+                "documentation",
+                "confidence",
+                "signs",
+                "needs",
+                "proves",
+                "event id",
+                "event type",
+                "dedupe",
+                "wants",
+                "waits",
+                "retries",
+            ] {
+                let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_else(|| panic!("{what}: {text}"));
+                assert!(!line.trim().is_empty(), "{what}: {text}");
+            }
+        }
     }
 
     #[test]

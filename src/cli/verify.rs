@@ -78,7 +78,10 @@ fn sentence(name: &str, outcome: &Outcome) -> String {
     match (&outcome.judgement, &outcome.reason) {
         (Judgement::Accept, _) => format!("{name}: accepted"),
         (Judgement::Handshake, _) => match &outcome.handshake_response {
-            Some(answer) => format!("{name}: a handshake, answered {} {:?}", answer.status, answer.body),
+            Some(answer) => {
+                let visit = outcome.confirm.as_ref().map(|address| format!(" once {address} was visited"));
+                format!("{name}: a handshake, answered {} {:?}{}", answer.status, answer.body, visit.unwrap_or_default())
+            }
             None => format!("{name}: a handshake"),
         },
         (Judgement::Reject, None) => format!("{name}: rejected"),

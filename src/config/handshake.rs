@@ -2,11 +2,12 @@
 
 use url::Url;
 
-use super::secret;
+use super::settings::Fetch;
 use super::table::Section;
 use super::value::Value;
+use super::{certificates, secret};
 use crate::signature::handshake::{Handshake, Handshakes, LISTS, Terms};
-use crate::signature::{Scheme, Secret};
+use crate::signature::{Scheme, Secret, Settings};
 
 /// Values of one list: topics and origins of one source.
 const LIST_MAX: usize = 1000;
@@ -21,6 +22,8 @@ pub(super) struct Beside<'a> {
     pub(super) public_key: Option<String>,
     /// What the provider calls.
     pub(super) public_url: Option<Url>,
+    /// What it says of itself, as far as its scheme asks.
+    pub(super) settings: &'a Settings,
 }
 
 /// The handshakes of a source: those of relay.toml, or else its provider's.
@@ -43,6 +46,10 @@ pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, bes
         good &= terms.verify_token.is_some();
     }
     for name in LISTS.into_iter().filter(|name| wanted.contains(name)) {
+        if let Some(values) = beside.settings.values(name) {
+            // Events are looked at alike, so that it was read with the scheme.
+            terms.lists.insert(name.to_owned(), values.iter().map(text_of).collect());
+        }
         let Some(value) = section.take(name) else { continue };
         match texts(&value) {
             Some(texts) => drop(terms.lists.insert(name.to_owned(), texts)),
@@ -56,6 +63,32 @@ pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, bes
         Ok(handshakes) => Some(handshakes),
         Err(error) => section.key_error("handshake", &format!("handshake cannot be used: {error}")),
     }
+}
+
+/// How what confirms a subscription is visited. Who names its roots names its own servers, which may have private addresses.
+pub(super) fn confirm_fetch(section: &mut Section<'_>, list: Option<&[Handshake]>) -> Option<Fetch> {
+    let mut fetch = Fetch::default();
+    let Some(list) = list else { return section.take("confirm_fetch").and(None) };
+    if !list.iter().any(Handshake::is_confirmed) {
+        return Some(fetch);
+    }
+    let Some(value) = section.take("confirm_fetch") else { return Some(fetch) };
+    let mut inner = value.inner()?;
+    let ca = inner.require("ca", "write confirm_fetch = { ca = \"PATH\" }").and_then(|value| certificates::roots(&value));
+    inner.finish(&[]);
+    let hosts: Option<Vec<_>> = list.iter().map(Handshake::confirms_at).collect();
+    let Some(hosts) = hosts else {
+        let help = "write a handshake with whole addresses, such as https://sns.internal/";
+        return value.error_help("needs handshakes whose addresses name their hosts without placeholders", Some(help.to_owned()));
+    };
+    fetch.addresses = hosts.into_iter().flatten().map(str::to_owned).collect();
+    (fetch.ca, fetch.is_own) = (Some(ca?), true);
+    Some(fetch)
+}
+
+/// A value as requests write it.
+fn text_of(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Texts or whole numbers.

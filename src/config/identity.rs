@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
-use super::settings::KeyFetch;
+use super::settings::Fetch;
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, destination, secret};
@@ -18,7 +18,7 @@ use crate::signature::{
 const TOLERANCE_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a source says of its keys and of itself, as far as its scheme asks for it.
-pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Options, fetch: &mut KeyFetch) -> Option<()> {
+pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Options, fetch: &mut Fetch) -> Option<()> {
     let mut good = Some(());
     let mut note = |read: Option<()>| good = good.and(read);
     if scheme.takes_keys() {
@@ -48,10 +48,8 @@ pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Opt
         let components = section.take("required_components");
         note(components.map_or(Some(()), |value| list(value).map(|names| options.terms.components = Some(names))));
     }
-    if scheme.takes_terms() {
-        note(section.take("require").map_or(Some(()), |value| requirements(&value, &mut options.terms)));
-        note(settings(section, scheme, &mut options.terms));
-    }
+    note(section.take("require").map_or(Some(()), |value| requirements(&value, &mut options.terms)));
+    note(settings(section, scheme, &mut options.terms));
     good
 }
 
@@ -127,7 +125,7 @@ fn key_url(value: &Value<'_>) -> Option<String> {
 }
 
 /// How keys are fetched: roots, header fields, and members of what is posted.
-fn key_fetch(value: &Value<'_>, fetch: &mut KeyFetch) -> Option<()> {
+fn key_fetch(value: &Value<'_>, fetch: &mut Fetch) -> Option<()> {
     let mut section = value.inner()?;
     let ca = section.take("ca").map(|value| certificates::roots(&value));
     fetch.headers = destination::headers(&mut section, None);
@@ -145,7 +143,7 @@ fn members(value: &Value<'_>) -> Option<Vec<(String, Secret)>> {
 }
 
 /// Whether what must be posted for a key is there; a source that has its keys asks for none.
-fn members_are_there(section: &Section<'_>, scheme: &Scheme, options: &Options, fetch: &KeyFetch) -> Option<()> {
+fn members_are_there(section: &Section<'_>, scheme: &Scheme, options: &Options, fetch: &Fetch) -> Option<()> {
     let missing = |name: &&str| options.keys.is_empty() && fetch.members.iter().all(|(known, _)| known != name);
     let Some(name) = scheme.key_members().into_iter().find(missing) else { return Some(()) };
     let help = "write key_fetch = { members = { NAME = { env = \"NAME\" } } }, or the keys themselves as keys = [...]";

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::settings::{Admin, Limits, Listen, Log, LogFormat, Role, Store, Tls, Token};
+use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, Token};
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, secret};
@@ -24,6 +25,20 @@ const CONNECTIONS_MAX: u64 = 1_000_000;
 const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Slower than any network that a provider has; faster than somebody who holds connections open.
 const BODY_BYTES_PER_SECOND_DEFAULT: u64 = 1000;
+
+/// The journal takes half of it, whatever is stored: see `store/space.rs`.
+const STORE_BYTES_MIN: u64 = 512 << 20;
+/// More than a machine has.
+const STORE_BYTES_MAX: u64 = 1 << 50;
+/// What people ask about after a holiday; what waits for them may wait for longer.
+const RETENTION_DEFAULT: Retention = Retention { done: DAY.saturating_mul(14), parked: DAY.saturating_mul(90), done_bytes: None };
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Short enough to keep next to nothing.
+const RETENTION_MIN: Duration = Duration::from_secs(1);
+/// As good as for ever.
+const RETENTION_MAX: Duration = DAY.saturating_mul(36_500);
+/// Less keeps nothing: one event can have more.
+const RETENTION_BYTES_MIN: u64 = 1 << 20;
 
 pub(super) fn listen(mut section: Section<'_>) -> Option<Listen> {
     let https = section.require("https", "write https = \"127.0.0.1:8443\", or \"0.0.0.0:443\" to be reached from elsewhere");
@@ -119,8 +134,27 @@ fn name(value: &Value<'_>) -> Option<Name> {
 
 pub(super) fn store(mut section: Section<'_>, folder: PathBuf) -> Store {
     let path = section.take("path").and_then(|value| value.text());
-    section.finish(&["max_bytes", "retention"]);
-    Store { path: folder.join(path.unwrap_or("data")) }
+    let max_bytes = section.take("max_bytes").and_then(|value| value.size(STORE_BYTES_MIN..=STORE_BYTES_MAX));
+    let retention = section.take("retention").and_then(|value| value.inner()).map_or(RETENTION_DEFAULT, retention);
+    if let (Some(max), Some(done)) = (max_bytes, retention.done_bytes)
+        && done >= max
+    {
+        section.error("retention.delivered_bytes is not less than max_bytes: it would have no effect", None);
+    }
+    section.finish(&[]);
+    Store { path: folder.join(path.unwrap_or("data")), max_bytes, retention }
+}
+
+fn retention(mut section: Section<'_>) -> Retention {
+    let default = RETENTION_DEFAULT;
+    let time = |value: Value<'_>| value.duration(RETENTION_MIN..=RETENTION_MAX);
+    let retention = Retention {
+        done: section.or("delivered", default.done, time),
+        parked: section.or("parked", default.parked, time),
+        done_bytes: section.take("delivered_bytes").and_then(|value| value.size(RETENTION_BYTES_MIN..=STORE_BYTES_MAX)),
+    };
+    section.finish(&["quarantined"]);
+    retention
 }
 
 pub(super) fn limits(mut section: Section<'_>) -> Limits {

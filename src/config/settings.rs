@@ -100,6 +100,21 @@ pub enum Role {
 pub struct Store {
     /// The folder.
     pub path: PathBuf,
+    /// Bytes that it may take on its disk; `None`: as many as the disk has.
+    pub max_bytes: Option<u64>,
+    /// How long what is stored is kept.
+    pub retention: Retention,
+}
+
+/// `[store] retention`: how long events are kept. What is pending or in flight is kept in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// After the last of their deliveries was delivered or cancelled, or after their arrival where they have none.
+    pub done: Duration,
+    /// After the last of their deliveries was settled, where one is parked.
+    pub parked: Duration,
+    /// Beyond so many bytes of events that are done, the oldest of them go earlier.
+    pub done_bytes: Option<u64>,
 }
 
 /// `[limits]`
@@ -149,7 +164,9 @@ pub struct Source {
     /// How its requests are verified. Holds the secrets.
     pub verifier: Verifier,
     /// How what its provider publishes is fetched.
-    pub key_fetch: KeyFetch,
+    pub key_fetch: Fetch,
+    /// How what confirms a subscription is visited.
+    pub confirm_fetch: Fetch,
     /// The challenges of its provider that the relay answers by itself. Holds secrets, too.
     pub handshakes: Handshakes,
     /// Whether its secret comes in a request, and is not in relay.toml.
@@ -164,13 +181,15 @@ pub struct Source {
     pub methods: Vec<Method>,
     /// Peers that may send; empty for all.
     pub allow: Vec<IpNet>,
+    /// Whether requests that were not believed are kept aside.
+    pub quarantines: bool,
     /// Where its events go.
     pub destinations: Arc<[Name]>,
 }
 
-/// How what a provider publishes is fetched, where that is not as from every host of the web.
+/// How some hosts are asked for what a request needs, where that is not as with every host of the web.
 #[derive(Debug, Default)]
-pub struct KeyFetch {
+pub struct Fetch {
     /// The addresses for which the rest counts: all addresses of their hosts.
     pub addresses: Vec<String>,
     /// Whether the source names the address itself: then its host may be private.

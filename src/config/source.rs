@@ -10,7 +10,7 @@ use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
-use super::settings::{KeyFetch, Limits, Source, SourcePath};
+use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
 use super::{handshake, identity, relay, secret, web};
@@ -57,8 +57,11 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let allow = section.or("allow", Vec::new(), |value| networks(&value));
-    section.or("on_bad_signature", (), |value| on_bad_signature(&value));
     let scheme = scheme(&mut section, provider.as_ref());
+    // Who shows the secret itself shows a wrong one: there is nothing to judge again.
+    let is_signed = scheme.as_ref().is_some_and(Scheme::is_signed);
+    let words = [("quarantine", true), ("reject", false)];
+    let quarantines = section.or("on_bad_signature", is_signed, |value| value.choice(&words));
     let own = if let Some((Provider::Preset(preset), _)) = &provider { &preset.handshakes[..] } else { &[] };
     let handshakes = handshake::list(&mut section, own);
     let shows_key = handshakes.iter().flatten().any(Handshake::needs_public_key);
@@ -72,8 +75,11 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
-    let mut key_fetch = KeyFetch::default();
+    let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
+    if let Some((Provider::Preset(preset), _)) = &provider {
+        warn_if_open(&section, preset, &options);
+    }
     let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
     let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
     let beside = handshake::Beside {
@@ -81,7 +87,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         secrets: secrets.as_deref().unwrap_or_default(),
         public_key,
         public_url: options.public_url.clone(),
+        settings: &options.terms.settings,
     };
+    let confirm_fetch = handshake::confirm_fetch(&mut section, handshakes.as_deref());
     let handshakes = handshake::prove(&mut section, handshakes, beside);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let label = provider.as_ref().map(|(_, written)| *written);
@@ -94,6 +102,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         provider,
         verifier,
         key_fetch,
+        confirm_fetch: confirm_fetch?,
         handshakes,
         takes_secret,
         dedupe,
@@ -101,8 +110,20 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         body_bytes,
         methods,
         allow,
+        quarantines,
         destinations,
     })
+}
+
+/// Warns of a source that cannot tell what is its own from what its provider signs for others.
+fn warn_if_open(section: &Section<'_>, preset: &Preset, options: &Options) {
+    if preset.scheme.is_open_to_all() && options.terms.requirements.is_empty() {
+        let help = "choose a path that nobody guesses, or write what your events show: require = [{ json = \"/account\", in = [\"a1\"] }]";
+        section.warn(
+            "whatever this provider signs for anybody is accepted: its events do not say for whom they are",
+            Some(help.into()),
+        );
+    }
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -332,12 +353,4 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
         value.warn(&format!("means the whole network {}", network.trunc()), None);
     }
     Some(network.trunc())
-}
-
-fn on_bad_signature(value: &Value<'_>) -> Option<()> {
-    match value.text()? {
-        "reject" => Some(()),
-        "quarantine" => value.error_help("= \"quarantine\" is not supported by this version", Some("write \"reject\"".into())),
-        _ => value.error("must be \"reject\""),
-    }
 }

@@ -52,6 +52,9 @@ pub enum NotArmed {
         "it has taken a secret; to take another one, remove the source's file in the store's folder `secrets` and start again"
     )]
     Taken,
+    /// One is being written: whether it was taken shows in a moment.
+    #[error("it is taking a secret at this moment")]
+    Busy,
 }
 
 /// Why a secret was not taken.
@@ -106,6 +109,19 @@ impl Arming {
         }
         *open = Open::Until(until);
         Ok(())
+    }
+
+    /// Closes a source again, and tells whether it was open at `now`. A secret that was taken stays.
+    pub fn disarm(&self, source: &Name, now: Timestamp) -> Result<bool, NotArmed> {
+        let taker = self.sources.get(source).ok_or(NotArmed::Configured)?;
+        let mut open = taker.open();
+        let was_open = match *open {
+            Open::Busy => return Err(NotArmed::Busy),
+            Open::Until(until) => now < until,
+            Open::Closed => false,
+        };
+        *open = Open::Closed;
+        Ok(was_open)
     }
 
     /// What verifies the requests of a source.
@@ -209,6 +225,26 @@ mod tests {
         assert_eq!(again.arm(&waits, minutes(20)), Err(NotArmed::Taken));
         assert!(again.sources[&waits].verifier.get().is_some());
         assert_eq!(again.arm(&name("also"), minutes(20)), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_source_is_closed_again() {
+        let (folder, waits) = (tempfile::tempdir().unwrap(), name("waits"));
+        let arming = Arc::new(Arming::new(&settings(), Brought::below(folder.path())).unwrap());
+        assert_eq!(arming.disarm(&waits, NOW), Ok(false));
+        arming.arm(&waits, minutes(10)).unwrap();
+        assert_eq!(arming.disarm(&waits, NOW), Ok(true));
+        assert!(matches!(arming.take(&waits, secret("late"), NOW).await, Err(NotTaken::Closed)));
+        arming.arm(&waits, minutes(10)).unwrap();
+        assert_eq!(arming.disarm(&waits, minutes(10)), Ok(false), "it was over");
+        arming.arm(&waits, minutes(20)).unwrap();
+        *arming.sources[&waits].open() = Open::Busy;
+        assert_eq!(arming.disarm(&waits, NOW), Err(NotArmed::Busy));
+        *arming.sources[&waits].open() = Open::Until(minutes(20));
+        assert!(arming.take(&waits, secret("first"), NOW).await.is_ok());
+        assert_eq!(arming.disarm(&waits, NOW), Ok(false));
+        assert!(arming.sources[&waits].verifier.get().is_some());
+        assert_eq!(arming.disarm(&name("other"), NOW), Err(NotArmed::Configured));
     }
 
     #[test]

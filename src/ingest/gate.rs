@@ -6,6 +6,8 @@ use super::arming::Arming;
 use super::body::{Bounds, Memory};
 use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, SourceMetrics};
+use crate::net::confirm::Confirmer;
+use crate::net::fetch::Fetcher;
 use crate::net::published::Published;
 use crate::route;
 
@@ -13,9 +15,25 @@ use crate::route;
 pub struct Gate {
     pub(super) sources: route::Table<Entry>,
     pub(super) pending_max: Option<u64>,
-    pub(super) published: Published,
+    pub(super) outside: Outside,
     pub(super) arming: Arc<Arming>,
     memory: Memory,
+}
+
+/// What is asked outside for a judgement or an answer.
+pub struct Outside {
+    /// The keys that providers publish.
+    pub published: Published,
+    /// What visits the addresses that confirm a subscription.
+    pub confirmer: Confirmer,
+}
+
+impl Outside {
+    /// The same under other settings; what was fetched stays.
+    pub fn renewed(&self, fetcher: Fetcher, known: Vec<String>) -> Self {
+        let published = self.published.renewed(fetcher.clone(), known);
+        Self { published, confirmer: self.confirmer.renewed(fetcher) }
+    }
 }
 
 /// A source and what belongs to it here.
@@ -27,7 +45,7 @@ pub(super) struct Entry {
 
 impl Gate {
     /// The gate of all sources in `settings`. `before`: the one that it replaces; both share one memory for bodies.
-    pub fn new(settings: &Settings, metrics: &Metrics, published: Published, arming: Arc<Arming>, before: Option<&Self>) -> Self {
+    pub fn new(settings: &Settings, metrics: &Metrics, outside: Outside, arming: Arc<Arming>, before: Option<&Self>) -> Self {
         let bytes = settings.limits.body_bytes_in_flight;
         let memory = before.map_or_else(|| Memory::new(bytes), |before| before.memory.resized(bytes));
         let mut sources = route::Table::default();
@@ -43,11 +61,11 @@ impl Gate {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, pending_max: settings.limits.pending, published, arming, memory }
+        Self { sources, pending_max: settings.limits.pending, outside, arming, memory }
     }
 
-    /// What providers publish, as far as it was fetched.
-    pub fn published(&self) -> &Published {
-        &self.published
+    /// What is asked outside.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
     }
 }

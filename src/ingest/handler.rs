@@ -13,23 +13,25 @@ use http::{Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::arming::NotTaken;
 use super::body;
+use super::challenge;
 use super::gate::{Entry, Gate};
 use super::reply::{self, Refusal};
 use crate::config::settings::Source;
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
-use crate::signature::handshake::{HandshakeAnswer, NOT_ARMED, NoAnswer, Reply};
-use crate::signature::{Reason, Refused, Secret, Verified};
-use crate::store::{self, Appended, Dedupe, Intake, Store};
+use crate::signature::handshake::HandshakeAnswer;
+use crate::signature::{Reason, Refused, Verified};
+use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Space, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
 /// The line that every request goes through.
 pub struct Line {
     gate: ArcSwap<Gate>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    space: Arc<Space>,
+    pub(super) quarantine: Arc<Quarantine>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -39,8 +41,14 @@ const ROUNDS_MAX: usize = 3;
 
 impl Line {
     /// A line behind this gate.
-    pub fn new(gate: Gate, store: Arc<dyn Store>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { gate: ArcSwap::from_pointee(gate), store, metrics, clock }
+    pub fn new(
+        gate: Gate,
+        (store, space): (Arc<dyn Store>, Arc<Space>),
+        quarantine: Arc<Quarantine>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        Self { gate: ArcSwap::from_pointee(gate), store, space, quarantine, metrics, clock }
     }
 
     /// The present gate.
@@ -116,17 +124,21 @@ impl Line {
         let received = received(head, authority, bytes, peer, at);
         let handshakes = &entry.source.handshakes;
         if let Some(brought) = handshakes.brought(&received) {
-            return answered(entry, peer, take_secret(gate, entry, brought, at).await?);
+            let reply = challenge::take_secret(gate, entry, brought, at).await?;
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         if let Some(reply) = handshakes.before_proof(&received) {
-            return answered(entry, peer, reply);
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
-        let verified = verify(gate, entry, received).await?;
+        let verified = match verify(gate, entry, received).await {
+            Ok(verified) => verified,
+            Err(refused) => return Err(self.refuse(entry, kind, refused)),
+        };
         if let Some(reply) = handshakes.after_proof(&verified) {
-            return answered(entry, peer, reply);
+            return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
         match kind {
             Kind::Event => {}
@@ -145,10 +157,28 @@ impl Line {
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }
+        if self.space.is_full() {
+            return Err(Refusal::StoreFull);
+        }
         match gate.pending_max {
             Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),
             _ => Ok(()),
         }
+    }
+
+    /// A request that was not believed: what it is answered, and whether it is kept aside.
+    fn refuse(&self, entry: &Entry, kind: Kind, refused: Refused) -> Refusal {
+        let (source, peer, reason) = (&entry.source.name, refused.received.peer, refused.reason.as_str());
+        entry.metrics.refused(reason);
+        if refused.reason == Reason::KeyUnavailable {
+            // It says nothing of the sender, who shall come again.
+            tracing::warn!(%source, %peer, reason, "a request could not be judged");
+            return Refusal::KeyUnavailable;
+        }
+        let quarantined =
+            kind != Kind::Handshake && entry.source.quarantines && self.quarantine.keep(source, reason, refused.received);
+        tracing::info!(%source, %peer, reason, quarantined, "a request was not believed");
+        Refusal::BadSignature
     }
 
     fn without_source(&self, has_host: bool) -> Refusal {
@@ -157,45 +187,20 @@ impl Line {
     }
 }
 
-/// Takes the secret that a request brings, where the source is armed.
-async fn take_secret(
-    gate: &Gate,
-    entry: &Entry,
-    brought: Result<(Secret, HandshakeAnswer), NoAnswer>,
-    at: Timestamp,
-) -> Result<Reply, Refusal> {
-    let (secret, answer) = match brought {
-        Ok(brought) => brought,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let source = &entry.source.name;
-    match gate.arming.take(source, secret, at).await {
-        Ok(()) => {
-            tracing::warn!(%source, "a secret was taken from a request, since the source was armed");
-            Ok(Ok(answer))
-        }
-        Err(NotTaken::Store(error)) => {
-            tracing::error!(%source, %error, "a secret could not be kept");
-            Err(Refusal::StoreFailed)
-        }
-        Err(NotTaken::Closed | NotTaken::Unusable) => Ok(Err(NOT_ARMED)),
-    }
-}
-
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
 /// that is not in it.
-async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refusal> {
+pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refused> {
     let verifier = gate.arming.verifier(&entry.source);
     let mut received = received;
     let mut rounds = 0..ROUNDS_MAX;
     loop {
-        let documents = gate.published.documents();
+        let documents = gate.outside.published.documents();
         let mut refused = match verifier.verify_with(received, &documents) {
             Ok(verified) => return Ok(verified),
             Err(refused) => *refused,
         };
         let supply = match &refused.needed {
-            Some(needed) if rounds.next().is_some() => gate.published.supply(needed, &documents).await,
+            Some(needed) if rounds.next().is_some() => gate.outside.published.supply(needed, &documents).await,
             _ => Supply::Current,
         };
         if supply != Supply::Changed {
@@ -203,7 +208,7 @@ async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verifi
             if supply == Supply::Unknown {
                 refused.reason = Reason::KeyUnavailable;
             }
-            return Err(refusal(entry, &refused));
+            return Err(refused);
         }
         received = refused.received;
     }
@@ -243,15 +248,6 @@ fn method_not_allowed(source: &Source) -> Refusal {
     Refusal::Method(source.methods.iter().cloned().chain(more).collect())
 }
 
-/// What became of a handshake, logged where it was refused.
-fn answered(entry: &Entry, peer: IpAddr, reply: Reply) -> Result<Taken, Refusal> {
-    reply.map(Taken::Handshake).map_err(|NoAnswer { status, reason }| {
-        entry.metrics.refused(reason);
-        tracing::info!(source = %entry.source.name, %peer, reason, "a handshake was not answered");
-        Refusal::Handshake(status)
-    })
-}
-
 /// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).
 fn authority(head: &Parts) -> Option<String> {
     let mut hosts = head.headers.get_all(HOST).iter();
@@ -274,19 +270,7 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
     Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
 }
 
-fn refusal(entry: &Entry, refused: &Refused) -> Refusal {
-    let (peer, reason) = (refused.received.peer, refused.reason.as_str());
-    entry.metrics.refused(reason);
-    if refused.reason == Reason::KeyUnavailable {
-        // It says nothing of the sender, who shall come again.
-        tracing::warn!(source = %entry.source.name, %peer, reason, "a request could not be judged");
-        return Refusal::KeyUnavailable;
-    }
-    tracing::info!(source = %entry.source.name, %peer, reason, "a request was not believed");
-    Refusal::BadSignature
-}
-
-fn intake(source: &Source, verified: Verified) -> Intake {
+pub(super) fn intake(source: &Source, verified: Verified) -> Intake {
     let at = verified.received().at;
     let dedupe = source.dedupe.zip(verified.provider_event_id());
     let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });

@@ -2,10 +2,13 @@
 
 mod arming;
 mod body;
+mod challenge;
 mod gate;
 mod handler;
+mod release;
 mod reply;
 
 pub use arming::{ARMED_TIME_MAX, Arming, NotArmed};
-pub use gate::Gate;
+pub use gate::{Gate, Outside};
 pub use handler::Line;
+pub use release::{Released, Which};

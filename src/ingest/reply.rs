@@ -43,10 +43,14 @@ pub(super) enum Refusal {
     KeyUnavailable,
     /// It is a handshake that is not answered; the status says what its provider understands.
     Handshake(StatusCode),
+    /// It is a handshake whose provider did not take the confirmation: it shall come again.
+    Unconfirmed,
     /// More is on its way than the relay may hold.
     Overload,
     /// The store cannot make it durable.
     StoreFailed,
+    /// The store has no space for it.
+    StoreFull,
 }
 
 impl Refusal {
@@ -62,8 +66,10 @@ impl Refusal {
             Self::BadSignature | Self::Handshake(StatusCode::UNAUTHORIZED) => RequestOutcome::BadSignature,
             Self::Handshake(StatusCode::BAD_REQUEST) => RequestOutcome::BadRequest,
             Self::Handshake(_) => RequestOutcome::Forbidden,
+            Self::Unconfirmed => RequestOutcome::Unconfirmed,
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
+            Self::StoreFull => RequestOutcome::StoreFull,
         }
     }
 
@@ -77,7 +83,7 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
@@ -88,7 +94,7 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed | Self::KeyUnavailable => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             _ => {}

@@ -107,6 +107,11 @@ struct Whole {
     store_events: Gauge,
     store_ready: Gauge,
     store_damaged: Counter,
+    store_event_bytes: Gauge,
+    store_full: Gauge,
+    store_free_bytes: Gauge,
+    store_purged: Counter,
+    store_purged_bytes: Counter,
     start_time: Seconds,
 }
 
@@ -172,6 +177,19 @@ impl Metrics {
         self.whole.store_damaged.inner().fetch_max(damaged, Ordering::Relaxed);
     }
 
+    /// How much room there is: the bytes of all events, those that are free on the disk, and whether that is too little.
+    pub fn set_space(&self, event_bytes: u64, free_bytes: u64, is_full: bool) {
+        self.whole.store_event_bytes.set(as_gauge(event_bytes));
+        self.whole.store_free_bytes.set(as_gauge(free_bytes));
+        self.whole.store_full.set(i64::from(is_full));
+    }
+
+    /// Counts events that were removed, and their bytes.
+    pub fn purged(&self, events: u64, bytes: u64) {
+        self.whole.store_purged.inc_by(events);
+        self.whole.store_purged_bytes.inc_by(bytes);
+    }
+
     /// When the relay started.
     pub fn set_started_at(&self, at: Timestamp) {
         self.whole.start_time.set(Duration::from_millis(at.ms()).as_secs_f64());
@@ -227,6 +245,11 @@ impl Whole {
             store_events: Gauge::default(),
             store_ready: Gauge::default(),
             store_damaged: Counter::default(),
+            store_event_bytes: Gauge::default(),
+            store_full: Gauge::default(),
+            store_free_bytes: Gauge::default(),
+            store_purged: Counter::default(),
+            store_purged_bytes: Counter::default(),
             start_time: Seconds::default(),
         };
         registry.register("tls_handshakes", "TLS handshakes by outcome", handshakes);
@@ -238,6 +261,11 @@ impl Whole {
         registry.register("store_events", "Events in the store", made.store_events.clone());
         registry.register("store_ready", "1 while the store can make things durable", made.store_ready.clone());
         registry.register("store_damaged", "Stored records that could not be read", made.store_damaged.clone());
+        registry.register("store_event_bytes", "Bytes of the events in the store", made.store_event_bytes.clone());
+        registry.register("store_full", "1 while new events are refused for want of space", made.store_full.clone());
+        registry.register("store_free_bytes", "Free bytes of the store's disk", made.store_free_bytes.clone());
+        registry.register("store_purged", "Events that were removed by retention", made.store_purged.clone());
+        registry.register("store_purged_bytes", "Bytes of these events", made.store_purged_bytes.clone());
         registry.register("start_time_seconds", "When the relay started, since the Unix epoch", made.start_time.clone());
         registry.register("build", "The relay's version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         made
@@ -336,6 +364,8 @@ mod tests {
         metrics.committed(3, 100, Duration::from_millis(1));
         metrics.set_store(10, 2, true, 1);
         metrics.set_started_at(Timestamp::from_ms(1_500));
+        metrics.set_space(7, 5, true);
+        metrics.purged(4, 3);
         metrics.tls_handshake(false);
         metrics.connections().inc();
         for line in [
@@ -346,6 +376,11 @@ mod tests {
             "hookhold_store_events 2",
             "hookhold_store_ready 1",
             "hookhold_store_damaged_total 1",
+            "hookhold_store_event_bytes 7",
+            "hookhold_store_free_bytes 5",
+            "hookhold_store_full 1",
+            "hookhold_store_purged_total 4",
+            "hookhold_store_purged_bytes_total 3",
             "hookhold_start_time_seconds 1.5",
             "hookhold_connections 1",
             r#"hookhold_tls_handshakes_total{outcome="failed"} 1"#,

@@ -40,15 +40,19 @@ pub enum RequestOutcome {
     MethodNotAllowed,
     /// It could not be made durable (503).
     StoreFailed,
+    /// There is no space for it on the disk (503).
+    StoreFull,
     /// What proves it cannot be had now (503).
     KeyUnavailable,
+    /// A challenge whose provider did not take the confirmation (503).
+    Unconfirmed,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Handshake,
@@ -60,7 +64,9 @@ impl RequestOutcome {
         Self::Forbidden,
         Self::MethodNotAllowed,
         Self::StoreFailed,
+        Self::StoreFull,
         Self::KeyUnavailable,
+        Self::Unconfirmed,
         Self::Aborted,
     ];
 
@@ -78,7 +84,9 @@ impl RequestOutcome {
             Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::StoreFailed => "store_failed",
+            Self::StoreFull => "store_full",
             Self::KeyUnavailable => "key_unavailable",
+            Self::Unconfirmed => "unconfirmed",
             Self::Aborted => "aborted",
         }
     }

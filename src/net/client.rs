@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -178,6 +178,12 @@ impl Connection {
     /// Whether it is still open, as far as is known without waiting.
     pub fn is_open(&self) -> bool {
         !self.0.is_closed()
+    }
+
+    /// Sends `request` and gives its answer as soon as its head is there, for whoever reads a body of any length piece by piece.
+    pub async fn open(mut self, request: Request<Payload>) -> Result<Response<Incoming>, Error> {
+        self.0.ready().await.map_err(failure)?;
+        self.0.send_request(request).await.map_err(failure)
     }
 
     /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.

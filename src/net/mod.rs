@@ -4,6 +4,8 @@
 //! Knows nothing of sources, events or deliveries.
 
 pub mod client;
+pub mod confirm;
+pub mod fetch;
 pub mod listener;
 pub mod pool;
 mod public;

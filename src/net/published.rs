@@ -8,16 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request};
-use http_body_util::Full;
-use rustls::ClientConfig;
 use tokio::sync::watch;
 use url::Url;
 
-use super::client::{self, Payload, Server};
-use super::pool::Pool;
-use crate::signature::{DOCUMENT_BYTES_MAX, Documents, Needed, Secret};
+use super::fetch::{Failure, Fetcher, host_of};
+use crate::signature::{Documents, Needed};
 use crate::time::{Clock, Timestamp};
 
 /// So long a request waits for a document: providers give three seconds, some one.
@@ -39,53 +34,14 @@ const DOCUMENTS_MAX: usize = 256;
 /// Fetches from one domain within a minute: addresses with ids or regions in them are what a sender likes, too.
 const DOMAIN_FETCHES_MAX: u32 = 20;
 
-/// How one host is spoken to.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// Whom it must be.
-    pub tls: Arc<ClientConfig>,
-    /// Whether it may have an address that is not public: it was configured, and no sender can choose it.
-    pub may_be_private: bool,
-    /// Fields of requests to it. Values may be secret.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Members of what is posted to it, beside the key's id.
-    pub members: Vec<(String, Secret)>,
-}
-
-/// Whom documents are fetched from.
-#[derive(Debug)]
-pub struct Publishers {
-    /// For hosts that are not in `hosts`: the web's roots.
-    pub web: Arc<ClientConfig>,
-    /// By host and port, as a URL writes them.
-    pub hosts: HashMap<String, Host>,
-    /// What every request of some source needs: fetched at the start, and again until it can be had.
-    pub known: Vec<String>,
-}
-
-/// Why a document cannot be had.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("its address names no server")]
-    Address,
-    #[error("{0}")]
-    Exchange(#[from] client::Error),
-    #[error("it took too long")]
-    Time,
-    #[error("status {0}")]
-    Status(http::StatusCode),
-    #[error("it is too large, or no text")]
-    Content,
-    #[error("the source does not say how to ask for it")]
-    Members,
-}
-
 /// What is published, as far as it was needed.
 #[derive(Clone)]
 pub struct Published(Arc<Inner>);
 
 struct Inner {
-    publishers: Publishers,
+    fetcher: Fetcher,
+    /// What every request of some source needs: fetched at the start, and again until it can be had.
+    known: Vec<String>,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -118,16 +74,16 @@ struct Entry {
 }
 
 impl Published {
-    /// Begins to fetch what is known to be needed, and keeps it fresh.
-    pub fn start(publishers: Publishers, clock: Clock) -> Self {
-        let published = Self(Arc::new(Inner { publishers, clock, state: Mutex::default() }));
+    /// `known`: addresses that are fetched at once and kept fresh.
+    pub fn start(fetcher: Fetcher, known: Vec<String>, clock: Clock) -> Self {
+        let published = Self(Arc::new(Inner { fetcher, known, clock, state: Mutex::default() }));
         published.0.look_through();
         tokio::spawn(keep_fresh(Arc::downgrade(&published.0)));
         published
     }
 
     /// The same documents under other settings. What was being fetched is fetched again where it is still needed.
-    pub fn renewed(&self, publishers: Publishers) -> Self {
+    pub fn renewed(&self, fetcher: Fetcher, known: Vec<String>) -> Self {
         let state = {
             let state = self.0.lock();
             let entry = |(address, entry): (&String, &Entry)| (address.clone(), Entry { flight: None, ..entry.clone() });
@@ -137,7 +93,7 @@ impl Published {
                 fetches: state.fetches.clone(),
             }
         };
-        let published = Self(Arc::new(Inner { publishers, clock: self.0.clock, state: Mutex::new(state) }));
+        let published = Self(Arc::new(Inner { fetcher, known, clock: self.0.clock, state: Mutex::new(state) }));
         published.0.look_through();
         tokio::spawn(keep_fresh(Arc::downgrade(&published.0)));
         published
@@ -206,7 +162,7 @@ impl Inner {
         (entry.flight, entry.tried_at) = (Some(flight.clone()), Some(self.clock.now()));
         let (inner, address) = (self.clone(), address.to_owned());
         tokio::spawn(async move {
-            let fetched = match tokio::time::timeout(FETCH_TIME, inner.fetch(&address)).await {
+            let fetched = match tokio::time::timeout(FETCH_TIME, inner.fetcher.document(&address)).await {
                 Ok(fetched) => fetched,
                 Err(_) => Err(Failure::Time),
             };
@@ -232,22 +188,6 @@ impl Inner {
         }
     }
 
-    async fn fetch(&self, address: &str) -> Result<String, Failure> {
-        let (place, id) = address.split_once('#').map_or((address, None), |(place, id)| (place, Some(id)));
-        let url = Url::parse(place).map_err(|_| Failure::Address)?;
-        let host = self.publishers.hosts.get(&host_of(address));
-        let tls = host.map_or(&self.publishers.web, |host| &host.tls);
-        let server = Server::of(&url, tls.clone(), false).map_err(|_| Failure::Address)?;
-        let server = if host.is_some_and(|host| host.may_be_private) { server } else { server.only_public() };
-        let request = request(&url, &server, id, host)?;
-        let answer = Pool::new(server, 0, Duration::ZERO).exchange(request, DOCUMENT_BYTES_MAX).await?;
-        match answer.status {
-            http::StatusCode::OK if answer.truncated => Err(Failure::Content),
-            http::StatusCode::OK => String::from_utf8(answer.body.into()).map_err(|_| Failure::Content),
-            other => Err(Failure::Status(other)),
-        }
-    }
-
     /// Renews old copies, fetches what is known to be needed and is not there, and forgets what is too old to be used.
     fn look_through(self: &Arc<Self>) {
         let now = self.clock.now();
@@ -263,7 +203,7 @@ impl Inner {
         let is_missing = |address: &&String| {
             state.entries.get(address.as_str()).is_none_or(|entry| entry.flight.is_none() && entry.copied_at.is_none())
         };
-        let due: Vec<String> = old.chain(self.publishers.known.iter().filter(is_missing)).cloned().collect();
+        let due: Vec<String> = old.chain(self.known.iter().filter(is_missing)).cloned().collect();
         for address in due {
             self.launch(&mut state, &address);
         }
@@ -295,34 +235,6 @@ fn make_room(state: &mut State) {
     }
 }
 
-fn request(url: &Url, server: &Server, id: Option<&str>, host: Option<&Host>) -> Result<Request<Payload>, Failure> {
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let mut request = Request::builder().uri(target).header(http::header::HOST, server.authority());
-    request = request.header(http::header::USER_AGENT, concat!("hookhold/", env!("CARGO_PKG_VERSION")));
-    for (name, value) in host.iter().flat_map(|host| &host.headers) {
-        request = request.header(name, value);
-    }
-    let request = match id {
-        None => request.body(Full::default()),
-        Some(id) => {
-            let members = host.map(|host| &host.members[..]).filter(|members| !members.is_empty()).ok_or(Failure::Members)?;
-            let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-            let mut json: serde_json::Map<_, _> =
-                members.iter().map(|(name, value)| (name.clone(), text(value).into())).collect();
-            json.insert("key_id".to_owned(), id.into());
-            let body = Bytes::from(serde_json::Value::Object(json).to_string());
-            request.method(Method::POST).header(http::header::CONTENT_TYPE, "application/json").body(Full::from(body))
-        }
-    };
-    request.map_err(|_| Failure::Address)
-}
-
-/// Host and port of an address, as a URL writes them.
-pub fn host_of(address: &str) -> String {
-    let url = Url::parse(address).ok();
-    url.map(|url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned()).unwrap_or_default()
-}
-
 /// The last two labels of an address's host, whatever port follows; the whole of a host that is no name.
 fn domain_of(address: &str) -> String {
     let host = Url::parse(address).ok().and_then(|url| url.host().map(|host| host.to_owned()));
@@ -351,8 +263,8 @@ mod tests {
     async fn knowing(known: Vec<String>) -> Published {
         tls::install_provider();
         let clock = Clock::following_tokio(Timestamp::from_ms(1_790_000_000_000));
-        let (web, hosts) = (tls::client_config(None).unwrap(), HashMap::new());
-        Published::start(Publishers { web, hosts, known }, clock)
+        let fetcher = Fetcher::new(tls::client_config(None).unwrap(), HashMap::new());
+        Published::start(fetcher, known, clock)
     }
 
     fn has(published: &Published) -> bool {
@@ -430,22 +342,5 @@ mod tests {
             make_room(&mut published.0.lock());
         }
         assert!(published.0.lock().entries.len() <= DOCUMENTS_MAX);
-    }
-
-    #[test]
-    fn what_is_posted_holds_the_id_and_the_sources_members() {
-        let url = Url::parse("https://keys.example/get").unwrap();
-        let tls = {
-            tls::install_provider();
-            tls::client_config(None).unwrap()
-        };
-        let server = Server::of(&url, tls.clone(), false).unwrap();
-        let secret = Secret::try_new(b"s3cr3t".to_vec(), None).unwrap();
-        let host = Host { tls, may_be_private: false, headers: Vec::new(), members: vec![("client_id".to_owned(), secret)] };
-        let posted = request(&url, &server, Some("k1"), Some(&host)).unwrap();
-        assert_eq!((posted.method(), posted.uri().to_string().as_str()), (&Method::POST, "/get"));
-        assert!(matches!(request(&url, &server, Some("k1"), None), Err(Failure::Members)));
-        let asked = request(&url, &server, None, Some(&host)).unwrap();
-        assert_eq!((asked.method(), &asked.headers()["host"]), (&Method::GET, &HeaderValue::from_static("keys.example")));
     }
 }

@@ -36,6 +36,12 @@ impl<T> Table<T> {
         self.below.sort_by_key(|(path, e)| (e.host.is_none(), usize::MAX - path.len()));
     }
 
+    /// All values, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        let below = self.below.iter().map(|(_, entry)| entry);
+        self.exact.values().flatten().chain(below).map(|entry| &entry.value)
+    }
+
     /// The value for a request to `authority` (with or without a port) and `path` (without the query).
     pub fn find(&self, authority: &str, path: &str) -> Option<&T> {
         let host = host_of(authority);

@@ -1,7 +1,7 @@
 //! What a scheme asks of a source, beside what every scheme does: secrets or keys, and that the source says who it is.
 
 use super::signed::{Keys, Setting, Signed};
-use super::{Scheme, Terms};
+use super::{Scheme, Terms, Without};
 
 impl Scheme {
     /// Whether it can be used with secrets: with a keyed hash, a token that is shown, or a token that a secret signs.
@@ -37,6 +37,12 @@ impl Scheme {
         needs
     }
 
+    /// Whether the provider signs for others with the same keys, and no setting says what is ours: its events do not tell.
+    pub fn is_open_to_all(&self) -> bool {
+        let told = self.settings().iter().any(|setting| setting.without != Without::Usable);
+        !told && self.signed().any(|signed| signed.source.is_for_all())
+    }
+
     /// The members that a source must post for a key.
     pub fn key_members(&self) -> Vec<&str> {
         self.signed().flat_map(|signed| signed.source.members()).map(String::as_str).collect()
@@ -57,15 +63,10 @@ impl Scheme {
         self.ways().iter().any(|way| way.stamp.is_some()) || self.takes_components()
     }
 
-    /// Whether a source may add rules of its own.
-    pub fn takes_terms(&self) -> bool {
-        self.signed().next().is_some()
-    }
-
     /// The settings of which a source says nothing, neither by their name nor by a rule of its own.
     pub fn unsaid(&self, terms: &Terms) -> Vec<&Setting> {
         let ruled = |name: &str| {
-            let mut rules = self.signed().flat_map(|signed| &signed.rules);
+            let mut rules = self.signed().flat_map(|signed| &signed.rules).chain(self.ways().iter().flat_map(|way| &way.rules));
             rules.any(|rule| {
                 rule.setting().is_some_and(|(n, _)| n == name) && terms.requirements.iter().any(|r| rule.is_met_by(r))
             })
@@ -76,7 +77,7 @@ impl Scheme {
     /// The settings that a source can say of itself, by name.
     pub fn settings(&self) -> Vec<&Setting> {
         let mut settings: Vec<&Setting> = Vec::new();
-        for setting in self.signed().flat_map(Signed::settings) {
+        for setting in self.ways().iter().flat_map(|way| &way.settings).chain(self.signed().flat_map(Signed::settings)) {
             if settings.iter().all(|known| known.name != setting.name) {
                 settings.push(setting);
             }

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::Base;
-use super::handshake::{Handshake, HandshakeAnswer, Handshakes, NOT_ARMED, Reply};
+use super::handshake::{Answering, Handshake, HandshakeAnswer, Handshakes, NOT_ARMED, Reply};
 use super::{CapturedKeys, CapturedTerms, Options, Scheme, Secret, Verifier, preset};
 use crate::record::{Headers, Received};
 use crate::time::Timestamp;
@@ -113,6 +113,9 @@ pub struct Outcome {
     /// What a handshake would be answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshake_response: Option<CapturedAnswer>,
+    /// What would be visited before that answer, which is given only where the visit is answered 2xx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
 }
 
 /// The answer to a handshake, as captured requests write it.
@@ -141,20 +144,21 @@ pub enum Judgement {
 impl Outcome {
     /// Refused, and why.
     pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { judgement: Judgement::Reject, reason: Some(reason.into()), handshake_response: None }
+        Self { judgement: Judgement::Reject, reason: Some(reason.into()), handshake_response: None, confirm: None }
     }
 
     fn accept() -> Self {
-        Self { judgement: Judgement::Accept, reason: None, handshake_response: None }
+        Self { judgement: Judgement::Accept, reason: None, handshake_response: None, confirm: None }
     }
 
     fn handshake(reply: Reply) -> Self {
-        match reply {
-            Ok(answer) => {
-                Self { judgement: Judgement::Handshake, reason: None, handshake_response: Some(CapturedAnswer::from(answer)) }
-            }
-            Err(refused) => Self::reject(refused.reason),
-        }
+        let (confirm, answer) = match reply {
+            Ok(Answering::Now(answer)) => (None, answer),
+            Ok(Answering::Confirmed(confirmation, answer)) => (Some(confirmation.address().to_owned()), answer),
+            Err(refused) => return Self::reject(refused.reason),
+        };
+        let handshake_response = Some(CapturedAnswer::from(answer));
+        Self { judgement: Judgement::Handshake, reason: None, handshake_response, confirm }
     }
 }
 
@@ -181,7 +185,7 @@ pub fn verify_captured(captured: &Captured) -> Outcome {
     let is_armed = captured.config.handshake.as_ref().is_some_and(WrittenHandshake::is_armed);
     if let Some(brought) = handshakes.brought(&received) {
         let waits = is_armed && captured.secrets.is_empty() && captured.keys.secrets().is_ok_and(|secrets| secrets.is_empty());
-        return Outcome::handshake(if waits { brought.map(|(_, answer)| answer) } else { Err(NOT_ARMED) });
+        return Outcome::handshake(if waits { brought.map(|(_, answer)| Answering::Now(answer)) } else { Err(NOT_ARMED) });
     }
     if let Some(reply) = handshakes.before_proof(&received) {
         return Outcome::handshake(reply);

@@ -1,9 +1,11 @@
 //! What a request claims: the signatures in it, in the form that its scheme says. Unknown versions are skipped, never accepted.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use super::Reason;
 use super::encoding::Encoding;
+use super::hash::Tag;
 use super::view::View;
 use super::written::Place;
 
@@ -16,15 +18,19 @@ pub(super) struct Source {
     pub(super) numbered: bool,
     pub(super) form: Form,
     pub(super) prefix: String,
-    pub(super) groups: Option<String>,
-    pub(super) list: Option<String>,
-    pub(super) kv: Option<String>,
+    pub(super) groups: Option<Separator>,
+    pub(super) list: Option<Separator>,
+    pub(super) kv: Option<Separator>,
     pub(super) keys: Vec<String>,
     /// Items have no keys; this one is the timestamp.
     pub(super) positional: Option<usize>,
     /// Only secrets of this slot (and those without one) count here.
     pub(super) slot: Option<String>,
 }
+
+/// What stands between items.
+#[derive(Clone, Debug)]
+pub(super) struct Separator(String);
 
 /// What a signature is once its text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +47,18 @@ pub(super) enum Form {
 
 /// A signature, decoded, and the slot of the secrets that count for it.
 pub(super) struct Claim<'a> {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Claimed,
     pub(super) slot: Option<&'a str>,
 }
+
+/// Its bytes. Nearly all are tags, which have a known length and need no memory of their own.
+pub(super) enum Claimed {
+    Tag(Tag),
+    Bytes(Vec<u8>),
+}
+
+/// A text in which signatures stand, and what says how.
+pub(super) type Text<'a> = (&'a Source, Cow<'a, str>);
 
 /// The signatures that share one timestamp.
 #[derive(Default)]
@@ -57,49 +72,50 @@ pub(super) struct Group<'a> {
 }
 
 impl Source {
-    /// The texts that stand there. A header line each, in order; several only where the form has a list.
-    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Cow<'a, str>>, Reason> {
-        let values: Vec<Cow<'a, [u8]>> = match self.place {
-            Place::Header if self.numbered => self.numbered_lines(view).map(Cow::Borrowed).collect(),
-            Place::Header if self.list.is_some() => {
-                view.headers.all(&self.name).filter(|line| !line.is_empty()).map(Cow::Borrowed).collect()
+    /// Adds the texts that stand there. A header line each, in order; several only where the form has a list.
+    pub(super) fn add_texts<'a>(&'a self, view: &View<'a>, texts: &mut Vec<Text<'a>>) -> Result<(), Reason> {
+        let add = |value: Cow<'a, [u8]>| {
+            if !value.is_empty() {
+                texts.push((self, text(value)?));
             }
-            place => view.value(place, &self.name)?.into_iter().filter(|value| !value.is_empty()).collect(),
+            Ok(())
         };
-        values.into_iter().map(text).collect()
+        match self.place {
+            Place::Header if self.numbered => self.numbered_lines(view).map(Cow::Borrowed).try_for_each(add),
+            Place::Header if self.list.is_some() => view.headers.all(&self.name).map(Cow::Borrowed).try_for_each(add),
+            place => view.value(place, &self.name)?.map_or(Ok(()), add),
+        }
     }
 
     fn numbered_lines<'a>(&'a self, view: &View<'a>) -> impl Iterator<Item = &'a [u8]> {
         let ours =
             |name: &str| name.strip_prefix(&self.name).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        view.headers.iter().filter(move |(name, value)| ours(name.as_str()) && !value.is_empty()).map(|(_, v)| v.as_bytes())
+        view.headers.iter().filter(move |(name, _)| ours(name.as_str())).map(|(_, v)| v.as_bytes())
     }
 
-    /// Adds what stands in one text to `groups`.
-    pub(super) fn read<'a>(&'a self, text: &'a str, groups: &mut Vec<Group<'a>>) {
-        match &self.groups {
-            Some(separator) => groups.extend(text.split(separator.as_str()).map(|group| self.read_group(group))),
-            None => groups.push(self.read_group(text)),
-        }
+    /// The groups in a text.
+    pub(super) fn groups_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let split = self.groups.as_ref().map(|separator| separator.split(text));
+        let whole = if split.is_none() { Some(text) } else { None };
+        split.into_iter().flatten().chain(whole)
     }
 
-    fn read_group<'a>(&'a self, text: &'a str) -> Group<'a> {
-        let mut group = Group::default();
+    /// Adds what stands in the text of one group.
+    pub(super) fn read<'a>(&'a self, text: &'a str, group: &mut Group<'a>) {
         match &self.list {
             Some(separator) => {
                 // Some write ", ". Only the space before an item is forgiven, so that values stay verbatim.
-                let items = text.split(separator.as_str()).map(|item| item.trim_start_matches(' '));
-                items.filter(|item| !item.is_empty()).enumerate().for_each(|(i, item)| self.read_item(i, item, &mut group));
+                let items = separator.split(text).map(|item| item.trim_start_matches(' '));
+                items.filter(|item| !item.is_empty()).enumerate().for_each(|(i, item)| self.read_item(i, item, group));
             }
-            None => self.read_item(0, text, &mut group),
+            None => self.read_item(0, text, group),
         }
-        group
     }
 
     fn read_item<'a>(&'a self, index: usize, item: &'a str, group: &mut Group<'a>) {
         let slot = self.slot.as_deref();
         let value = match (&self.kv, self.positional) {
-            (Some(separator), _) => match item.split_once(separator.as_str()) {
+            (Some(separator), _) => match separator.cut(item) {
                 Some((key, value)) if self.keys.iter().any(|known| known == key) => value,
                 Some(field) => {
                     group.fields.push(field);
@@ -129,29 +145,60 @@ impl Source {
     }
 }
 
+impl Separator {
+    /// As written; never empty.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before the first one, and what stands after it.
+    fn cut<'a>(&self, text: &'a str) -> Option<(&'a str, &'a str)> {
+        match self.0.as_bytes() {
+            // Nearly all are one byte. To prepare a search for several costs more than to read a header.
+            [byte] => memchr::memchr(*byte, text.as_bytes()).map(|at| (&text[..at], &text[at + 1..])),
+            _ => text.split_once(&self.0),
+        }
+    }
+
+    fn split<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let mut rest = Some(text);
+        std::iter::from_fn(move || {
+            let text = rest.take()?;
+            let Some((item, after)) = self.cut(text) else { return Some(text) };
+            rest = Some(after);
+            Some(item)
+        })
+    }
+}
+
 impl Form {
-    fn read(self, text: &str) -> Option<Vec<u8>> {
-        match self {
-            Self::Tag(encoding, bytes) => encoding.decode(text).filter(|tag| tag.len() == bytes),
+    fn read(self, text: &str) -> Option<Claimed> {
+        let bytes = match self {
+            Self::Tag(encoding, bytes) => return Tag::claimed(encoding, text, bytes).map(Claimed::Tag),
             Self::Signature(encoding) => encoding.decode(text).filter(|bytes| !bytes.is_empty()),
             Self::Token(encoding) => encoding.decode(text),
             Self::Basic => Encoding::Base64.decode(text).filter(|pair| pair.contains(&b':')),
+        };
+        bytes.map(Claimed::Bytes)
+    }
+}
+
+impl Deref for Claimed {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Tag(tag) => tag.as_bytes(),
+            Self::Bytes(bytes) => bytes,
         }
     }
 }
 
-impl<'a> Group<'a> {
-    /// One group of all: for schemes where the items beside the signatures change nothing.
-    pub(super) fn merge(groups: Vec<Self>) -> Vec<Self> {
-        let mut all = Self::default();
-        for group in groups {
-            all.claims.extend(group.claims);
-            all.fields.extend(group.fields);
-            group.fault.into_iter().for_each(|fault| all.blame(fault));
-        }
-        vec![all]
-    }
-
+impl Group<'_> {
     /// Why there is no signature in it.
     pub(super) fn fault(&self) -> Reason {
         self.fault.unwrap_or(Reason::MissingHeader)

@@ -9,6 +9,8 @@ use sha1::Sha1;
 use sha2::digest::DynDigest;
 use sha2::{Sha256, Sha384, Sha512};
 
+use super::encoding::Encoding;
+
 /// A hash function, as a scheme names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -110,6 +112,13 @@ impl Tag {
         let mut bytes = [0; TAG_BYTES_MAX];
         bytes[..length].copy_from_slice(&output[..length]);
         Self { bytes, length }
+    }
+
+    /// From what a request claims: text that stands for exactly that many bytes.
+    pub(super) fn claimed(encoding: Encoding, text: &str, length: usize) -> Option<Self> {
+        let mut tag = Self { bytes: [0; TAG_BYTES_MAX], length };
+        encoding.decode_exactly(text, tag.bytes.get_mut(..length)?)?;
+        Some(tag)
     }
 
     /// Its bytes, for the one who signs.

@@ -30,6 +30,7 @@ mod public_key;
 mod ready;
 mod refusal;
 mod scheme;
+mod sealed;
 mod secret;
 mod selector;
 mod sign;
@@ -46,6 +47,8 @@ mod x509;
 pub use captured::{Captured, CapturedAnswer, CapturedSecret, Config, Judgement, Outcome, WrittenHandshake, verify_captured};
 pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use documents::{DOCUMENT_BYTES_MAX, Documents, Needed};
+#[cfg(fuzzing)]
+pub use message_signature::dictionary_text;
 pub use public_key::BadKey;
 pub use ready::{Terms, Unready};
 pub use refusal::{Reason, Refused};

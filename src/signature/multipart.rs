@@ -71,7 +71,7 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+    memchr::memmem::find(text, what)
 }
 
 #[cfg(test)]

@@ -38,12 +38,12 @@ impl Naming {
     /// Id and type of a request that was proved, with what was signed beside it. `inner`: what pointers lead into, where that is not the body itself. Neither is looked at where no
     /// pointer needs it.
     pub(super) fn read(&self, view: &View<'_>, inner: Option<&[u8]>) -> (Option<String>, Option<String>) {
-        let found = match inner {
+        let mut found = match inner {
             _ if self.pointers.is_empty() => Vec::new(),
             Some(json) => self.pointers.read(json),
             None => view.body.whole().map(|body| self.pointers.read(&body)).unwrap_or_default(),
         };
-        let read = |place: &Option<Where>| place.as_ref()?.value(view, &found);
+        let mut read = |place: &Option<Where>| place.as_ref()?.value(view, &mut found);
         (read(&self.id), read(&self.kind))
     }
 }
@@ -59,21 +59,22 @@ impl Where {
         })
     }
 
-    fn value(&self, view: &View<'_>, found: &[Option<Scalar>]) -> Option<String> {
+    /// Takes what it needs of what pointers led to: each pointer is needed once.
+    fn value(&self, view: &View<'_>, found: &mut [Option<Scalar>]) -> Option<String> {
         match self {
             Self::Header(name) => selector::from_header(view.headers, name),
             Self::Form(name) => match view.fields(name).ok()?.as_slice() {
-                [value] => std::str::from_utf8(value).ok().and_then(selector::usable),
+                [value] => std::str::from_utf8(value).ok().filter(|text| selector::is_usable(text)).map(str::to_owned),
                 _ => None,
             },
-            Self::Pointer(number) => selector::from_scalar(found.get(*number)?.as_ref()?),
+            Self::Pointer(number) => selector::from_scalar(found.get_mut(*number)?.take()?),
             Self::Claim(pointer) => {
                 let value = view.unpacked.claims?.pointer(pointer).filter(|value| !value.is_boolean())?;
-                selector::from_scalar(&Scalar::Text(json::text(value)?))
+                json::text(value).filter(|text| selector::is_usable(text))
             }
             Self::All(parts) => {
                 let parts: Option<Vec<String>> = parts.iter().map(|part| part.value(view, found)).collect();
-                selector::usable(&parts?.join(BETWEEN_PARTS))
+                Some(parts?.join(BETWEEN_PARTS)).filter(|text| selector::is_usable(text))
             }
         }
     }

@@ -213,6 +213,21 @@ mod tests {
         assert_eq!(all().len(), FILES.len());
     }
 
+    /// What a handshake looks at, events are looked at for, too; else a list would only seem to keep others out.
+    #[test]
+    fn lists_of_handshakes_are_looked_at_in_events() {
+        // Of WebSub's events only the address says which topic they are of, and of CloudEvents nothing names the origin.
+        const NOT_IN_EVENTS: [(&str, &str); 2] = [("cloudevents", "allowed_origins"), ("websub", "topics")];
+        let mut without = Vec::new();
+        for preset in all() {
+            let of_events: Vec<_> = preset.scheme.settings().into_iter().map(|setting| setting.name.as_str()).collect();
+            let of_handshakes: HashSet<_> = preset.handshakes.iter().flat_map(Handshake::settings).collect();
+            let lists = of_handshakes.into_iter().filter(|name| *name != "verify_token" && !of_events.contains(name));
+            without.extend(lists.map(|name| (preset.name.as_str(), name)));
+        }
+        assert_eq!(without, NOT_IN_EVENTS);
+    }
+
     #[test]
     fn every_file_is_listed_and_named_after_its_provider() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/signature/providers");

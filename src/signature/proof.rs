@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::Reason;
 use super::body::Body;
-use super::claim::Group;
+use super::claim::{Group, Text};
 use super::element;
 use super::hash::Tag;
 use super::key::Key;
@@ -15,21 +14,22 @@ use super::scheme::Way;
 use super::template::{Beside, only_field};
 use super::view::View;
 use super::written::{Place, WrittenBodyHash, WrittenStamp};
+use super::{Reason, Terms};
 use crate::time::Timestamp;
 
 /// Header lines (or groups) with a timestamp of their own: each costs a hash of the body, so their number is bounded.
 const GROUPS_MAX: usize = 4;
 
-/// When a request arrived, and how old its timestamp may be where the source says it.
+/// When a request arrived, and what the source says of those that it believes.
 #[derive(Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct Moment<'a> {
     pub(super) now: Timestamp,
-    pub(super) tolerance: Option<u32>,
+    pub(super) terms: &'a Terms,
 }
 
 impl Way {
     /// Whether one of `keys` signed the request in this way, at a time that counts.
-    pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
+    pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
         let inner = self.inner_body(view)?;
         let view = &View { body: inner.as_deref().map_or(view.body, |json| Body::new(json, false)), ..*view };
         let Some((list, item)) = &self.for_each else {
@@ -54,7 +54,7 @@ impl Way {
         values.pop().map(Some).ok_or(Reason::MissingPart)
     }
 
-    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
+    fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
         self.meets_requirements(view)?;
         let texts = self.texts(view)?;
         let groups = self.groups(&texts)?;
@@ -64,21 +64,27 @@ impl Way {
         let mut refusal = Reason::MissingHeader;
         for group in &groups {
             match self.prove_group(group, keys, view, at) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.holds(view, at.terms),
                 Err(reason) => refusal = reason,
             }
         }
         Err(refusal)
     }
 
-    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Moment) -> Result<(), Reason> {
+    /// Whether what only counts once the sender is proved is so: the scheme's rules, and the source's own.
+    fn holds(&self, view: &View<'_>, terms: &Terms) -> Result<(), Reason> {
+        self.rules.iter().try_for_each(|rule| rule.holds(view))?;
+        terms.requirements.iter().try_for_each(|requirement| requirement.holds(view))
+    }
+
+    fn prove_group(&self, group: &Group<'_>, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
         if group.claims.is_empty() {
             return Err(group.fault());
         }
         let stamp = match &self.stamp {
             Some(stamp) if !self.stamp_after_proof => {
                 let text = stamp.text(self, group, view)?;
-                stamp.judge(&text, at.now, at.tolerance)?;
+                stamp.judge(&text, at.now, at.terms.tolerance)?;
                 Some(text)
             }
             _ => None,
@@ -93,8 +99,8 @@ impl Way {
         if !proved {
             return Err(refusal);
         }
-        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| self.stamp_after_proof && stamp.is_bounded(at.tolerance)) {
-            stamp.judge(&stamp.text(self, group, view)?, at.now, at.tolerance)?;
+        if let Some(stamp) = self.stamp.as_ref().filter(|stamp| self.stamp_after_proof && stamp.is_bounded(at.terms.tolerance)) {
+            stamp.judge(&stamp.text(self, group, view)?, at.now, at.terms.tolerance)?;
         }
         self.body_hash.as_ref().map_or(Ok(()), |body_hash| body_hash.holds(view))
     }
@@ -109,22 +115,28 @@ impl Way {
         Ok(())
     }
 
-    /// The texts in which signatures stand, by source.
-    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Vec<Cow<'a, str>>>, Reason> {
-        let texts = self.sources.iter().map(|source| source.texts(view)).collect::<Result<Vec<_>, _>>()?;
-        if texts.iter().all(Vec::is_empty) { Err(Reason::MissingHeader) } else { Ok(texts) }
+    /// The texts in which signatures stand; at least one.
+    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Text<'a>>, Reason> {
+        let mut texts = Vec::new();
+        self.sources.iter().try_for_each(|source| source.add_texts(view, &mut texts))?;
+        if texts.is_empty() { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
-    pub(super) fn groups<'a>(&'a self, texts: &'a [Vec<Cow<'_, str>>]) -> Result<Vec<Group<'a>>, Reason> {
-        let mut groups = Vec::new();
-        for (source, texts) in self.sources.iter().zip(texts) {
-            texts.iter().for_each(|text| source.read(text, &mut groups));
+    /// What stands in these texts; all in one group where the items beside a signature change nothing.
+    pub(super) fn groups<'a>(&'a self, texts: &'a [Text<'a>]) -> Result<Vec<Group<'a>>, Reason> {
+        let mut groups: Vec<Group<'a>> = Vec::new();
+        for (source, text) in texts {
+            for text in source.groups_in(text) {
+                if groups.is_empty() || self.by_group {
+                    groups.push(Group::default());
+                }
+                if groups.len() > GROUPS_MAX {
+                    return Err(Reason::BadEncoding);
+                }
+                groups.last_mut().into_iter().for_each(|group| source.read(text, group));
+            }
         }
-        match groups.len() {
-            _ if !self.by_group => Ok(Group::merge(groups)),
-            0..=GROUPS_MAX => Ok(groups),
-            _ => Err(Reason::BadEncoding),
-        }
+        Ok(groups)
     }
 }
 

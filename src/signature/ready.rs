@@ -4,7 +4,7 @@ use super::encoding::Encoding;
 use super::key::Key;
 use super::naming::Naming;
 use super::scheme::Way;
-use super::signed::{Keys, Maker, Requirement, Ring, Settings, Signed};
+use super::signed::{Keys, Maker, Requirement, Ring, Rule, Setting, Settings, Signed};
 use super::x509::chain::{BadRoots, Roots};
 use super::{BadKey, BadSecret, ConfiguredKey, Options, Scheme, Secret, Verifier, Without};
 
@@ -96,7 +96,12 @@ pub(super) fn ways(scheme: &Scheme, secrets: &[Secret], options: &Options) -> Re
     for way in scheme.ways() {
         let mut made = Ready { naming: options.naming(way.event_id.as_ref(), way.event_type.as_ref()), ..Ready::default() };
         match &way.signed {
-            None => made.keys = keys_of(way, secrets)?,
+            None => {
+                match unset(&way.rules, &options.terms).or_else(|| unset_in_text(&way.settings, &way.rules, &options.terms)) {
+                    None => made.keys = keys_of(way, secrets)?,
+                    Some(name) => lacks = Some(name),
+                }
+            }
             Some(signed) => {
                 let ring =
                     if signed.by_secret() { ring_of_secrets(signed, secrets)? } else { ring_of_keys(signed, &options.keys) };
@@ -188,11 +193,18 @@ fn what_lacks(signed: &Signed, keys: &Keys, terms: &Terms) -> Option<String> {
     if let Some(name) = signed.source.lacks(keys) {
         return Some(name.to_owned());
     }
-    if let Some(rule) = signed.rules.iter().find(|rule| !terms.settings.serves(rule, &terms.requirements)) {
-        return rule.setting().map(|(name, _)| name.to_owned());
-    }
-    // What stands in the signed text has one value.
-    let in_rule = |name: &str| signed.rules.iter().any(|rule| rule.setting().is_some_and(|(known, _)| known == name));
-    let needed = signed.settings().iter().filter(|setting| setting.without == Without::Unusable && !in_rule(&setting.name));
+    unset(&signed.rules, terms).or_else(|| unset_in_text(signed.settings(), &signed.rules, terms))
+}
+
+/// The first setting that a rule cannot do without and of which the source says nothing.
+fn unset(rules: &[Rule], terms: &Terms) -> Option<String> {
+    let rule = rules.iter().find(|rule| !terms.settings.serves(rule, &terms.requirements))?;
+    rule.setting().map(|(name, _)| name.to_owned())
+}
+
+/// The first setting in the signed text of which the source does not say the one value.
+fn unset_in_text(settings: &[Setting], rules: &[Rule], terms: &Terms) -> Option<String> {
+    let in_rule = |name: &str| rules.iter().any(|rule| rule.setting().is_some_and(|(known, _)| known == name));
+    let needed = settings.iter().filter(|setting| setting.without == Without::Unusable && !in_rule(&setting.name));
     needed.map(|setting| &setting.name).find(|name| terms.settings.only(name).is_none()).cloned()
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::HeaderName;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::claim::{Form, Source};
+use super::claim::{Form, Separator, Source};
 use super::encoding::Encoding;
 use super::hash::Hash;
-use super::signed::{Signed, SignedKind};
+use super::sealed::WrittenSealed;
+use super::signed::{Rule, Setting, Signed, SignedKind, settings_of};
 use super::template::{BadTemplate, Template};
 use super::view::View;
 use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
@@ -47,6 +48,7 @@ pub(super) struct Way {
     pub(super) payloads: Vec<Template>,
     pub(super) body_hash: Option<WrittenBodyHash>,
     pub(super) body_field: Option<String>,
+    pub(super) sealed: Option<WrittenSealed>,
     pub(super) require: Vec<Requirement>,
     /// The array whose elements are proved one by one, and the way on from an element.
     pub(super) for_each: Option<(String, String)>,
@@ -56,6 +58,9 @@ pub(super) struct Way {
     pub(super) by_group: bool,
     /// The timestamp stands in the body and is not needed for the payload: it is looked for after the proof.
     pub(super) stamp_after_proof: bool,
+    /// What must hold once the sender is proved, and what the source can say for it; of a way that is `signed`, that has them.
+    pub(super) rules: Vec<Rule>,
+    pub(super) settings: Vec<Setting>,
     /// How it is signed, where it is not with a shared secret's hash alone.
     pub(super) signed: Option<Signed>,
 }
@@ -120,6 +125,11 @@ impl Scheme {
     /// How its keyed hashes' secret is decoded; of several ways, in the first that has one.
     pub(super) fn secret(&self) -> Option<&WrittenSecret> {
         self.ways.iter().find(|way| matches!(way.check, Check::Hmac(_))).map(|way| &way.secret)
+    }
+
+    /// How its bodies' content is encrypted; of several ways, in the first that says it.
+    pub(super) fn sealed(&self) -> Option<&WrittenSealed> {
+        self.ways.iter().find_map(|way| way.sealed.as_ref())
     }
 
     /// Whether it has a place for the public key's name, which each merchant has another one of.
@@ -203,6 +213,13 @@ impl Also {
     }
 }
 
+impl Scheme {
+    /// Whether a request is signed in some way, rather than showing the secret itself.
+    pub fn is_signed(&self) -> bool {
+        self.ways().iter().any(|way| way.check != Check::Shown)
+    }
+}
+
 impl Way {
     fn covers_body(&self) -> bool {
         let covered = || !self.payloads.is_empty() && self.payloads.iter().all(Template::covers_body);
@@ -225,6 +242,8 @@ impl Way {
         let stamp = written.timestamp.clone().map(prove_stamp).transpose()?;
         let signed = Signed::try_new(written, &payloads)?;
         let sources = written.sources(check, stamp.as_ref())?;
+        let rules = if signed.is_none() { written.plain_rules()? } else { Vec::new() };
+        let settings = if signed.is_none() { settings_of(&rules, &payloads) } else { Vec::new() };
         let holds_stamp = payloads.iter().any(Template::holds_stamp);
         let stamp_in = |places: &[Place]| stamp.as_ref().is_some_and(|s| places.contains(&s.place));
         if holds_stamp && stamp.is_none() {
@@ -240,11 +259,14 @@ impl Way {
             secret: written.secret.clone().unwrap_or_default(),
             by_group: stamp_in(&[Place::Field]) || payloads.iter().any(Template::holds_fields),
             stamp_after_proof,
+            rules,
+            settings,
             signed,
             sources,
             payloads,
             body_hash: written.body_hash.clone().map(prove_body_hash).transpose()?,
             body_field: written.body_field.clone(),
+            sealed: written.sealed()?,
             require: written.require.iter().map(prove_requirement).collect::<Result<_, _>>()?,
             for_each: written.for_each()?,
             event_id: written.event_id.clone().or_else(|| outer.event_id.clone()),
@@ -280,6 +302,23 @@ impl Written {
             _ if self.kind.is_signed() => Ok(Check::Signed),
             _ => Err(BadScheme::Value("kind", "any".into())),
         }
+    }
+
+    /// Where its content is encrypted. That needs a secret.
+    fn sealed(&self) -> Result<Option<WrittenSealed>, BadScheme> {
+        let Some(sealed) = &self.sealed else { return Ok(None) };
+        if self.kind.is_signed() || self.body_field.is_some() {
+            return Err(BadScheme::Unused("sealed"));
+        }
+        prove_name(Place::Json, &sealed.json, "sealed.json").map(|json| Some(WrittenSealed { json, ..sealed.clone() }))
+    }
+
+    /// The rules of a way to sign with a shared secret: there is nothing signed beside the request.
+    fn plain_rules(&self) -> Result<Vec<Rule>, BadScheme> {
+        if let Some(rule) = self.rules.iter().find(|rule| matches!(rule.place, Place::Claim | Place::Envelope | Place::Field)) {
+            return Err(BadScheme::Value("rules.in", format!("{:?}", rule.place).to_lowercase()));
+        }
+        self.rules.iter().map(Rule::try_new).collect()
     }
 
     fn for_each(&self) -> Result<Option<(String, String)>, BadScheme> {
@@ -364,9 +403,9 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
         numbered,
         form,
         prefix: written.prefix.clone().unwrap_or_default(),
-        groups: written.groups.clone(),
-        list: written.list.clone(),
-        kv: written.kv.clone(),
+        groups: written.groups.clone().map(Separator::new),
+        list: written.list.clone().map(Separator::new),
+        kv: written.kv.clone().map(Separator::new),
         keys,
         positional,
         slot: written.slot.clone(),

@@ -58,20 +58,21 @@ pub(super) fn from_header(headers: &Headers, name: &str) -> Option<String> {
     let mut lines = headers.all(name);
     let line = lines.next()?;
     lines.next().is_none().then_some(())?;
-    std::str::from_utf8(line).ok().and_then(usable)
+    std::str::from_utf8(line).ok().filter(|text| is_usable(text)).map(str::to_owned)
 }
 
 /// What a pointer led to as a value that can be an id.
-pub(super) fn from_scalar(found: &Scalar) -> Option<String> {
+pub(super) fn from_scalar(found: Scalar) -> Option<String> {
     match found {
-        Scalar::Text(text) => usable(text),
+        Scalar::Text(text) => Some(text).filter(|text| is_usable(text)),
         // As an id it would make all events two.
         Scalar::Bool(_) => None,
     }
 }
 
-pub(super) fn usable(text: &str) -> Option<String> {
-    (1..=EVENT_ID_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+/// Whether a text can be an event's id or type.
+pub(super) fn is_usable(text: &str) -> bool {
+    (1..=EVENT_ID_BYTES_MAX).contains(&text.len())
 }
 
 impl FromStr for Selector {
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(from_header(&headers(&[("x-id", "1")]), "x-id").as_deref(), Some("1"));
         assert_eq!(from_header(&headers(&[("x-id", "1"), ("x-id", "1")]), "x-id"), None);
         assert_eq!(from_header(&headers(&[("x-id", "")]), "x-id"), None);
-        assert_eq!(from_scalar(&Scalar::Text("x".repeat(1025))), None);
-        assert_eq!(from_scalar(&Scalar::Bool(true)), None);
+        assert_eq!(from_scalar(Scalar::Text("x".repeat(1025))), None);
+        assert_eq!(from_scalar(Scalar::Bool(true)), None);
     }
 }

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::address::Base;
 use super::body::Body;
-use super::claim::{Form, Source};
+use super::claim::{Form, Separator, Source};
 use super::encoding::Encoding;
 use super::jwt;
 use super::key::Key;
@@ -116,7 +116,7 @@ impl Way {
         settings: &Settings,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
         let source = self.sources.iter().find(|source| source.place == Place::Header).ok_or(Unsignable::Elsewhere)?;
-        let mut added = self.headers_beside(request)?;
+        let mut added = self.headers_beside(request, settings)?;
         let headers: Headers = replaced(request.headers, &added);
         let (base, authority, target) = Base::split_url(request.url);
         let body = Body::new(request.body, false);
@@ -148,7 +148,7 @@ impl Way {
     }
 
     /// Id, type, timestamp and what the scheme requires, as far as they are headers.
-    fn headers_beside(&self, request: &Unsigned<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
+    fn headers_beside(&self, request: &Unsigned<'_>, settings: &Settings) -> Result<Vec<(HeaderName, HeaderValue)>, Unsignable> {
         let mut added = Vec::new();
         for (place, value) in [(&self.event_id, request.event_id), (&self.event_type, request.kind)] {
             for part in place.iter().flat_map(Selector::parts) {
@@ -169,6 +169,10 @@ impl Way {
         }
         for requirement in &self.require {
             added.push(field(&requirement.header, &requirement.equals)?);
+        }
+        for (name, value) in self.rules.iter().filter_map(|rule| rule.header(settings)) {
+            added.retain(|(known, _)| known != name);
+            added.push(field(name, &value)?);
         }
         Ok(added)
     }
@@ -215,11 +219,12 @@ impl Source {
     /// The header's text, in the form that [`Source::read`] reads.
     fn write(&self, signature: &str, stamp: Option<(&str, &str)>) -> String {
         let mut item = format!("{}{signature}", self.prefix);
-        if let (Some(kv), Some(key)) = (&self.kv, self.keys.first()) {
+        let kv = self.kv.as_ref().map(Separator::as_str);
+        if let (Some(kv), Some(key)) = (kv, self.keys.first()) {
             item = format!("{key}{kv}{item}");
         }
-        let list = self.list.as_deref().unwrap_or_default();
-        match (stamp, &self.kv) {
+        let list = self.list.as_ref().map_or("", Separator::as_str);
+        match (stamp, kv) {
             (Some((name, text)), Some(kv)) => format!("{name}{kv}{text}{list}{item}"),
             (Some((_, text)), None) => format!("{text}{list}{item}"),
             (None, _) => item,
@@ -293,7 +298,7 @@ mod tests {
     }
 
     /// These sign in the body or the address, which is not for a relay to change.
-    const SIGNED_ELSEWHERE: [&str; 20] = [
+    const SIGNED_ELSEWHERE: [&str; 21] = [
         "adyen",
         "aircall",
         "azure-event-grid",
@@ -312,6 +317,7 @@ mod tests {
         "pandadoc",
         "printful",
         "prismic",
+        "shopline",
         "strava",
         "twilio-json",
     ];

@@ -313,7 +313,8 @@ impl Filter {
             }
             Self::Gunzip => part.feed(&View { body: view.body.gunzipped(), ..*view }, beside, None, sink)?,
             Self::Base64 => sink(STANDARD.encode(gathered(part, view, beside)?).as_bytes()),
-            Self::Canonical => sink(&words::canonical(&gathered(part, view, beside)?)?),
+            // Of the body only.
+            Self::Canonical => sink(&words::canonical(&view.body.whole()?)?),
             Self::Decode(list) => sink(&words::decode(&gathered(part, view, beside)?, list.as_bytes())),
         }
         Ok(())

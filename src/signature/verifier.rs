@@ -95,7 +95,7 @@ impl Verifier {
             Ok(Proof { way, ready, claims }) => {
                 let mut view = self.view(&received);
                 view.unpacked.claims = claims.as_ref();
-                let inner = way.and_then(|way| way.inner_body(&view).ok().flatten());
+                let inner = way.and_then(|way| way.naming_body(&view, &ready.keys, received.at));
                 let (id, kind) = ready.naming.read(&view, inner.as_deref());
                 Ok(Verified::new(received, id, kind))
             }
@@ -144,7 +144,7 @@ impl Verifier {
         self
     }
 
-    fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
+    pub(super) fn view<'a>(&'a self, received: &'a Received) -> View<'a> {
         let mut view = View::new(received, self.base.as_ref(), self.gunzip);
         view.authority = self.authority.as_deref().unwrap_or(view.authority);
         view.unpacked.settings = Some(&self.terms.settings);
@@ -156,7 +156,7 @@ impl Verifier {
         let Some(scheme) = &self.scheme else {
             return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
-        let moment = Moment { now: received.at, tolerance: self.terms.tolerance };
+        let moment = Moment { now: received.at, terms: &self.terms };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             let proof = match (&way.signed, &ready.signed) {

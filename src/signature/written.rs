@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Selector;
 use super::encoding::Encoding;
 use super::hash::Hash;
+use super::sealed::WrittenSealed;
 use super::signed::written::{WrittenContent, WrittenEnvelope, WrittenKey, WrittenMessage, WrittenRule, WrittenToken};
 
 /// A scheme as written.
@@ -33,6 +34,9 @@ pub(super) struct Written {
     /// Where the body is a form, this field of it is the JSON that pointers lead into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) body_field: Option<String>,
+    /// The body holds its content encrypted; pointers of id and type lead into what is inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sealed: Option<WrittenSealed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) require: Vec<Requirement>,
     /// A JSON pointer to an array; each element is proved by itself, and all must be.

@@ -4,18 +4,23 @@
 //! never be used for events that somebody needs tomorrow.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::handoff::{Handoffs, Room};
+use super::purge::Class;
 use super::{
     Appended, Backlog, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh, Intake,
-    Listed, Page, Settlement, Store, Tracked,
+    Listed, Page, Purge, Purged, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
+
+/// Events that one step of removing takes.
+const PURGED_MAX: u64 = 100;
 
 /// The store in memory.
 #[derive(Debug)]
@@ -181,6 +186,36 @@ impl Inner {
         Ok(id)
     }
 
+    fn bytes_of(&self, fits: impl Fn(Class) -> bool) -> u64 {
+        let of = |event: &Event| Class::of(self.of_event(event.id).map(|delivery| delivery.state.name()));
+        self.events.values().filter(|(event, _)| fits(of(event))).map(|(event, _)| event.stored_bytes()).sum()
+    }
+
+    fn purge(&mut self, purge: &Purge) -> Purged {
+        let mut purged = Purged::default();
+        let mut done_bytes = self.bytes_of(|class| class == Class::Done);
+        let start = purge.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids: Vec<_> = self.events.range((start, Bound::Unbounded)).map(|(id, _)| *id).collect();
+        for id in ids {
+            if purged.events == PURGED_MAX {
+                return purged;
+            }
+            purged.next = Some(id);
+            let deliveries: Vec<_> = self.of_event(id).cloned().collect();
+            let Some(class) = purge.lets_go(id, deliveries.iter(), done_bytes) else { continue };
+            let Some((event, _)) = self.events.remove(&id) else { continue };
+            for delivery in deliveries {
+                self.deliveries.remove(&delivery.id);
+                self.attempts.remove(&delivery.id);
+            }
+            let bytes = event.stored_bytes();
+            done_bytes -= if class == Class::Done { bytes } else { 0 };
+            purged.events += 1;
+            purged.bytes += bytes;
+        }
+        Purged { next: None, ..purged }
+    }
+
     fn shows_event(&self, filter: &EventFilter, event: &Event) -> bool {
         let state = || EventState::of(self.of_event(event.id).map(|d| d.state.name()));
         filter.source.as_ref().is_none_or(|s| *s == event.source)
@@ -311,6 +346,10 @@ impl Store for Memory {
         Ok(changed)
     }
 
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        Ok(self.change()?.purge(&purge))
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
         Ok(self.open()?.events.get(&id).map(|(event, _)| event.clone()))
     }
@@ -356,6 +395,8 @@ impl Store for Memory {
             delivered: of(StateName::Delivered),
             cancelled: of(StateName::Cancelled),
             damaged: 0,
+            bytes: inner.bytes_of(|_| true),
+            done_bytes: inner.bytes_of(|class| class == Class::Done),
         }
     }
 

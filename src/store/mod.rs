@@ -6,6 +6,7 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+pub mod archive;
 mod brought;
 mod commit;
 mod error;
@@ -13,20 +14,32 @@ pub mod handoff;
 mod intake;
 mod journal;
 mod memory;
+mod purge;
+mod quarantine;
 mod query;
+mod retention;
 mod sled;
+mod space;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::sled::{OpenError, Sled};
+pub use self::sled::doctor;
+pub use self::sled::{FORMAT, OpenError, Proof, RestoreError, Sled, is_free, restore};
+pub use archive::Backup;
 pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
+#[cfg(fuzzing)]
+pub use journal::{journal_records, journal_segment};
 pub use memory::Memory;
+pub use purge::{Purge, Purged};
+pub use quarantine::{Bounds as QuarantineBounds, Kept, Quarantine, QuarantineFilter, Quarantined};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
+pub use retention::Retention;
+pub use space::Space;
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
 use crate::time::Timestamp;
@@ -36,7 +49,8 @@ use std::sync::Arc;
 ///
 /// Claims carry a fencing token and nothing assumes that one process is alone, so that a store which several relays share can
 /// stand beside the one of one machine. Methods that change something return once the change is durable, except
-/// [`Store::settle`] and [`Store::release`], which may return before: losing them costs a second delivery, never an event.
+/// [`Store::settle`], [`Store::release`] and [`Store::purge`], which may return before: losing them costs a second delivery or some
+/// bytes, never an event.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Makes an event and its deliveries durable, or finds that the provider sent it before. Both in one atomic step, and a
@@ -69,6 +83,10 @@ pub trait Store: Send + Sync + 'static {
     /// Calls a delivery off. [`Error::Conflict`] where its state forbids it or it is in flight.
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
 
+    /// Removes events that are not needed any more, with bodies, deliveries and attempts: one step, whose work is bounded. Repeats
+    /// of what is gone are known until their time is over. May return before the change is seen.
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error>;
+
     /// One event.
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error>;
 
@@ -99,6 +117,13 @@ pub trait Store: Send + Sync + 'static {
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
 
+    /// Begins a backup, which holds every event that was acknowledged before, each as it is at some time until the backup ends. One
+    /// at a time; [`Error::Conflict`] where one is under way, or where this kind of store keeps nothing that could be restored. Must
+    /// be called within a runtime.
+    fn backup(&self) -> Result<Backup, Error> {
+        Err(Error::Conflict("this kind of store has no backups".to_owned()))
+    }
+
     /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.
     fn health(&self) -> Result<(), String>;
 
@@ -111,7 +136,7 @@ pub trait Store: Send + Sync + 'static {
 pub enum Appended {
     /// It is a new event, and durable.
     Stored(EventId),
-    /// The provider sent this event before; it is durable, and now counts one more duplicate.
+    /// The provider sent this event before; it is durable, and now counts one more duplicate. Or it was, and is gone since.
     Duplicate(EventId),
 }
 
@@ -185,6 +210,10 @@ pub struct Counts {
     pub cancelled: u64,
     /// Records that were met and cannot be read.
     pub damaged: u64,
+    /// The bytes of all events, as counted by [`Event::stored_bytes`].
+    pub bytes: u64,
+    /// Of these, the bytes of events for which nothing is to be done any more.
+    pub done_bytes: u64,
 }
 
 /// How one destination stands.

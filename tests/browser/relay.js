@@ -128,10 +128,10 @@ export class Relay {
     rmSync(this.folder, { recursive: true });
   }
 
-  /** Sends a webhook as GitHub does, and gives the event's id. */
-  async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {} } = {}) {
+  /** Sends a webhook as GitHub does, and gives the event's id; with another secret than the relay's it must be refused. */
+  async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {}, secret = SECRET } = {}) {
     const bytes = Buffer.from(body);
-    const signature = `sha256=${createHmac("sha256", SECRET).update(bytes).digest("hex")}`;
+    const signature = `sha256=${createHmac("sha256", secret).update(bytes).digest("hex")}`;
     const own = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id };
     const all = { ...own, "x-hub-signature-256": signature, ...headers };
     const options = { method: "POST", path: `/in/${source}${query}`, headers: all, rejectUnauthorized: false };
@@ -143,7 +143,7 @@ export class Relay {
       request.on("error", fail);
       request.end(bytes);
     });
-    if (answer.statusCode !== 200) throw new Error(`the relay answered ${answer.statusCode}`);
+    if (answer.statusCode !== (secret === SECRET ? 200 : 401)) throw new Error(`the relay answered ${answer.statusCode}`);
     return answer.headers["hookhold-event-id"];
   }
 

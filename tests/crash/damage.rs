@@ -148,7 +148,7 @@ fn wholes(shim: &Path) -> [Whole; 2] {
     let record = Record::read(log.path());
     let mut expected = Expected::default();
     expected.hear(&fs::read_to_string(root.path().join(REPORT)).unwrap());
-    let moved = Whole { root, expected, is_moved: true };
+    let moved = Whole { root, expected: expected.certain(), is_moved: true };
     // The other one is the same store before it was closed for the first time.
     let (mut disk, mut expected, root) = (Disk::default(), Expected::default(), TempDir::new().unwrap());
     for entry in &record.entries {
@@ -165,7 +165,7 @@ fn wholes(shim: &Path) -> [Whole; 2] {
     }
     let all = Kept { data: 100, piece: 4096, names: KeptNames::All };
     disk::write(&disk.image(&record.bytes, all, &mut StdRng::seed_from_u64(0)), root.path());
-    [moved, Whole { root, expected, is_moved: false }]
+    [moved, Whole { root, expected: expected.certain(), is_moved: false }]
 }
 
 /// The files of a store that hold something, and up to where they do.

@@ -6,6 +6,7 @@
 //! will DELIVERY STATE           it may be in that state from now on
 //! did DELIVERY STATE            it is in that state, or a later one
 //! is DELIVERY STATE             the same, as it was read after a start
+//! goes EVENT                    it may be gone from now on
 //! replays EVENT                 it may get more deliveries from now on
 //! ```
 
@@ -22,6 +23,8 @@ pub(crate) struct Expected {
     pub(crate) deliveries: BTreeMap<String, Delivery>,
     /// Events that may have more deliveries than are known.
     pub(crate) replayed: BTreeSet<String>,
+    /// Events that may have been purged.
+    pub(crate) gone: BTreeSet<String>,
     /// The part of a line that has come.
     rest: String,
 }
@@ -52,6 +55,12 @@ impl Expected {
         }
     }
 
+    /// What must be there, and nothing that may be gone.
+    pub(crate) fn certain(mut self) -> Self {
+        self.events.retain(|id, _| !self.gone.contains(id));
+        self
+    }
+
     fn line(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
@@ -73,6 +82,7 @@ impl Expected {
                 let delivery = self.deliveries.entry(id.to_owned()).or_default();
                 *delivery = Delivery { is_acknowledged: true, states: vec![state.to_owned()] };
             }
+            ["goes", id] => drop(self.gone.insert(id.to_owned())),
             ["replays", id] => drop(self.replayed.insert(id.to_owned())),
             _ => {}
         }

@@ -60,7 +60,6 @@ fn what_was_acknowledged_survives_loss_of_power() {
                 let record = recorded(shim, TempDir::new().unwrap(), 0, seed, "large");
                 let is_reuse = |entry: &Entry| matches!(&entry.what, What::Rename(_, to) if to.contains("/journal/"));
                 assert!(record.record.entries.iter().any(is_reuse), "no file of the journal was used again");
-                let record = Recorded { is_torn: false, ..record };
                 record.images(Disk::default(), Expected::default(), large, seed, send);
             }
         });
@@ -148,9 +147,6 @@ struct Recorded {
     report: u64,
     root: TempDir,
     what: String,
-    /// Whether images may keep some of what was not synced; else all or nothing. Known gap, see "Not promised" in DURABILITY.md:
-    /// the storage engine does not always open what is left where several of its segments were written at once and are torn.
-    is_torn: bool,
 }
 
 /// Runs a script in `root` and records it.
@@ -166,7 +162,7 @@ fn recorded(shim: &Path, root: TempDir, round: u64, seed: u64, kind: &str) -> Re
     let record = Record::read(log.path());
     let is_report = |entry: &&Entry| matches!(&entry.what, What::Create(path) if path == REPORT);
     let report = record.entries.iter().find(is_report).unwrap().file;
-    Recorded { record, report, root, what: format!("seed {seed}, {kind} script {round}"), is_torn: true }
+    Recorded { record, report, root, what: format!("seed {seed}, {kind} script {round}") }
 }
 
 impl Recorded {
@@ -209,11 +205,11 @@ impl Recorded {
         let mut next = None;
         for at in 0..=length {
             for _ in chosen.iter().filter(|point| **point == at) {
-                send.send(self.image(&disk, &expected, self.possible(&mut random), &mut random, at)).unwrap();
+                send.send(self.image(&disk, &expected, possible(&mut random), &mut random, at)).unwrap();
             }
             if at == next_at {
                 let root = TempDir::new().unwrap();
-                let image = disk.image(&self.record.bytes, self.possible(&mut random), &mut random);
+                let image = disk.image(&self.record.bytes, possible(&mut random), &mut random);
                 disk::write(&image.into_iter().filter(|(path, _)| path != REPORT).collect(), root.path());
                 next = Some((Disk::of_folder(root.path()), expected.clone(), root));
             }
@@ -249,13 +245,12 @@ impl Recorded {
         std::fs::write(folder.path().join("expected"), serde_json::to_vec(expected).unwrap()).unwrap();
         Image { folder, what: format!("{}, after {at} of {} steps, {kept:?}", self.what, self.record.entries.len()) }
     }
+}
 
-    /// What a loss of power may leave of what was not synced.
-    fn possible(&self, random: &mut StdRng) -> Kept {
-        let shares: &[u32] = if self.is_torn { &[0, 0, 0, 10, 50, 90, 100] } else { &[0, 100] };
-        let data = shares[random.random_range(0..shares.len())];
-        let piece = [512, 4096][random.random_range(0..2)];
-        let names = [KeptNames::None, KeptNames::All, KeptNames::First, KeptNames::Some(50), KeptNames::Some(90)];
-        Kept { data, piece, names: names[random.random_range(0..names.len())] }
-    }
+/// What a loss of power may leave of what was not synced.
+fn possible(random: &mut StdRng) -> Kept {
+    let data = [0, 0, 0, 10, 50, 90, 100][random.random_range(0..7)];
+    let piece = [512, 4096][random.random_range(0..2)];
+    let names = [KeptNames::None, KeptNames::All, KeptNames::First, KeptNames::Some(50), KeptNames::Some(90)];
+    Kept { data, piece, names: names[random.random_range(0..names.len())] }
 }

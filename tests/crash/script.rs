@@ -15,7 +15,8 @@ use hookhold::record::{
 };
 use hookhold::signature::{Options, Selector, Verifier};
 use hookhold::store::{
-    Appended, Claimed, Dedupe, DeliveryFilter, Error, EventFilter, Fresh, Intake, Page, Settlement, Sled, Store,
+    Appended, Claimed, Dedupe, DeliveryFilter, Error, EventFilter, EventState, Fresh, Intake, Page, Purge, Settlement, Sled,
+    Store,
 };
 use hookhold::time::Timestamp;
 use http::{HeaderName, HeaderValue};
@@ -225,8 +226,9 @@ impl Client {
             50..60 => self.repeat().await,
             60..80 => self.claim().await,
             80..88 => self.take_fresh().await,
-            88..94 => self.change().await,
-            _ => self.replay().await,
+            88..93 => self.change().await,
+            93..97 => self.replay().await,
+            _ => self.purge().await,
         }
     }
 
@@ -362,7 +364,8 @@ impl Client {
         let answer = if is_retry { self.store.retry(id, now).await } else { self.store.cancel(id, now).await };
         match answer {
             Ok(_) => self.did(&changed),
-            Err(Error::Conflict(_)) => {}
+            // It may have been purged in between.
+            Err(Error::Conflict(_) | Error::NotFound(_)) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -377,12 +380,49 @@ impl Client {
         let hurried: Vec<_> = hurried.map(|tracked| tracked.delivery.clone().retried(now).unwrap()).take(1).collect();
         self.will(&hurried);
         self.report.say(&format!("replays {id}"));
-        let made = self.store.replay(id, std::slice::from_ref(&to), now).await?;
+        let made = match self.store.replay(id, std::slice::from_ref(&to), now).await {
+            Err(Error::NotFound(_)) => return Ok(()),
+            made => made?,
+        };
         match known.iter().find(|tracked| tracked.delivery.id == made[0]) {
             None => self.did(&[Delivery::new(made[0], name(&self.source()), to, now)]),
             Some(_) => self.did(hurried.iter().find(|delivery| delivery.id == made[0]).map_or(&[], std::slice::from_ref)),
         }
         Ok(())
+    }
+}
+
+/// Settlements that a client made so long ago are seen by everybody.
+const SEEN_TIME: Duration = Duration::from_millis(200);
+
+impl Client {
+    /// Purges what was done some time ago: that may be gone from now on, whoever stored it.
+    async fn purge(&mut self) -> Result<(), Error> {
+        let done_before = self.now().before(SEEN_TIME);
+        let nowhere = DeliveryId { event: EventId::first_at(self.begin), ordinal: u16::MAX };
+        // What was asked for before is seen after this answer.
+        assert!(!matches!(self.store.cancel(nowhere, self.now()).await, Ok(_)), "there is no such delivery");
+        for state in [EventState::Delivered, EventState::Cancelled, EventState::Unrouted] {
+            let filter = EventFilter { state: Some(state), ..EventFilter::default() };
+            let mut after = None;
+            loop {
+                let page = self.store.events(&filter, Page { after, limit: 500 }).await?;
+                page.items.iter().for_each(|event| self.report.say(&format!("goes {}", event.id)));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        let mut after = None;
+        loop {
+            let step = self.store.purge(Purge { done_before, after, ..Purge::default() }).await?;
+            self.report.say(&format!("purged {}", step.events));
+            after = step.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

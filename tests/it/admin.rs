@@ -273,6 +273,7 @@ async fn status_counts_each_delivery_once() {
         [&status["started_at"], &status["ready"], &status["store"]["events"]],
         [&json!(START.to_string()), &json!(true), &json!(1)]
     );
+    assert_eq!(status["store"]["format"], json!(hookhold::store::FORMAT));
     let counts = json!({"pending": 1, "in_flight": 1, "parked": 0, "delivered": 0, "cancelled": 0, "quarantined": 0});
     assert_eq!(status["counts"], counts);
 }
@@ -343,6 +344,19 @@ async fn with_tokens_only_health_and_the_empty_page_are_open() {
     world.call(Method::POST, &retry, &viewer, "").await.problem(403);
     let operator = [("authorization", "bearer operator-token"), ("host", "relay.internal:9443")];
     assert_eq!(world.call(Method::POST, &retry, &operator, "").await.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn a_backup_is_for_those_who_may_act() {
+    let world = World::guarded();
+    let call = async |fields: &[(&'static str, &str)], path: &str| world.call(Method::GET, path, fields, "").await;
+    call(&[], "/api/v1/backup").await.problem(401);
+    call(&[("authorization", "Bearer viewer-token")], "/api/v1/backup").await.problem(403);
+    let operator = ("authorization", "Bearer operator-token");
+    call(&[operator, ("sec-fetch-site", "cross-site")], "/api/v1/backup").await.problem(403);
+    assert_eq!(call(&[operator], "/api/v1/backup?x=1").await.problem(400).as_deref(), Some("x"));
+    // This store is one in memory.
+    call(&[operator], "/api/v1/backup").await.problem(409);
 }
 
 #[tokio::test]

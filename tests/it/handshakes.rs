@@ -37,6 +37,11 @@ const SOURCES: &str = r#"
     [sources.notion]
     path = "/in/notion"
     provider = "notion"
+    [sources.drive]
+    path = "/in/drive"
+    provider = "google-channels"
+    secrets = [{ file = "secret" }]
+    channel_ids = ["c1", "c2"]
     [sources.graph]
     path = "/in/graph"
     provider = "ms-graph"
@@ -44,7 +49,7 @@ const SOURCES: &str = r#"
 "#;
 
 fn sources() -> String {
-    let names = ["zoom", "meta", "trello", "cloud", "adobe", "asana", "notion", "graph"];
+    let names = ["zoom", "meta", "trello", "cloud", "adobe", "asana", "notion", "graph", "drive"];
     let routes: String = names.iter().map(|name| format!("[[routes]]\nfrom = \"{name}\"\nto = \"app\"\n")).collect();
     format!("{SOURCES}\n{routes}")
 }
@@ -176,6 +181,15 @@ async fn a_secret_is_taken_once_and_only_while_a_person_waits_for_it() {
         assert_eq!(arm(&world, source, ms).await, status, "{source} {ms}");
     }
     assert_eq!(arm(&world, "asana", 600_000).await, 200);
+    let disarm = async |world: &World, source: &str| {
+        let answer = world.admin(Method::POST, &format!("/sources/{source}/disarm"), b"").await;
+        (answer.status.as_u16(), serde_json::from_slice::<Value>(&answer.body).unwrap()["was_armed"].as_bool())
+    };
+    assert_eq!(disarm(&world, "asana").await, (200, Some(true)));
+    assert_eq!(bring(&world, FIRST).await.status, 401);
+    assert_eq!(disarm(&world, "asana").await, (200, Some(false)));
+    assert_eq!([disarm(&world, "gh").await.0, disarm(&world, "nobody").await.0], [409, 404]);
+    assert_eq!(arm(&world, "asana", 600_000).await, 200);
     assert_eq!(bring(&world, "short").await.status, 400);
     let taken = bring(&world, FIRST).await;
     assert_eq!((taken.status.as_u16(), taken.headers["x-hook-secret"].to_str().unwrap()), (200, FIRST));
@@ -198,4 +212,20 @@ async fn a_secret_is_taken_once_and_only_while_a_person_waits_for_it() {
     assert_eq!(arm(&world, "notion", 600_000).await, 200);
     assert_eq!(said(&world.post("/in/notion", &[], token.as_bytes()).await), (200, String::new()));
     world.listed("/events", 2).await;
+}
+
+/// A list of what is ours counts in events as in challenges.
+#[tokio::test]
+async fn what_is_not_ours_is_no_event_and_no_challenge() {
+    let world = World::start("", &sources()).await;
+    let send = async |channel: &str, state: &str| {
+        let headers = [("x-goog-channel-token", SECRET), ("x-goog-channel-id", channel), ("x-goog-resource-state", state)];
+        world.post("/in/drive", &headers, b"").await.status.as_u16()
+    };
+    assert_eq!([send("c1", "sync").await, send("c2", "update").await], [200, 200]);
+    assert_eq!([send("c3", "sync").await, send("c3", "update").await], [401, 401]);
+    world.listed("/events", 1).await;
+    let metrics = world.metrics().await;
+    let line = r#"hookhold_verification_failures_total{source="drive",reason="other_recipient"} 2"#;
+    assert!(metrics.lines().any(|known| known == line), "{metrics}");
 }

@@ -3,76 +3,24 @@
 //! This proves nothing about loss of power (the system keeps what a killed process wrote); it proves the order of things.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookhold::net::client::{Payload, Server};
+use hookhold::net::client::Server;
 use hookhold::net::pool::Pool;
 use hookhold::net::tls;
 use http::Request;
 use http_body_util::Full;
 use tempfile::TempDir;
 
+use crate::process::Process;
 use crate::world::{Upstream, eventually, github_signature};
 
 /// Rounds of load and kill; more of them find no more kinds of faults, only rarer ones.
 const ROUNDS: usize = 12;
 /// Senders at once, so that groups of several events are committed.
 const SENDERS: usize = 16;
-
-/// A relay in a process of its own, ended hard when dropped.
-pub(crate) struct Process {
-    child: Child,
-    pub(crate) https: String,
-    pub(crate) admin: String,
-}
-
-impl Process {
-    #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
-    pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hookhold"))
-            .args(["--config", "relay.toml", "serve"])
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let (mut https, mut admin) = (None, None);
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            let value = |word: &str| line.trim().strip_prefix(word).map(|rest| rest.trim().to_owned());
-            https = https.or_else(|| value("webhooks"));
-            admin = admin.or_else(|| value("admin"));
-            if let (Some(https), Some(admin)) = (&https, &admin) {
-                return Self { child, https: https.clone(), admin: admin.clone() };
-            }
-        }
-        panic!("the relay did not say where it listens");
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    async fn pending(&self) -> usize {
-        let server = Server::of(&self.admin.parse().unwrap(), tls::client_config(None).unwrap(), false).unwrap();
-        let request = Request::get("/api/v1/deliveries?state=pending&limit=500").header("host", server.authority());
-        let answer =
-            Pool::new(server, 0, Duration::ZERO).exchange(request.body(Payload::default()).unwrap(), 1 << 24).await.unwrap();
-        let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        list["items"].as_array().unwrap().len()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_kill_9() {

@@ -3,11 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
 mod admin;
+mod backup;
+mod confirmed;
+mod doctor;
+mod golden;
 mod handshakes;
 mod kill;
 mod line;
+mod process;
 mod published;
+mod quarantine;
+mod refused;
 mod reload;
+mod retention;
 mod store_story;
 mod tidy;
 mod world;

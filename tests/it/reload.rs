@@ -9,7 +9,7 @@ use hookhold::net::tls;
 use http::{Method, Request};
 use std::time::Duration;
 
-use crate::kill::Process;
+use crate::process::Process;
 use crate::world::{Reply, Upstream, World, eventually};
 
 const EAGER: &str = r#"retry = { schedule = ["50ms", "50ms", "50ms", "50ms", "50ms", "50ms", "50ms"] }"#;

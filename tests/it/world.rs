@@ -152,6 +152,11 @@ impl World {
         call(&format!("http://{}", self.admin), trust, method, &format!("/api/v1{path}"), &json, body).await
     }
 
+    /// Whether it takes events, as a load balancer asks.
+    pub(crate) async fn ready(&self) -> Answer {
+        call(&format!("http://{}", self.admin), tls::client_config(None).unwrap(), Method::GET, "/readyz", &[], b"").await
+    }
+
     /// What is counted, as Prometheus reads it.
     pub(crate) async fn metrics(&self) -> String {
         let trust = tls::client_config(None).unwrap();
@@ -175,7 +180,8 @@ pub(crate) fn github_signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-async fn call(
+/// Any call of any server.
+pub(crate) async fn call(
     base: &str,
     trust: Arc<rustls::ClientConfig>,
     method: Method,

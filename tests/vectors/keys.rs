@@ -7,7 +7,7 @@ use hookhold::signature::{Captured, Judgement, preset, verify_captured};
 
 use super::hmac::Vector;
 
-const COUNT: usize = 436;
+const COUNT: usize = 438;
 
 /// All requests. They share their keys: `keys` of each is a number of the file's own list.
 pub(crate) fn all() -> Vec<Vector> {
@@ -30,6 +30,11 @@ fn first(provider: &str, at: &str) -> Option<String> {
     let requests = requests();
     let mut requests = requests.as_array().unwrap().iter().filter(|request| request["provider"] == provider);
     requests.find_map(|request| request.pointer(at)?.as_str().map(str::to_owned))
+}
+
+/// What each of all requests says of its keys.
+pub(crate) fn texts() -> Vec<serde_json::Value> {
+    requests().as_array().unwrap().iter().map(|request| request["keys"].clone()).collect()
 }
 
 fn requests() -> serde_json::Value {

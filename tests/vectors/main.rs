@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod catalogue;
 mod changed;
+mod confirmed;
 mod explained;
 mod handshakes;
 mod hmac;
 mod keys;
+mod mutated;

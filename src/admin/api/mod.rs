@@ -1,8 +1,10 @@
 //! The resources of `/api/v1`, one file each.
 
+mod backup;
 mod deliveries;
 mod destinations;
 mod events;
+mod quarantine;
 mod reload;
 mod sources;
 mod status;
@@ -21,4 +23,6 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(sources::routes())
         .merge(status::routes())
         .merge(reload::routes())
+        .merge(quarantine::routes())
+        .merge(backup::routes())
 }

@@ -21,7 +21,10 @@ use crate::record::Name;
 use crate::time::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/sources", get(list)).route("/sources/{name}/arm", post(arm))
+    Router::new()
+        .route("/sources", get(list))
+        .route("/sources/{name}/arm", post(arm))
+        .route("/sources/{name}/disarm", post(disarm))
 }
 
 /// How long a source waits for its secret.
@@ -58,13 +61,40 @@ fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Pr
     if time.is_zero() || time > ARMED_TIME_MAX {
         return Err(Problem::field("for_ms", format!("must be between 1 and {}", ARMED_TIME_MAX.as_millis())));
     }
-    let settings = context.settings();
-    let known = settings.sources.iter().find(|source| source.name.as_str() == name);
-    let source =
-        known.map(|source| source.name.clone()).ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))?;
+    let source = known(context, name)?;
     let armed_until = context.clock.now().after(time);
     context.told.arming().arm(&source, armed_until).map_err(|error| Problem::conflict(error.to_string()))?;
     Ok(Armed { source, armed_until })
+}
+
+/// A source that does not wait any more.
+#[derive(Serialize)]
+struct Disarmed {
+    source: Name,
+    was_armed: bool,
+}
+
+async fn disarm(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<Disarmed>, Problem> {
+    let disarmed = disarmed(&context, &name);
+    caller.logs("disarm", &name, &disarmed);
+    disarmed.map(Json)
+}
+
+fn disarmed(context: &Context, name: &str) -> Result<Disarmed, Problem> {
+    let source = known(context, name)?;
+    let was_armed = context.told.arming().disarm(&source, context.clock.now());
+    Ok(Disarmed { was_armed: was_armed.map_err(|error| Problem::conflict(error.to_string()))?, source })
+}
+
+fn known(context: &Context, name: &str) -> Result<Name, Problem> {
+    let settings = context.settings();
+    let known = settings.sources.iter().find(|source| source.name.as_str() == name);
+    known.map(|source| source.name.clone()).ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))
 }
 
 /// A source. The counts, and the time of the last event, are those since the start.
@@ -102,8 +132,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),
         duplicates: metrics.duplicates(),
-        // Nothing is kept aside yet.
-        quarantined: 0,
+        quarantined: context.quarantine.count_of(&source.name),
         last_event_at: metrics.last_event_at(),
     }
 }

@@ -9,10 +9,8 @@ use serde::Serialize;
 
 use crate::admin::Context;
 use crate::admin::parameters::NoParameters;
+use crate::store;
 use crate::time::Timestamp;
-
-/// The format of what the store keeps on disk.
-const STORE_FORMAT: u32 = 1;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new().route("/status", get(show))
@@ -31,6 +29,10 @@ struct StatusView {
 struct StoreView {
     bytes: u64,
     events: u64,
+    /// Of the events alone, without what the database and the journal need beside them.
+    event_bytes: u64,
+    free_bytes: u64,
+    full: Option<String>,
     format: u32,
 }
 
@@ -52,16 +54,22 @@ async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<Stat
     Json(StatusView {
         version: env!("CARGO_PKG_VERSION"),
         started_at: context.started_at,
-        ready: context.store.health().is_ok(),
-        store: StoreView { bytes, events: counts.events, format: STORE_FORMAT },
+        ready: context.store.health().is_ok() && !context.space.is_full(),
+        store: StoreView {
+            bytes,
+            events: counts.events,
+            event_bytes: counts.bytes,
+            free_bytes: context.space.free_bytes(),
+            full: context.space.full(),
+            format: store::FORMAT,
+        },
         counts: CountsView {
             pending: counts.pending.saturating_sub(counts.in_flight),
             in_flight: counts.in_flight,
             parked: counts.parked,
             delivered: counts.delivered,
             cancelled: counts.cancelled,
-            // Nothing is kept aside yet.
-            quarantined: 0,
+            quarantined: context.quarantine.count(),
         },
     })
 }

@@ -75,7 +75,7 @@ fn needs(out: &mut String, preset: &Preset) -> std::fmt::Result {
     if scheme.takes_secrets() {
         writeln!(out, "secrets = [{{ env = \"{variable}_SECRET\" }}]")?;
     }
-    if scheme.needs_public_key() {
+    if scheme.needs_public_key() || preset.handshakes.iter().any(Handshake::needs_public_key) {
         writeln!(out, "public_key = \"YOUR_PUBLIC_KEY\"")?;
     }
     for needed in scheme.key_needs() {

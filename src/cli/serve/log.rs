@@ -10,7 +10,7 @@ use tracing_subscriber::{Registry, reload};
 use crate::config::settings::{Log, LogFormat};
 
 /// Our own lines from the configured level on; of everybody else errors only, since h2 and hyper log header values.
-pub(super) fn install(log: &Log) -> Level {
+pub(in crate::cli) fn install(log: &Log) -> Level {
     let (filter, level) = reload::Layer::new(filter(log));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
@@ -26,7 +26,7 @@ pub(super) fn install(log: &Log) -> Level {
 }
 
 /// The level, which can be changed.
-pub(super) struct Level(reload::Handle<Targets, Registry>);
+pub(in crate::cli) struct Level(reload::Handle<Targets, Registry>);
 
 impl Level {
     /// Lines are written from this level on.
@@ -38,6 +38,11 @@ impl Level {
 
 fn filter(log: &Log) -> Targets {
     Targets::new().with_default(LevelFilter::ERROR).with_target("hookhold", LevelFilter::from_level(log.level))
+}
+
+/// For a command that opens a store: what a person must know of it.
+pub(in crate::cli) fn install_for_command() {
+    let _ = install(&Log { level: tracing::Level::WARN, format: LogFormat::Text });
 }
 
 fn panic_line(info: &PanicHookInfo<'_>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::start::{Relay, arming, pairs, publishers};
+use super::start::{Relay, arming, fetcher, known, pairs};
 use crate::admin::Told;
 use crate::config::settings::Settings;
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
@@ -39,14 +39,14 @@ impl Relay {
         let is_same =
             |name: &Name| !changes.iter().any(|change| change.section.strip_prefix("destinations.") == Some(name.as_str()));
         let lanes = self.lanes.prepare(&settings, is_same)?;
-        let publishers = publishers(&settings)?;
+        let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
         certificates.replace(&pairs(&settings.tls)?)?;
 
         let arming = Arc::new(arming.continuing(&told.arming()));
         let gate = line.gate();
-        let published = gate.published().renewed(publishers);
-        line.replace(Gate::new(&settings, metrics, published, arming.clone(), Some(&gate)));
+        let outside = gate.outside().renewed(fetcher, known(&settings));
+        line.replace(Gate::new(&settings, metrics, outside, arming.clone(), Some(&gate)));
         self.lanes.replace(lanes);
         told.replace(settings.clone(), arming);
         let mut changes = self.told_of(&changes).await;

@@ -21,12 +21,14 @@ use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Tls};
 use crate::delivery::Lanes;
-use crate::ingest::{Arming, Gate, Line};
+use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
+use crate::net::confirm::Confirmer;
+use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
-use crate::net::published::{Host, Published, Publishers, host_of};
+use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
-use crate::store::{Brought, Sled, Store};
+use crate::store::{Brought, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
@@ -42,6 +44,7 @@ pub struct Relay {
     pub admin: SocketAddr,
     pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Lanes,
+    pub(super) retention: Retention,
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
@@ -65,19 +68,28 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let public = bind(settings.listen.https, "listen.https")?;
     let private = bind(settings.admin.listen, "admin.listen")?;
     let store = open_store(&settings, &metrics).await?;
+    let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
+    let rule = settings.store.retention;
+    let retention = Retention::start(rule, store.clone(), space.clone(), metrics.clone(), clock).await;
     let lanes = Lanes::start(&settings, store.clone(), metrics.clone(), clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
     let arming = Arc::new(arming(&settings)?);
-    let published = Published::start(publishers(&settings)?, clock);
-    let gate = Gate::new(&settings, &metrics, published, arming.clone(), None);
-    let line = Arc::new(Line::new(gate, store.clone(), metrics.clone(), clock));
+    let fetcher = fetcher(&settings)?;
+    let published = Published::start(fetcher.clone(), known(&settings), clock);
+    let gate =
+        Gate::new(&settings, &metrics, Outside { published, confirmer: Confirmer::new(fetcher, clock) }, arming.clone(), None);
+    let quarantine = open_quarantine(&settings, clock).await?;
+    let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
     let told = Arc::new(Told::new(settings.clone(), arming));
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
+        space,
+        line: line.clone(),
+        quarantine,
         told: told.clone(),
         metrics: metrics.clone(),
         reloads: wishes,
@@ -87,7 +99,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
     let changing = Changing { imprint, line, told, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, public, private, changing, reloads })
+    Ok(Relay { https, admin, store, lanes, retention, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
@@ -103,21 +115,24 @@ pub(super) fn pairs(tls: &Tls) -> Result<Vec<(PathBuf, PathBuf)>, tls::Error> {
     }
 }
 
-/// Whom what the sources' providers publish is fetched from.
-/// Hosts that a source names itself may be private, and have roots and credentials of their own.
-pub(super) fn publishers(settings: &Settings) -> Result<Publishers, tls::Error> {
+/// What asks the sources' providers for keys and confirmations. Hosts that a source names itself may be private, and have roots and
+/// credentials of their own.
+pub(super) fn fetcher(settings: &Settings) -> Result<Fetcher, tls::Error> {
     let web = tls::client_config(None)?;
     let mut hosts = HashMap::new();
-    for source in &settings.sources {
-        let fetch = &source.key_fetch;
+    for fetch in settings.sources.iter().flat_map(|source| [&source.confirm_fetch, &source.key_fetch]) {
         for address in &fetch.addresses {
             let tls = if fetch.ca.is_some() { tls::client_config(fetch.ca.as_deref())? } else { web.clone() };
             let (headers, members) = (fetch.headers.clone(), fetch.members.clone());
             hosts.insert(host_of(address), Host { tls, may_be_private: fetch.is_own, headers, members });
         }
     }
-    let known = settings.sources.iter().flat_map(|source| source.verifier.published()).collect();
-    Ok(Publishers { web, hosts, known })
+    Ok(Fetcher::new(web, hosts))
+}
+
+/// What every request of some source needs.
+pub(super) fn known(settings: &Settings) -> Vec<String> {
+    settings.sources.iter().flat_map(|source| source.verifier.published()).collect()
 }
 
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
@@ -130,6 +145,12 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
         Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
     let store = tokio::task::spawn_blocking(move || Sled::open(&path, observer)).await??;
     Ok(Arc::new(store))
+}
+
+async fn open_quarantine(settings: &Settings, clock: Clock) -> anyhow::Result<Arc<Quarantine>> {
+    let path = settings.store.path.clone();
+    let opened = tokio::task::spawn_blocking(move || Quarantine::open(&path, QuarantineBounds::default(), clock)).await?;
+    Ok(Arc::new(opened.context("the quarantine cannot be opened")?))
 }
 
 fn serve_webhooks(

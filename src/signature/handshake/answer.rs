@@ -125,7 +125,10 @@ impl WrittenAnswer {
         if holds(Word::VerifyToken) || hashed.clone().any(|text| text.holds(Word::Hmac) || text.holds(Word::Digest)) {
             return Err(BadHandshake::Shown);
         }
-        let needs_value = holds(Word::Value) || self.hmac.is_some() || hashed.clone().any(|text| text.holds(Word::Value));
+        let needs_value = holds(Word::Value)
+            || holds(Word::Number)
+            || self.hmac.is_some()
+            || hashed.clone().any(|text| text.holds(Word::Value));
         match value {
             None if needs_value => Err(BadHandshake::NoValue),
             Some(value) if self.is_keyed() && !value.is_narrow() => Err(BadHandshake::Oracle),
@@ -209,6 +212,8 @@ impl Fill<'_> {
     fn plain(&self, word: Word) -> Option<String> {
         match word {
             Word::Value => self.value.clone(),
+            // As numbers are written, so that what goes back is what was looked at.
+            Word::Number => self.value.clone().filter(|text| text.parse::<i64>().is_ok_and(|number| number.to_string() == *text)),
             Word::PublicKey => self.terms.public_key.clone(),
             Word::Url => Some(self.url.clone()),
             Word::Hmac | Word::Digest | Word::VerifyToken => None,

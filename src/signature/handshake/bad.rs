@@ -11,7 +11,7 @@ pub enum BadHandshake {
     Name(String),
     /// A setting that no source has.
     #[error(
-        "{0:?} names no setting: write \"secret:verify_token\", or \"list:\" and one of topics, client_ids, allowed_origins, channel_ids, subscription_ids"
+        "{0:?} names no setting: write \"secret:verify_token\", or \"list:\" and one of topics, client_ids, allowed_origins, channel_ids, subscription_ids, app_ids"
     )]
     Setting(String),
     /// Too many conditions.
@@ -24,7 +24,7 @@ pub enum BadHandshake {
     #[error("`when` says nothing: every event would be this handshake")]
     Everything,
     /// Where the value is.
-    #[error("`value` needs one of header, query and json")]
+    #[error("`value` and `confirm` need one of header, query and json each")]
     Place,
     /// How long the value may be.
     #[error("`value.bytes_max` must be between 1 and {0}")]
@@ -49,6 +49,15 @@ pub enum BadHandshake {
         "`take` needs a POST with a value, a pattern for it, and respond without a hash; it is for senders that cannot be proved"
     )]
     Take,
+    /// An address rule that is none.
+    #[error("{0:?} is no rule for an address: write all of it but its query, as https://HOST/PATH")]
+    Address(String),
+    /// No address rule, or too many.
+    #[error("`confirm.addresses` must have between 1 and {0} addresses")]
+    Addresses(usize),
+    /// A visit that cannot be meant.
+    #[error("`confirm` needs respond, and a sender who is proved: neither after = \"nothing\" nor take")]
+    Confirm,
     /// JSON in JSON in JSON.
     #[error("`respond.json` is too deep")]
     Deep,
@@ -77,6 +86,12 @@ pub enum Unusable {
     /// `respond.hmac` without a secret to sign with.
     #[error("respond.hmac needs a provider that signs with a shared secret")]
     NoKey,
+    /// `sealed` where nothing is.
+    #[error("sealed needs a provider whose scheme says how bodies are encrypted")]
+    NotSealed,
+    /// `confirm` where anybody can send.
+    #[error("confirm needs a provider whose requests are proved: a POST, or after = \"verified\"")]
+    Unproved,
     /// `take` without a scheme that could use the secret.
     #[error("take needs a provider that signs with a secret")]
     NoScheme,

@@ -22,7 +22,7 @@ const LIST: &str = "list:";
 /// Behind it: where the source has no such list, nothing is looked at.
 const OPTIONAL: char = '?';
 /// The lists that a source can have, by the name of the setting.
-pub const LISTS: [&str; 5] = ["topics", "client_ids", "allowed_origins", "channel_ids", "subscription_ids"];
+pub const LISTS: [&str; 6] = ["topics", "client_ids", "allowed_origins", "channel_ids", "subscription_ids", "app_ids"];
 /// Conditions of one handshake: each costs a walk through the body.
 const CONDITIONS_MAX: usize = 16;
 

@@ -8,45 +8,41 @@
 mod answer;
 mod bad;
 mod condition;
+mod confirm;
+mod one;
 mod pattern;
+mod reply;
 mod text;
 mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::address::Base;
-use super::hash::Hash;
+use super::body::Body;
+use super::sealed::WrittenSealed;
 use super::view::View;
 use super::{Scheme, Secret, Verified};
 use crate::record::Received;
 use crate::time::Timestamp;
-use answer::{Fill, Value};
-use condition::{Ours, Verb};
-use text::Word;
-use written::{After, Written};
+use answer::Fill;
+use condition::Ours;
+use written::After;
 
 pub use answer::HandshakeAnswer;
 pub use bad::{BadHandshake, Unusable};
 pub use condition::LISTS;
+pub use confirm::Confirmation;
+pub use one::Handshake;
+pub use reply::{Answering, NOT_ARMED, NoAnswer, Reply};
 
 /// A larger body is an event: providers' handshakes have a hundredth of it.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Handshakes of one source: each is looked at for each request.
 const HANDSHAKES_MAX: usize = 16;
-
-/// One handshake, proved. Cheap to clone.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Written")]
-pub struct Handshake {
-    written: Arc<Written>,
-    value: Option<Value>,
-}
 
 /// What a source adds to its handshakes.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +63,8 @@ pub struct Handshakes {
     list: Vec<Ready>,
     terms: Terms,
     keys: Vec<AnswerKey>,
+    /// What opens bodies, where one of the handshakes needs it.
+    sealed: Option<(WrittenSealed, Vec<Secret>)>,
     base: Option<Base>,
 }
 
@@ -81,110 +79,6 @@ struct Ready {
 struct AnswerKey {
     secret: Secret,
     bytes: Zeroizing<Vec<u8>>,
-}
-
-/// What a handshake's request gets.
-pub type Reply = Result<HandshakeAnswer, NoAnswer>;
-
-/// What is told to whoever brings a secret that nobody waits for.
-pub const NOT_ARMED: NoAnswer = NoAnswer::new(StatusCode::UNAUTHORIZED, "handshake_not_armed");
-
-/// A request that is a handshake and is not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoAnswer {
-    /// The status of its refusal.
-    pub status: StatusCode,
-    /// The word for it, in metrics and logs.
-    pub reason: &'static str,
-}
-
-impl NoAnswer {
-    const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason }
-    }
-}
-
-impl TryFrom<Written> for Handshake {
-    type Error = BadHandshake;
-
-    fn try_from(mut written: Written) -> Result<Self, BadHandshake> {
-        written.when = written.when.proved()?;
-        written.must = written.must.proved()?;
-        if written.must.method.is_some() {
-            return Err(BadHandshake::Method);
-        }
-        let when = &written.when;
-        if when.is_empty() && when.method.unwrap_or_default() == Verb::Post {
-            return Err(BadHandshake::Everything);
-        }
-        if written.refuse.is_some_and(|status| !(400..=499).contains(&status)) {
-            return Err(BadHandshake::Refuse);
-        }
-        let value = written.value.as_ref().map(Value::try_new).transpose()?;
-        match &written.respond {
-            Some(respond) => respond.prove(value.as_ref())?,
-            None if written.refuse.is_none() => return Err(BadHandshake::Nothing),
-            None => {}
-        }
-        if written.take && !written.can_take() {
-            return Err(BadHandshake::Take);
-        }
-        Ok(Self { written: Arc::new(written), value })
-    }
-}
-
-impl Serialize for Handshake {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        self.written.serialize(s)
-    }
-}
-
-impl Handshake {
-    /// The names of the source's settings that it looks at; `verify_token` is a secret, the others are lists.
-    pub fn settings(&self) -> Vec<&str> {
-        let written = &self.written;
-        let mut names: Vec<_> = written.when.settings().chain(written.must.settings()).collect();
-        names.extend(self.needs(Word::VerifyToken).then_some("verify_token"));
-        names
-    }
-
-    /// Whether the source's `public_key` is in its answer.
-    pub fn needs_public_key(&self) -> bool {
-        self.needs(Word::PublicKey)
-    }
-
-    /// Whether what the provider calls is in its answer.
-    pub fn needs_address(&self) -> bool {
-        self.needs(Word::Url)
-    }
-
-    /// Its method.
-    pub fn method(&self) -> Method {
-        self.written.when.method.unwrap_or_default().method()
-    }
-
-    /// Whether it brings the source's secret.
-    pub fn takes_secret(&self) -> bool {
-        self.written.take
-    }
-
-    /// Whether it is answered.
-    pub fn is_answered(&self) -> bool {
-        self.written.respond.is_some()
-    }
-
-    fn needs(&self, word: Word) -> bool {
-        self.written.respond.as_ref().is_some_and(|respond| respond.needs(word))
-    }
-
-    fn hmac(&self) -> Option<Hash> {
-        self.written.respond.as_ref()?.hmac.as_ref().map(|hmac| hmac.hash)
-    }
-
-    fn reads_body(&self) -> bool {
-        let value = self.value.as_ref().is_some_and(Value::reads_body);
-        self.written.when.reads_body() || self.written.must.reads_body() || value
-    }
 }
 
 impl Handshakes {
@@ -210,7 +104,19 @@ impl Handshakes {
             Ready { handshake, after, method }
         };
         let base = terms.public_url.as_ref().map(Base::from_url);
-        Ok(Self { list: list.into_iter().map(ready).collect(), terms, keys, base })
+        let sealed = if list.iter().any(Handshake::is_sealed) {
+            let sealed = scheme.and_then(Scheme::sealed).ok_or(Unusable::NotSealed)?;
+            Some((sealed.clone(), secrets.to_vec()))
+        } else {
+            None
+        };
+        let list: Vec<_> = list.into_iter().map(ready).collect();
+        // What is not proved could make the relay ask for whatever the rules allow.
+        let is_proved = |ready: &Ready| scheme.is_some() && ready.after == After::Verified;
+        if list.iter().any(|ready| ready.handshake.is_confirmed() && !is_proved(ready)) {
+            return Err(Unusable::Unproved);
+        }
+        Ok(Self { list, terms, keys, sealed, base })
     }
 
     /// For a request whose address is known as text; see `captured`.
@@ -248,9 +154,11 @@ impl Handshakes {
     ///
     /// The caller answers it only where a person has armed the source and the secret is durable.
     pub fn brought(&self, received: &Received) -> Option<Result<(Secret, HandshakeAnswer), NoAnswer>> {
-        let (ready, view) = self.find(received, |ready| ready.handshake.takes_secret())?;
+        let (ready, view) = self.find(received, None, |ready| ready.handshake.takes_secret())?;
         let answer = match self.answer(&ready.handshake, &view, received.at) {
-            Ok(answer) => answer,
+            Ok(Answering::Now(answer)) => answer,
+            // Who brings a secret cannot be proved, so that nothing is visited for it.
+            Ok(Answering::Confirmed(..)) => return Some(Err(NOT_ARMED)),
             Err(refused) => return Some(Err(refused)),
         };
         let text = ready.handshake.value.as_ref().and_then(|value| value.read(&view));
@@ -264,23 +172,39 @@ impl Handshakes {
     }
 
     fn reply(&self, received: &Received, after: After) -> Option<Reply> {
-        let (ready, view) = self.find(received, |ready| ready.after == after)?;
+        let opened = self.opened(received);
+        let (ready, view) = self.find(received, opened.as_deref(), |ready| ready.after == after)?;
         // Who gets here with a secret was not asked by `brought` before.
         let reply =
             if ready.handshake.takes_secret() { Err(NOT_ARMED) } else { self.answer(&ready.handshake, &view, received.at) };
         Some(reply)
     }
 
-    /// The first handshake of that kind that a request looks like.
-    fn find<'a>(&'a self, received: &'a Received, is_kind: impl Fn(&Ready) -> bool) -> Option<(&'a Ready, View<'a>)> {
+    /// What the body holds encrypted, where a handshake needs it and a secret that counts opens it.
+    fn opened(&self, received: &Received) -> Option<Vec<u8>> {
+        let (sealed, secrets) = self.sealed.as_ref().filter(|_| received.body.len() <= BODY_BYTES_MAX)?;
+        let secrets = secrets.iter().filter(|secret| secret.is_valid_at(received.at));
+        sealed.open(&View::new(received, None, false), secrets)
+    }
+
+    /// The first handshake of that kind that a request looks like. `opened`: what is inside of its body.
+    fn find<'a>(
+        &'a self,
+        received: &'a Received,
+        opened: Option<&'a [u8]>,
+        is_kind: impl Fn(&Ready) -> bool,
+    ) -> Option<(&'a Ready, View<'a>)> {
         // Signatures that cover gunzipped bodies belong to no provider with a handshake.
         let view = View::new(received, self.base.as_ref(), false);
         let fits = |ready: &&Ready| {
             let small = received.body.len() <= BODY_BYTES_MAX || !ready.handshake.reads_body();
             is_kind(ready) && ready.method.as_str() == received.method && small
         };
-        let found = self.list.iter().filter(fits).find(|ready| ready.handshake.written.when.hold(&view))?;
-        Some((found, view))
+        let seen = |ready: &'a Ready| {
+            let view = if ready.handshake.is_sealed() { View { body: Body::new(opened?, false), ..view } } else { view };
+            ready.handshake.written.when.hold(&view).then_some((ready, view))
+        };
+        self.list.iter().filter(fits).find_map(seen)
     }
 
     fn answer(&self, handshake: &Handshake, view: &View<'_>, at: Timestamp) -> Reply {
@@ -303,7 +227,12 @@ impl Handshakes {
         };
         let key = self.keys.iter().find(|key| key.secret.is_valid_at(at));
         let fill = Fill { value, terms: &self.terms, key: key.map(|key| &key.bytes[..]), url: answer::address(view) };
-        respond.build(&fill).ok_or(NoAnswer::new(StatusCode::BAD_REQUEST, "handshake_value"))
+        let no_value = NoAnswer::new(StatusCode::BAD_REQUEST, "handshake_value");
+        let answer = respond.build(&fill).ok_or(no_value)?;
+        match &handshake.confirm {
+            None => Ok(Answering::Now(answer)),
+            Some(confirm) => Ok(Answering::Confirmed(confirm.read(view).ok_or(no_value)?, answer)),
+        }
     }
 }
 
@@ -359,7 +288,7 @@ mod tests {
         let handshakes = ready(list, Terms::default());
         let said = |target: &str| {
             let reply = handshakes.before_proof(&request("GET", target, &[], ""))?;
-            Some(reply.map(|answer| answer.body).map_err(|it| (it.status.as_u16(), it.reason)))
+            Some(reply.map(|it| it.answer().body.clone()).map_err(|it| (it.status.as_u16(), it.reason)))
         };
         assert_eq!(said("/?a=1&b=1"), Some(Ok("one".into())));
         assert_eq!(said("/?a=2"), Some(Err((410, "handshake_refused"))));
@@ -382,7 +311,7 @@ mod tests {
         ]";
         let said = |terms: &Terms, method: &str, target: &str| {
             let reply = ready(list, terms.clone()).before_proof(&request(method, target, &[], "")).unwrap();
-            reply.map(|answer| answer.status.as_u16()).map_err(|it| (it.status.as_u16(), it.reason))
+            reply.map(|it| it.answer().status.as_u16()).map_err(|it| (it.status.as_u16(), it.reason))
         };
         let none = Terms::default();
         for target in ["/", "/?t=", "/?t=a"] {
@@ -408,7 +337,7 @@ mod tests {
         let at = Timestamp::from_ms(1_790_000_000_000);
         let body = |secrets: &[Secret]| {
             let handshakes = Handshakes::try_new(own.clone(), Some(scheme), secrets, Terms::default()).unwrap();
-            handshakes.before_proof(&request("GET", "/?crc_token=abc", &[], "")).unwrap().map(|answer| answer.body)
+            handshakes.before_proof(&request("GET", "/?crc_token=abc", &[], "")).unwrap().map(|it| it.answer().body.clone())
         };
         let old = secret("old", Some(at));
         assert_eq!(body(&[old.clone(), secret("new", None)]), body(&[secret("new", None)]));
@@ -470,7 +399,7 @@ mod tests {
         #[test]
         fn nothing_that_could_be_a_body_is_signed(value in "[ -~]{1,80}|\\PC{0,40}|[A-Za-z0-9_.-]{1,140}") {
             for (name, keyed, reply) in ask(&value) {
-                let Ok(answer) = reply else { continue };
+                let Ok(Answering::Now(answer)) = reply else { continue };
                 let narrow = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
                 prop_assert!(!keyed || narrow, "{name} signed {value:?}");
                 for (field, shown) in &answer.headers {

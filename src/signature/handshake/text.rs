@@ -14,6 +14,8 @@ const DEPTH_MAX: usize = 8;
 pub(super) enum Word {
     /// The reflected value.
     Value,
+    /// The same as a whole number; in JSON, where nothing else is in the text, not in quotation marks.
+    Number,
     /// The keyed hash.
     Hmac,
     /// The plain hash.
@@ -26,8 +28,9 @@ pub(super) enum Word {
     Url,
 }
 
-const WORDS: [(&str, Word); 6] = [
+const WORDS: [(&str, Word); 7] = [
     ("value", Word::Value),
+    ("number", Word::Number),
     ("hmac", Word::Hmac),
     ("digest", Word::Digest),
     ("public_key", Word::PublicKey),
@@ -61,7 +64,7 @@ pub(super) enum Json {
 /// A placeholder that there is not.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{{{0}}}` is no placeholder: there are {{value}}, {{hmac}}, {{digest}}, {{public_key}}, {{url}} and {{secret:verify_token}}"
+    "`{{{0}}}` is no placeholder: there are {{value}}, {{number}}, {{hmac}}, {{digest}}, {{public_key}}, {{url}} and {{secret:verify_token}}"
 )]
 pub(super) struct BadText(String);
 
@@ -126,6 +129,7 @@ impl Json {
     /// The same with texts that hold no placeholders any more.
     fn filled(&self, fill: &dyn Fn(Word) -> Option<String>) -> Option<Self> {
         Some(match self {
+            Self::Text(text) if text.pieces == [Piece::Word(Word::Number)] => Self::Number(fill(Word::Number)?.parse().ok()?),
             Self::Text(text) => Self::Text(Text { written: text.render(fill)?, pieces: Vec::new() }),
             Self::Number(number) => Self::Number(*number),
             Self::Bool(truth) => Self::Bool(*truth),
@@ -233,6 +237,15 @@ mod tests {
         let rendered = json.render(&fill).unwrap();
         assert_eq!(rendered, r#"{"b":"\"}{hmac}\\\n","a":[1,true,"x"]}"#);
         assert!(serde_json::from_str::<serde_json::Value>(&rendered).is_ok());
+    }
+
+    #[test]
+    fn a_number_stands_without_quotation_marks() {
+        let json: Json =
+            toml::from_str::<toml::Table>("j = { a = '{number}', b = 'n {number}' }").unwrap()["j"].clone().try_into().unwrap();
+        let render = |number: &str| json.render(&|word| (word == Word::Number).then(|| number.to_owned()));
+        assert_eq!(render("-7").as_deref(), Some(r#"{"a":-7,"b":"n -7"}"#));
+        assert_eq!((render("x"), render("1.5"), render("99999999999999999999")), (None, None, None));
     }
 
     #[test]

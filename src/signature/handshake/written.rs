@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Conditions, Verb};
+use super::confirm::WrittenConfirm;
 use super::pattern::Pattern;
 use super::text::{Json, Text};
 use crate::signature::encoding::Encoding;
@@ -23,9 +24,15 @@ pub(super) struct Written {
     pub(super) value: Option<WrittenValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<After>,
+    /// Its JSON is what the body holds encrypted, as the source's scheme says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) sealed: bool,
     /// The value is the source's secret: taken once, while a person has armed the source.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) take: bool,
+    /// The provider waits until an address that the request names is visited; only then is the request answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) confirm: Option<WrittenConfirm>,
     /// The answer; without one, the request is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) respond: Option<WrittenAnswer>,
@@ -94,6 +101,11 @@ pub(super) struct WrittenHash {
 }
 
 impl Written {
+    /// Whether a visit can come before its answer.
+    pub(super) fn can_confirm(&self) -> bool {
+        self.respond.is_some() && !self.take && self.after != Some(After::Nothing)
+    }
+
     /// Whether it can bring a secret.
     pub(super) fn can_take(&self) -> bool {
         let is_post = self.when.method.unwrap_or_default() == Verb::Post;

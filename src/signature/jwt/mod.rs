@@ -8,6 +8,7 @@ pub(super) mod write;
 mod times;
 
 use super::Reason;
+use super::claim::Group;
 use super::scheme::Way;
 use super::signed::proof::Found;
 use super::signed::written::WrittenToken;
@@ -53,12 +54,13 @@ fn prove_signature(
 fn only_text(way: &Way, view: &View<'_>) -> Result<String, Reason> {
     let mut fault = Reason::MissingHeader;
     for source in &way.sources {
-        let texts = source.texts(view)?;
-        let mut groups = Vec::new();
-        texts.iter().for_each(|text| source.read(text, &mut groups));
-        for group in groups {
+        let mut texts = Vec::new();
+        source.add_texts(view, &mut texts)?;
+        for text in texts.iter().flat_map(|(_, text)| source.groups_in(text)) {
+            let mut group = Group::default();
+            source.read(text, &mut group);
             match &group.claims[..] {
-                [claim] => return String::from_utf8(claim.bytes.clone()).map_err(|_| Reason::BadEncoding),
+                [claim] => return String::from_utf8(claim.bytes.to_vec()).map_err(|_| Reason::BadEncoding),
                 [] => fault = group.fault(),
                 _ => return Err(Reason::BadEncoding),
             }

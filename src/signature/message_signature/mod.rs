@@ -26,6 +26,19 @@ pub(super) struct Profile {
     pub(super) tag: Option<String>,
 }
 
+/// For `fuzz/` only: a dictionary of structured fields as its RFC writes what was read.
+#[cfg(fuzzing)]
+pub fn dictionary_text(text: &str) -> Option<String> {
+    let member = |(name, member): &(String, Member)| match member {
+        Member::Item(Item { value: Bare::Truth(true), parameters }) => {
+            let text = structured::item_text(&Item { value: Bare::Truth(true), parameters: parameters.clone() });
+            format!("{name}{}", &text["?1".len()..])
+        }
+        member => format!("{name}={}", structured::member_text(member)),
+    };
+    Some(structured::dictionary(text)?.iter().map(member).collect::<Vec<_>>().join(", "))
+}
+
 impl Profile {
     /// From what is written.
     pub(super) fn try_new(written: Option<&WrittenMessage>) -> Result<Self, BadScheme> {

@@ -130,6 +130,16 @@ impl KeySource {
         Some(keys.address.clone().unwrap_or_else(|| own.clone())).filter(|address| !address.contains("{kid}"))
     }
 
+    /// Whether its keys are the provider's for everybody: published where the scheme says, and shown to whoever asks.
+    pub(in crate::signature) fn is_for_all(&self) -> bool {
+        match self {
+            Self::Configured => false,
+            Self::Set(own) => !own.is_empty(),
+            Self::Document(document) => document.post.is_empty(),
+            Self::Certificate { .. } | Self::Chain { .. } => true,
+        }
+    }
+
     /// The scheme's own address, if it has one.
     pub(in crate::signature) fn own_address(&self) -> Option<&str> {
         match self {

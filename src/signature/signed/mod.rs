@@ -16,5 +16,6 @@ pub(super) use proof::Case;
 pub use ring::ConfiguredKey;
 pub(super) use ring::{Maker, Ring, RingKey};
 pub use rule::Requirement;
-pub(super) use scheme::{Signed, SignedKind};
+pub(super) use rule::Rule;
+pub(super) use scheme::{Signed, SignedKind, settings_of};
 pub use settings::{Setting, Settings, Without};

@@ -6,20 +6,23 @@ use super::jira;
 use super::settings::Settings;
 use super::written::{Made, Need, WrittenRule};
 use crate::signature::address::Form;
-use crate::signature::pointer::Scalar;
+use crate::signature::body::Body;
+use crate::signature::pointer::{self, Scalar};
 use crate::signature::scheme::{BadScheme, prove_name};
 use crate::signature::view::View;
 use crate::signature::written::Place;
 use crate::signature::x509::address;
-use crate::signature::{Reason, Unsignable};
+use crate::signature::{Reason, Unsignable, json};
 
 /// Settings that a source has whatever its scheme says.
-const RESERVED: [&str; 26] = [
+const RESERVED: [&str; 28] = [
     "ack",
     "allow",
     "answer",
     "body",
+    "confirm_fetch",
     "dedupe",
+    "handshake",
     "host",
     "key_fetch",
     "key_url",
@@ -42,6 +45,9 @@ const RESERVED: [&str; 26] = [
     "verify_decoded",
     "verify_token",
 ];
+
+/// As a token of a JSON pointer: each element of an array.
+const EACH: &str = "/*";
 
 /// A rule, proved.
 #[derive(Clone, Debug)]
@@ -99,7 +105,7 @@ impl Requirement {
 
 impl Rule {
     /// From what is written.
-    pub(super) fn try_new(written: &WrittenRule) -> Result<Self, BadScheme> {
+    pub(in crate::signature) fn try_new(written: &WrittenRule) -> Result<Self, BadScheme> {
         let names = written.name.clone().into_vec();
         let names = names.iter().map(|name| prove_name(written.place, name, "rules.name")).collect::<Result<Vec<_>, _>>()?;
         let wanted = match (&written.setting, written.is) {
@@ -161,6 +167,17 @@ impl Rule {
         }
     }
 
+    /// The header that one who signs adds to meet it, where that is what the source says.
+    pub(in crate::signature) fn header(&self, settings: &Settings) -> Option<(&str, String)> {
+        let name = self.names.first().filter(|_| self.place == Place::Header)?;
+        let values = match &self.wanted {
+            Wanted::Values(values) => values,
+            Wanted::Setting(setting, _, defaults) => settings.values(setting).unwrap_or(defaults),
+            Wanted::Made(_) | Wanted::Header(_) | Wanted::Address(_) => return None,
+        };
+        json::text(values.first()?).map(|text| (name.as_str(), text))
+    }
+
     /// Whether it holds.
     pub(in crate::signature) fn holds(&self, view: &View<'_>) -> Result<(), Reason> {
         let (wanted, refusal) = match &self.wanted {
@@ -197,10 +214,11 @@ impl Rule {
     fn hold(&self, view: &View<'_>, refusal: Reason, good: impl Fn(&Scalar) -> bool) -> Result<(), Reason> {
         let mut any = false;
         for name in &self.names {
-            let found = values(view, self.place, name)?;
-            any |= !found.is_empty();
-            if !found.is_empty() && !found.iter().any(&good) {
-                return Err(refusal);
+            for found in places(view, self.place, name)? {
+                any = true;
+                if !found.iter().any(&good) {
+                    return Err(refusal);
+                }
             }
         }
         if any || self.optional { Ok(()) } else { Err(Reason::MissingPart) }
@@ -223,6 +241,27 @@ fn is_setting(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         && !RESERVED.contains(&name)
+}
+
+/// The values at each of the places that a name means: one, or with `*` in it one in each element of an array. What is missing in one
+/// element must be missing in all.
+fn places(view: &View<'_>, place: Place, name: &str) -> Result<Vec<Vec<Scalar>>, Reason> {
+    let Some((list, item)) = name.split_once(EACH).filter(|(_, item)| place == Place::Json && is_end(item)) else {
+        let found = values(view, place, name)?;
+        return Ok(if found.is_empty() { Vec::new() } else { vec![found] });
+    };
+    let body = view.body.whole()?;
+    // A body without that array is for another of the rule's names.
+    let elements = pointer::elements(&body, list, "").unwrap_or_default();
+    let of_element = |text: &&str| View { body: Body::new(text.as_bytes(), false), ..*view }.scalar(item);
+    let found = elements.iter().map(of_element).collect::<Result<Vec<_>, _>>()?;
+    let there: Vec<_> = found.iter().flatten().cloned().map(|value| vec![value]).collect();
+    if there.is_empty() || there.len() == found.len() { Ok(there) } else { Err(Reason::MissingPart) }
+}
+
+/// Whether a `*` before it stands for a whole token.
+fn is_end(item: &str) -> bool {
+    item.is_empty() || item.starts_with('/')
 }
 
 /// The values at a place; of an array in signed content, each.
@@ -263,5 +302,86 @@ impl Settings {
         rule.setting().is_none_or(|(name, need)| {
             need != Need::Must || self.values(name).is_some() || requirements.iter().any(|r| rule.is_met_by(r))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::{Headers, Received};
+    use crate::signature::{Options, Reason, Requirement, Scheme, Secret, Settings, Terms, Unready, Verifier};
+    use crate::time::Timestamp;
+    use serde_json::{Value, json};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn scheme(rules: &str) -> Scheme {
+        toml::from_str(&format!("kind = 'token'\nsignature = [{{ in = 'header', name = 'X-T' }}]\nrules = [{rules}]")).unwrap()
+    }
+
+    fn verifier(rules: &str, settings: &[(&str, Value)], requirements: Vec<Requirement>) -> Result<Verifier, Unready> {
+        let mut terms = Terms { requirements, settings: Settings::default(), ..Terms::default() };
+        for (name, value) in settings {
+            let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            terms.settings.insert((*name).to_owned(), values);
+        }
+        let secret = Secret::try_new(b"t".to_vec(), None).unwrap();
+        Verifier::try_new(scheme(rules), vec![secret], Options { terms, ..Options::default() })
+    }
+
+    fn judge(verifier: &Verifier, more: &[(&str, &str)], body: &str) -> Result<(), Reason> {
+        let field = |(name, value): &(&str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+        let received = Received {
+            method: "POST".into(),
+            target: "/".into(),
+            authority: "hooks.example".into(),
+            headers: [("x-t", "t")].iter().chain(more).map(field).collect::<Headers>(),
+            body: body.to_owned().into(),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(1_790_000_000_000),
+        };
+        verifier.verify(received).map(drop).map_err(|refused| refused.reason)
+    }
+
+    #[test]
+    fn a_shared_secret_has_rules_too() {
+        let rules = "{ in = 'header', name = 'X-Of', setting = 'ours', need = 'may' }";
+        let ours = verifier(rules, &[("ours", json!(["a", "b"]))], Vec::new()).unwrap();
+        assert_eq!(judge(&ours, &[("x-of", "b")], ""), Ok(()));
+        assert_eq!(judge(&ours, &[("x-of", "c")], ""), Err(Reason::OtherRecipient));
+        assert_eq!(judge(&ours, &[("x-of", "b"), ("x-of", "b")], ""), Err(Reason::BadEncoding));
+        assert_eq!(judge(&ours, &[], ""), Err(Reason::MissingPart));
+        let unsaid = verifier(rules, &[], Vec::new()).unwrap();
+        assert_eq!(judge(&unsaid, &[("x-of", "c")], ""), Ok(()));
+        let must = rules.replace("may", "must");
+        assert_eq!(verifier(&must, &[], Vec::new()).unwrap_err(), Unready::Missing("ours".into()));
+        assert!(verifier(&must, &[("ours", json!("a"))], Vec::new()).is_ok());
+    }
+
+    #[test]
+    fn a_source_can_demand_more_of_any_scheme() {
+        let demand = Requirement::of_body("/account", vec![json!("a1")]).unwrap();
+        let demanding = verifier("", &[], vec![demand]).unwrap();
+        assert_eq!(judge(&demanding, &[], r#"{"account":"a1"}"#), Ok(()));
+        for body in [r#"{"account":"a2"}"#, r#"{"account":null}"#, "{}"] {
+            assert_eq!(judge(&demanding, &[], body), Err(Reason::OtherRecipient), "{body}");
+        }
+    }
+
+    #[test]
+    fn each_element_must_be_ours() {
+        let rules = "{ in = 'json', name = ['/l/*/a/b', '/c'], setting = 'ours', need = 'may' }";
+        let ours = verifier(rules, &[("ours", json!(["x", 7]))], Vec::new()).unwrap();
+        for (body, expected) in [
+            (r#"{"l":[{"a":{"b":"x"}},{"a":{"b":7}}]}"#, Ok(())),
+            (r#"{"c":"x"}"#, Ok(())),
+            (r#"{"c":"x","l":[{"a":{"b":"y"}}]}"#, Err(Reason::OtherRecipient)),
+            (r#"{"l":[{"a":{"b":"x"}},{"a":{"b":"y"}}]}"#, Err(Reason::OtherRecipient)),
+            (r#"{"l":[{"a":{"b":"x"}},{}]}"#, Err(Reason::MissingPart)),
+            (r#"{"l":[{"a":{"b":"x","b":"x"}}]}"#, Err(Reason::BadEncoding)),
+            (r#"{"l":[],"c":null}"#, Err(Reason::MissingPart)),
+            (r#"{"l":{"*":{"a":{"b":"x"}}}}"#, Err(Reason::MissingPart)),
+            ("", Err(Reason::BadEncoding)),
+        ] {
+            assert_eq!(judge(&ours, &[], body), expected, "{body}");
+        }
     }
 }

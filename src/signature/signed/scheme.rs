@@ -63,7 +63,7 @@ impl Signed {
         }
         let key_id = key.id.as_ref().map(|id| Ok((id.place, prove_name(id.place, &id.name, "key.id")?))).transpose()?;
         let rules = written.rules.iter().map(Rule::try_new).collect::<Result<Vec<_>, _>>()?;
-        let settings = settings(&rules, payloads);
+        let settings = settings_of(&rules, payloads);
         Ok(Some(Self {
             makers: makers(written)?,
             source: KeySource::try_new(&key)?,
@@ -112,7 +112,6 @@ impl Written {
             ("content", self.content.is_some()),
             ("token", self.token.is_some()),
             ("message", self.message.is_some()),
-            ("rules", !self.rules.is_empty()),
         ];
         there.into_iter().find(|(_, there)| *there).map_or(Ok(()), |(name, _)| Err(BadScheme::Unused(name)))
     }
@@ -140,7 +139,8 @@ fn makers(written: &Written) -> Result<Vec<(String, Maker)>, BadScheme> {
     }
 }
 
-fn settings(rules: &[Rule], payloads: &[Template]) -> Vec<Setting> {
+/// The settings of which rules and payloads speak, each once.
+pub(in crate::signature) fn settings_of(rules: &[Rule], payloads: &[Template]) -> Vec<Setting> {
     let mut settings: Vec<Setting> = Vec::new();
     let of_rules = rules.iter().filter_map(Rule::setting).map(|(name, need)| (name, Without::from(need)));
     let of_payloads = payloads.iter().flat_map(Template::settings).map(|name| (name, Without::Unusable));
@@ -225,10 +225,13 @@ mod tests {
         }
         let hmac =
             "kind = 'hmac'\nhash = 'sha256'\npayload = '{body}'\nsignature = [{ in = 'header', name = 'X', encoding = 'hex' }]\n";
-        for key in ["algorithms = ['ed25519']", "key = {}", "rules = [{ in = 'claim', name = '/a', equals = [1] }]", "token = {}"]
-        {
+        for key in ["algorithms = ['ed25519']", "key = {}", "token = {}"] {
             let got = toml::from_str::<Scheme>(&format!("{hmac}{key}")).unwrap_err();
             assert!(got.message().contains("does not belong here"), "{key}: {got}");
         }
+        // There is nothing signed beside the request.
+        let got =
+            toml::from_str::<Scheme>(&format!("{hmac}rules = [{{ in = 'claim', name = '/a', equals = [1] }}]")).unwrap_err();
+        assert!(got.message().contains("`rules.in` cannot be"), "{got}");
     }
 }

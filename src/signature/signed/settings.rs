@@ -48,7 +48,7 @@ impl Settings {
     }
 
     /// The values that are possible; `None` where it says nothing, or that everybody may send.
-    pub(in crate::signature) fn values(&self, name: &str) -> Option<&[Value]> {
+    pub fn values(&self, name: &str) -> Option<&[Value]> {
         self.0.get(name).map(Vec::as_slice).filter(|values| !values.is_empty())
     }
 

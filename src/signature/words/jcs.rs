@@ -69,8 +69,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
         Ok(())
     }
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        // What JSON escapes, and how, is the same there and here.
-        serde_json::to_writer(self.out, text).map_err(E::custom)
+        write_text(text, self.out).map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
@@ -102,13 +101,24 @@ impl<'de> Visitor<'de> for Writer<'_> {
             if i > 0 {
                 self.out.push(b',');
             }
-            serde_json::to_writer(&mut *self.out, name).map_err(A::Error::custom)?;
+            write_text(name, self.out).map_err(A::Error::custom)?;
             self.out.push(b':');
             self.out.extend_from_slice(value);
         }
         self.out.push(b'}');
         Ok(())
     }
+}
+
+/// What JSON escapes, and how, is the same there and here. Most text has nothing of it, which is seen many bytes at a time.
+fn write_text(text: &str, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    if text.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\')) {
+        return serde_json::to_writer(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+    Ok(())
 }
 
 /// A number as JavaScript writes it: the fewest digits that read back as the same number, with an exponent below 1e-6 and from 1e21.

@@ -8,28 +8,20 @@ use super::super::view::View;
 /// Gives `URL?sorted query.sorted fields`; a GET has no fields, and what is empty is left out.
 pub(super) fn feed(view: &View<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
     view.feed_address(Form::NoQuery, sink);
-    let mut query = Vec::new();
-    let mut between = "";
+    let mut before: &[u8] = b"?";
     form::each_sorted(address::query_of(view.target).as_bytes(), Repeats::All, &mut |name, value| {
-        query.extend_from_slice(between.as_bytes());
-        query.extend_from_slice(name);
-        query.push(b'=');
-        query.extend_from_slice(value);
-        between = "&";
+        [std::mem::replace(&mut before, b"&"), name, b"=", value].into_iter().for_each(&mut *sink);
     })?;
-    let mut fields = Vec::new();
-    if !view.method.eq_ignore_ascii_case("GET") {
-        form::feed_sorted(&view.body.whole()?, Repeats::All, &mut |piece| fields.extend_from_slice(piece))?;
+    if view.method.eq_ignore_ascii_case("GET") {
+        return Ok(());
     }
-    if !query.is_empty() || !fields.is_empty() {
-        sink(b"?");
-    }
-    sink(&query);
-    if !query.is_empty() && !fields.is_empty() {
-        sink(b".");
-    }
-    sink(&fields);
-    Ok(())
+    let mut before: &[u8] = if before == b"?" { b"?" } else { b"." };
+    form::feed_sorted(&view.body.whole()?, Repeats::All, &mut |piece| {
+        if !piece.is_empty() {
+            sink(std::mem::take(&mut before));
+            sink(piece);
+        }
+    })
 }
 
 #[cfg(test)]

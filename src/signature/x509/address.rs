@@ -42,6 +42,13 @@ impl Rule {
         with_path.then_some(Self(parts))
     }
 
+    /// Its text up to the end of the host; `None` where that is not written out.
+    pub(in crate::signature) fn host(&self) -> Option<&str> {
+        let Some(Part::Text(text)) = self.0.first() else { return None };
+        let end = text.strip_prefix("https://")?.find('/')?;
+        text.get(..=end + "https://".len())
+    }
+
     fn fits(&self, address: &str) -> bool {
         let mut rest = address;
         for part in &self.0 {
@@ -98,18 +105,26 @@ pub(in crate::signature) fn allowed(rules: &[Rule], text: &str) -> Option<String
     let bare = url.scheme() == "https"
         && url.username().is_empty()
         && url.password().is_none()
-        && url.port().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
     let Some(Host::Domain(host)) = url.host().filter(|_| bare) else { return None };
-    let rebuilt = format!("https://{host}{}", url.path());
+    // No placeholder holds a colon, so that only a rule that names a port allows one.
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let rebuilt = format!("https://{host}{port}{}", url.path());
     rules.iter().any(|rule| rule.fits(&rebuilt)).then_some(rebuilt)
 }
 
 /// Whether the address that `text` means is one of `rules` when its query is left aside.
 pub(in crate::signature) fn allows(rules: &[Rule], text: &str) -> bool {
-    let (front, query) = text.split_once('?').unwrap_or((text, ""));
-    query.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#') && allowed(rules, front).is_some()
+    allowed_with_query(rules, text).is_some()
+}
+
+/// The address that `text` means, if one of `rules` allows it when its query is left aside: rebuilt, and the query as it is.
+pub(in crate::signature) fn allowed_with_query(rules: &[Rule], text: &str) -> Option<String> {
+    let (front, query) = text.split_once('?').map_or((text, None), |(front, query)| (front, Some(query)));
+    let plain = |b: u8| b.is_ascii_graphic() && b != b'\\' && b != b'#';
+    let rebuilt = allowed(rules, front).filter(|_| query.is_none_or(|query| query.bytes().all(plain)))?;
+    Some(query.map_or(rebuilt.clone(), |query| format!("{rebuilt}?{query}")))
 }
 
 #[cfg(test)]
@@ -186,6 +201,17 @@ mod tests {
             assert!(!check(bad), "{bad:?}");
         }
         assert!(!allows(&rules, "http://169.254.169.254/?https://sns.us-east-1.amazonaws.com/"));
+    }
+
+    #[test]
+    fn a_port_counts_where_a_rule_names_it() {
+        let rules = rules(&["https://confirm.example:8443/a", "https://sns.{region}.amazonaws.com/"]);
+        assert_eq!([rules[0].host(), rules[1].host()], [Some("https://confirm.example:8443/"), None]);
+        let check = |text: &str| allowed_with_query(&rules, text);
+        assert_eq!(check("https://CONFIRM.example:8443/a?b=c").as_deref(), Some("https://confirm.example:8443/a?b=c"));
+        for bad in ["https://confirm.example/a", "https://confirm.example:8444/a", "https://sns.us-east-1.amazonaws.com:8443/"] {
+            assert_eq!(check(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -8,12 +8,14 @@
 //! so a gap is known as damage, or as the torn end of what nobody was promised. The checksum begins with the segment's salt, which is in its file's name: what an
 //! earlier use of the file left behind never passes for a record, and nobody who sends a body can write one into it.
 
+use crc32fast::Hasher;
+
 /// Begins every record.
 const MAGIC: [u8; 4] = *b"hkj1";
 /// Bytes before the payload.
-const HEADER_BYTES: usize = 24;
+pub(in crate::store) const HEADER_BYTES: usize = 24;
 /// Records begin at multiples of it.
-const ALIGNMENT: usize = 8;
+pub(in crate::store) const ALIGNMENT: usize = 8;
 
 /// A record as it was found.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,13 +26,54 @@ pub(super) struct Found<'a> {
     pub(super) payload: &'a [u8],
 }
 
+/// What stands before a record's payload, as far as it can be read without the payload: nothing of it is proven.
+pub(in crate::store) struct Header {
+    pub(in crate::store) number: u64,
+    /// Bytes of the payload.
+    pub(in crate::store) length: usize,
+    unsynced: u32,
+    fields: [u8; 16],
+    crc: u32,
+}
+
+impl Header {
+    /// From the first [`HEADER_BYTES`] of a record.
+    pub(in crate::store) fn read(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (fields, tail) = rest.split_first_chunk::<16>()?;
+        let (crc, _) = tail.split_first_chunk::<4>()?;
+        let (length, numbers) = fields.split_first_chunk::<4>()?;
+        let (number, unsynced) = numbers.split_first_chunk::<8>()?;
+        Some(Self {
+            number: u64::from_be_bytes(*number),
+            length: u32::from_be_bytes(*length) as usize,
+            unsynced: u32::from_be_bytes(unsynced.try_into().ok()?),
+            fields: *fields,
+            crc: u32::from_be_bytes(*crc),
+        })
+    }
+
+    /// A hasher that lacks the payload only.
+    pub(in crate::store) fn hasher(&self, salt: u64) -> Hasher {
+        let mut hasher = Hasher::new();
+        hasher.update(&salt.to_be_bytes());
+        hasher.update(&self.fields);
+        hasher
+    }
+
+    /// Whether it is right, by a [`Self::hasher`] that has seen the payload.
+    pub(in crate::store) fn is_proven_by(&self, hasher: Hasher) -> bool {
+        hasher.finalize() == self.crc
+    }
+}
+
 /// The bytes that a record takes.
-pub(super) fn bytes_of(payload: usize) -> usize {
+pub(in crate::store) fn bytes_of(payload: usize) -> usize {
     (HEADER_BYTES + payload).next_multiple_of(ALIGNMENT)
 }
 
 /// Adds a record whose payload is `parts`, one after the other.
-pub(super) fn push(buffer: &mut Vec<u8>, salt: u64, number: u64, synced: u64, parts: &[&[u8]]) {
+pub(in crate::store) fn push(buffer: &mut Vec<u8>, salt: u64, number: u64, synced: u64, parts: &[&[u8]]) {
     let length = parts.iter().map(|part| part.len()).sum::<usize>();
     let start = buffer.len();
     buffer.reserve(bytes_of(length));
@@ -60,18 +103,13 @@ pub(super) fn records(segment: &[u8], salt: u64) -> impl Iterator<Item = Found<'
 }
 
 fn record_at(segment: &[u8], at: usize, salt: u64) -> Option<Found<'_>> {
-    let rest = segment.get(at..)?.strip_prefix(&MAGIC)?;
-    let (fields, tail) = rest.split_first_chunk::<16>()?;
-    let (crc, tail) = tail.split_first_chunk::<4>()?;
-    let (length, numbers) = fields.split_first_chunk::<4>()?;
-    let (number, unsynced) = numbers.split_first_chunk::<8>()?;
-    let payload = tail.get(..u32::from_be_bytes(*length) as usize)?;
-    if checksum(salt, fields, &[payload]) != u32::from_be_bytes(*crc) {
-        return None;
-    }
-    let number = u64::from_be_bytes(*number);
-    let unsynced = u32::from_be_bytes(unsynced.try_into().ok()?);
-    Some(Found { number, synced: number.saturating_sub(unsynced.into()), payload })
+    let (header, rest) = segment.get(at..)?.split_at_checked(HEADER_BYTES)?;
+    let header = Header::read(header)?;
+    let payload = rest.get(..header.length)?;
+    let mut hasher = header.hasher(salt);
+    hasher.update(payload);
+    let Header { number, unsynced, .. } = header;
+    header.is_proven_by(hasher).then(|| Found { number, synced: number.saturating_sub(unsynced.into()), payload })
 }
 
 /// Where the next record may begin. A segment's end is zeros mostly, so this must be quick.
@@ -82,7 +120,7 @@ fn next_magic(segment: &[u8], from: usize) -> Option<usize> {
 }
 
 fn checksum(salt: u64, fields: &[u8], parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = Hasher::new();
     hasher.update(&salt.to_be_bytes());
     hasher.update(fields);
     parts.iter().for_each(|part| hasher.update(part));

@@ -5,7 +5,8 @@
 //!
 //! Never here: what a record means.
 
-mod frame;
+pub(in crate::store) mod frame;
+mod inspect;
 mod segment;
 
 use std::fs::{self, File};
@@ -13,8 +14,23 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
+pub(in crate::store) use inspect::{Inspected, inspect};
 pub(in crate::store) use segment::Release;
 use segment::{Closed, Segment, Stock};
+
+/// For `fuzz/` only: the numbers and payloads of the records in a segment.
+#[cfg(fuzzing)]
+pub fn journal_records(segment: &[u8], salt: u64) -> Vec<(u64, Vec<u8>)> {
+    frame::records(segment, salt).map(|found| (found.number, found.payload.to_vec())).collect()
+}
+
+/// For `fuzz/` only: a segment with these records, numbered from 1.
+#[cfg(fuzzing)]
+pub fn journal_segment(salt: u64, payloads: &[&[u8]]) -> Vec<u8> {
+    let mut segment = Vec::new();
+    (1..).zip(payloads).for_each(|(number, payload)| frame::push(&mut segment, salt, number, number - 1, &[payload]));
+    segment
+}
 
 /// An open journal.
 #[derive(Debug)]
@@ -178,6 +194,15 @@ impl Gaps {
         if last + 1 < found.number {
             self.gaps.push(last + 1..found.number);
         }
+    }
+
+    /// How many are missing up to a number, and behind it.
+    fn around(&self, number: u64) -> (u64, u64) {
+        let durable = self.gaps.iter().map(|gap| gap.start..gap.end.min(self.synced + 1).max(gap.start));
+        durable.fold((0, 0), |(before, behind), gap| {
+            let middle = (number + 1).clamp(gap.start, gap.end);
+            (before + middle - gap.start, behind + gap.end - middle)
+        })
     }
 
     fn missing(&self, which: impl Fn(&Range<u64>) -> bool) -> u64 {

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::time::Stopwatch;
 
 /// The size of a segment in a store that has work to do.
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
@@ -21,6 +24,10 @@ const SEGMENT_GROWTH: u64 = 4;
 const KEPT_BYTES: u64 = 128 * 1024 * 1024;
 /// Zeros are written in pieces of this size.
 const ZEROS: usize = 256 * 1024;
+/// A full disk is asked again after this time, and the writer waits for it for so long at most: what is under way ends better late
+/// than never, but somebody must hear of it.
+const FULL_PAUSE: Duration = Duration::from_millis(250);
+const FULL_TIME: Duration = Duration::from_secs(30);
 /// The end of a segment's name.
 const EXTENSION: &str = "journal";
 
@@ -57,12 +64,9 @@ impl Segment {
                 File::options().read(true).write(true).open(&path)?
             }
             None => {
-                let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
-                let zeros = vec![0; ZEROS];
-                for at in (0..bytes).step_by(ZEROS) {
-                    file.write_all(&zeros[..ZEROS.min(usize::try_from(bytes - at).unwrap_or(ZEROS))])?;
-                }
-                file.sync_all()?;
+                let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+                // What was made of it would be missed most where it is not whole since the disk is full.
+                fill(&file, bytes).inspect_err(|_| drop(fs::remove_file(&path)))?;
                 file
             }
         };
@@ -99,6 +103,14 @@ impl Segment {
     }
 }
 
+fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS];
+    for at in (0..bytes).step_by(ZEROS) {
+        file.write_all(&zeros[..ZEROS.min(usize::try_from(bytes - at).unwrap_or(ZEROS))])?;
+    }
+    file.sync_all()
+}
+
 /// The segments in `folder`: their paths and salts. What does not have a segment's name is left alone.
 pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
@@ -126,6 +138,10 @@ pub(super) struct Stock {
 struct State {
     kept: VecDeque<Closed>,
     free: Vec<Closed>,
+    /// Since when somebody waits for a segment.
+    wanted_since: Option<Stopwatch>,
+    /// Whether nobody ever will again.
+    is_closed: bool,
 }
 
 /// Tells the stock what is not needed any more.
@@ -135,7 +151,7 @@ pub(in crate::store) struct Release(Arc<Mutex<State>>);
 impl Stock {
     /// Starts to keep a segment ready in `folder`. `kept`: what is there, oldest first.
     pub(super) fn start(folder: &Path, kept: VecDeque<Closed>) -> io::Result<Self> {
-        let state = Arc::new(Mutex::new(State { kept, free: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { kept, ..State::default() }));
         let (sender, ready) = sync_channel(0);
         let maker = Maker { folder: folder.into(), state: state.clone(), ready: sender };
         let maker = std::thread::Builder::new().name("hookhold-journal".into()).spawn(move || maker.run())?;
@@ -144,7 +160,9 @@ impl Stock {
 
     /// The next segment to write to, with room for `bytes`.
     pub(super) fn next(&self, bytes: usize) -> io::Result<Segment> {
+        lock(&self.state).wanted_since = Some(Stopwatch::start());
         let made = self.ready.as_ref().and_then(|ready| ready.recv().ok());
+        lock(&self.state).wanted_since = None;
         let ready = made.unwrap_or_else(|| Err(io::Error::other("the thread that makes journal files has ended")))?;
         if ready.has_room(bytes) {
             return Ok(ready);
@@ -173,6 +191,7 @@ impl Stock {
 impl Drop for Stock {
     fn drop(&mut self) {
         // The thread ends when nobody takes what it makes, and leaves no file behind for whoever opens the folder next.
+        lock(&self.state).is_closed = true;
         self.ready.take();
         if let Some(maker) = self.maker.take() {
             let _ = maker.join();
@@ -218,7 +237,7 @@ impl Maker {
             let old = lock(&self.state).free.pop();
             let made = match &old {
                 Some(old) => Segment::make(&self.folder, old.bytes, Some(&old.path)),
-                None => Segment::make(&self.folder, bytes, None),
+                None => self.make_new(bytes),
             };
             bytes = (bytes * SEGMENT_GROWTH).min(SEGMENT_BYTES);
             // Nobody takes it any more: it must not be left to the next start.
@@ -229,6 +248,23 @@ impl Maker {
                 return;
             }
         }
+    }
+}
+
+impl Maker {
+    /// A full disk is no error while nobody needs the segment, or not for long: there may be space again.
+    fn make_new(&self, bytes: u64) -> io::Result<Segment> {
+        loop {
+            match Segment::make(&self.folder, bytes, None) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => std::thread::sleep(FULL_PAUSE),
+                made => return made,
+            }
+        }
+    }
+
+    fn may_wait(&self) -> bool {
+        let state = lock(&self.state);
+        !state.is_closed && state.wanted_since.is_none_or(|since| since.elapsed() < FULL_TIME)
     }
 }
 

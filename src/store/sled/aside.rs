@@ -9,11 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::durable::MARK_FILE;
 use super::open::{DATABASE_FILE, SETTINGS_FILE};
 use crate::time::Clock;
 
 /// Begins the names of folders with what was set aside; the time follows.
-const FOLDER: &str = "set-aside-";
+pub(super) const FOLDER: &str = "set-aside-";
 /// What sled has in the store's folder beside [`DATABASE_FILE`] and [`SETTINGS_FILE`]: large values, and what begins so.
 const LARGE_VALUES: &str = "blobs";
 const SNAPSHOT: &str = "snap.";
@@ -25,14 +26,18 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let folder = new_folder(path)?;
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        let text = name.to_string_lossy();
-        if [DATABASE_FILE, SETTINGS_FILE, LARGE_VALUES].contains(&&*text) || text.starts_with(SNAPSHOT) {
+        if is_of_database(&name.to_string_lossy()) {
             fs::rename(path.join(&name), folder.join(&name))?;
         }
     }
     File::open(&folder)?.sync_all()?;
     File::open(path)?.sync_all()?;
     Ok(folder)
+}
+
+/// Whether a file or folder of a store is one of sled's, by its name.
+pub(super) fn is_of_database(name: &str) -> bool {
+    [DATABASE_FILE, SETTINGS_FILE, MARK_FILE, LARGE_VALUES].contains(&name) || name.starts_with(SNAPSHOT)
 }
 
 fn new_folder(path: &Path) -> io::Result<PathBuf> {
@@ -86,13 +91,13 @@ mod tests {
     fn what_is_set_aside_is_all_of_the_database_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        let files = ["db", "conf", "snap.00", "format", "notes"];
+        let files = ["db", "conf", "synced", "snap.00", "format", "notes"];
         for round in 0..3 {
             files.iter().for_each(|file| fs::write(path.join(file), file).unwrap());
             fs::create_dir(path.join("blobs")).unwrap();
             let aside = set_aside(path).unwrap();
             assert_eq!(fs::read(aside.join("db")).unwrap(), b"db", "{round}");
-            assert_eq!(fs::read_dir(&aside).unwrap().count(), 4);
+            assert_eq!(fs::read_dir(&aside).unwrap().count(), 5);
             assert!(!path.join("db").exists() && path.join("format").exists() && path.join("notes").exists());
         }
     }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::keys::{self, BlockId, Key};
 use super::tally::Tally;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
+use crate::store::purge::Class;
 use crate::store::{Error, EventState};
 use crate::time::Timestamp;
 
@@ -24,6 +25,10 @@ const INLINE_ATTEMPT_BYTES_MAX: usize = 512;
 const RECORD_BYTES: usize = 1024;
 /// The number of [`EventState::Unrouted`] in the index by state, behind those of [`StateName`].
 pub(super) const UNROUTED: u8 = 4;
+/// There, too: blocks of which nothing is left but what their events were.
+pub(super) const OVER: u8 = 5;
+/// What is kept of an event that is gone is its id. Records are longer.
+const GONE_BYTES: usize = 16;
 
 /// An event as stored, without what changes.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
@@ -42,6 +47,8 @@ pub(super) struct Head {
 pub(super) struct EventRecord {
     pub(super) id: EventId,
     pub(super) duplicates: u32,
+    /// As counted by [`Event::stored_bytes`].
+    pub(super) bytes: u64,
     pub(super) deliveries: Vec<DeliveryRecord>,
 }
 
@@ -52,9 +59,20 @@ pub(super) struct DeliveryRecord {
     newest: Option<Bytes>,
 }
 
-/// What changes of a block's events, in their order. A damaged record is `None`.
+/// What changes of a block's events, in their order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct States(pub(super) Vec<Option<EventRecord>>);
+pub(super) struct States(pub(super) Vec<Slot>);
+
+/// What changes of an event, at its place in a block. A place is never given to another event, since heads are found by it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Slot {
+    /// It is there.
+    Record(EventRecord),
+    /// It was purged. Its id is kept until the journal is past its arrival: a replay must not take it for a new event.
+    Gone(EventId),
+    /// It cannot be read.
+    Damaged,
+}
 
 impl States {
     /// The record of an event, and its place in the block.
@@ -64,17 +82,48 @@ impl States {
 
     /// The record of an event.
     pub(super) fn find_mut(&mut self, id: EventId) -> Option<&mut EventRecord> {
-        self.0.iter_mut().flatten().find(|event| event.id == id)
+        self.0.iter_mut().find_map(|slot| match slot {
+            Slot::Record(event) if event.id == id => Some(event),
+            _ => None,
+        })
     }
 
     /// All readable records and their places.
     pub(super) fn events(&self) -> impl DoubleEndedIterator<Item = (usize, &EventRecord)> {
-        self.0.iter().enumerate().filter_map(|(place, event)| Some((place, event.as_ref()?)))
+        self.0.iter().enumerate().filter_map(|(place, slot)| match slot {
+            Slot::Record(event) => Some((place, event)),
+            _ => None,
+        })
+    }
+
+    /// Whether it was purged.
+    pub(super) fn is_gone(&self, id: EventId) -> bool {
+        self.0.contains(&Slot::Gone(id))
+    }
+
+    /// Whether nothing is left here: what could not be read goes with the last that could.
+    pub(super) fn is_over(&self) -> bool {
+        self.events().next().is_none() && self.0.iter().any(|slot| matches!(slot, Slot::Gone(_)))
+    }
+
+    /// Records that cannot be read.
+    pub(super) fn damaged(&self) -> usize {
+        self.0.iter().filter(|slot| **slot == Slot::Damaged).count()
+    }
+
+    /// Purges an event; gives what it was.
+    pub(super) fn purge(&mut self, id: EventId) -> Option<EventRecord> {
+        let slot = self.0.iter_mut().find(|slot| matches!(slot, Slot::Record(event) if event.id == id))?;
+        match std::mem::replace(slot, Slot::Gone(id)) {
+            Slot::Record(event) => Some(event),
+            _ => None,
+        }
     }
 
     /// The keys under which the index finds the block.
     pub(super) fn index(&self, block: BlockId) -> BTreeSet<Key> {
-        let mut states = [false; 5];
+        let mut states = [false; OVER as usize + 1];
+        states[OVER as usize] = self.is_over();
         let mut first_due: BTreeMap<&Name, Option<Timestamp>> = BTreeMap::new();
         for (_, event) in self.events() {
             states[UNROUTED as usize] |= event.deliveries.is_empty();
@@ -84,7 +133,7 @@ impl States {
                 *first = (*first).into_iter().chain(delivery.due()).min();
             }
         }
-        let by_state = (0..=UNROUTED).filter(|state| states[*state as usize]).map(keys::by_state);
+        let by_state = (0..=OVER).filter(|state| states[*state as usize]).map(keys::by_state);
         let by_destination = first_due.keys().map(|destination| keys::by_destination(destination));
         let mut index: BTreeSet<Key> = by_state.chain(by_destination).map(|prefix| keys::with_block(prefix, block)).collect();
         let due = first_due.iter().filter_map(|(destination, due)| Some(keys::due(destination, (*due)?, block)));
@@ -94,7 +143,8 @@ impl States {
 
     /// What the block adds to the counts.
     pub(super) fn tally(&self) -> Tally {
-        let mut tally = Tally { events: self.0.len() as i64, ..Tally::default() };
+        let damaged = if self.is_over() { 0 } else { self.damaged() as i64 };
+        let mut tally = Tally { events: damaged, ..Tally::default() };
         self.events().for_each(|(_, event)| tally.add(event, 1));
         tally
     }
@@ -102,10 +152,13 @@ impl States {
     /// The encoded form.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![VERSION];
-        for event in &self.0 {
-            // A damaged record keeps its place, since heads are found by place: what was a record stays one that cannot be read.
-            let content = event.as_ref().map(encode).transpose()?.unwrap_or_default();
-            push_frame(&mut bytes, &content);
+        for slot in &self.0 {
+            match slot {
+                Slot::Record(event) => push_frame(&mut bytes, &encode(event)?),
+                Slot::Gone(id) => push_frame(&mut bytes, &id.to_bytes()),
+                // What cannot be read stays so, and keeps its place.
+                Slot::Damaged => push_frame(&mut bytes, &[]),
+            }
         }
         Ok(bytes)
     }
@@ -114,9 +167,10 @@ impl States {
     pub(super) fn decode(bytes: &[u8]) -> (Self, u64) {
         let mut damaged = 0;
         let states = frames(bytes).map(|frame| {
-            let event = frame.and_then(decode);
-            damaged += u64::from(event.is_none());
-            event
+            let gone = frame.filter(|frame| frame.len() == GONE_BYTES).and_then(decode).map(Slot::Gone);
+            let slot = gone.or_else(|| frame.and_then(decode).map(Slot::Record)).unwrap_or(Slot::Damaged);
+            damaged += u64::from(slot == Slot::Damaged);
+            slot
         });
         let states = Self(states.collect());
         (states, damaged)
@@ -127,6 +181,16 @@ impl EventRecord {
     /// The derived state of the event.
     pub(super) fn state(&self) -> EventState {
         EventState::of(self.deliveries.iter().map(|record| record.delivery.state.name()))
+    }
+
+    /// What it waits for.
+    pub(super) fn class(&self) -> Class {
+        Class::of(self.deliveries.iter().map(|record| record.delivery.state.name()))
+    }
+
+    /// Whether attempts of it have keys of their own.
+    pub(super) fn has_more_attempts(&self) -> bool {
+        self.deliveries.iter().any(|record| record.delivery.attempts_made > u32::from(record.newest.is_some()))
     }
 
     /// One of its deliveries.
@@ -249,28 +313,41 @@ mod tests {
         let mut delivery = Delivery::new(DeliveryId { event, ordinal: 1 }, name("s"), name("d"), Timestamp::from_ms(ms));
         delivery.state = State::Pending { due: Timestamp::from_ms(due) };
         delivery.budget = Budget { since: Timestamp::from_ms(ms), attempts: 2 };
-        EventRecord { id: event, duplicates: 1, deliveries: vec![DeliveryRecord::new(delivery)] }
+        EventRecord { id: event, duplicates: 1, bytes: 600, deliveries: vec![DeliveryRecord::new(delivery)] }
     }
 
     #[test]
     fn states_survive_and_damage_costs_one_event() {
-        let states = States(vec![Some(record(1, 10)), Some(record(2, 5))]);
+        let gone = EventId::first_at(Timestamp::from_ms(3));
+        let states = States(vec![Slot::Record(record(1, 10)), Slot::Record(record(2, 5)), Slot::Gone(gone)]);
         let mut bytes = states.encode().unwrap();
         assert_eq!(States::decode(&bytes), (states.clone(), 0));
         bytes[20] ^= 1;
         let (read, damaged) = States::decode(&bytes);
-        assert_eq!((read.0[0].is_none(), read.0[1].clone(), damaged), (true, states.0[1].clone(), 1));
+        assert_eq!((&read.0[0], &read.0[1..], damaged), (&Slot::Damaged, &states.0[1..], 1));
         assert_eq!(States::decode(&read.encode().unwrap()), (read, 1));
         assert_eq!(States::decode(&[9, 9, 9]), (States::default(), 0));
     }
 
     #[test]
     fn a_block_is_due_when_its_first_delivery_is() {
-        let states = States(vec![Some(record(1, 10)), Some(record(2, 5))]);
-        let block = states.0[0].as_ref().unwrap().id;
+        let states = States(vec![Slot::Record(record(1, 10)), Slot::Record(record(2, 5))]);
+        let block = states.events().next().unwrap().1.id;
         let due: Vec<_> = states.index(block).into_iter().filter(|k| k[0] == keys::DUE).collect();
         assert_eq!(due, [keys::due("d", Timestamp::from_ms(5), block)]);
         assert_eq!(states.tally().deliveries.into_values().collect::<Vec<_>>(), [[2, 0, 0, 0]]);
+    }
+
+    #[test]
+    fn a_block_is_over_once_nothing_in_it_can_be_read() {
+        let mut states = States(vec![Slot::Record(record(1, 9)), Slot::Damaged, Slot::Record(record(2, 9))]);
+        let ids: Vec<_> = states.events().map(|(_, event)| event.id).collect();
+        assert_eq!((states.purge(ids[0]).map(|event| event.id), states.purge(ids[0])), (Some(ids[0]), None));
+        assert_eq!((states.is_over(), states.tally().events, states.is_gone(ids[0])), (false, 2, true));
+        states.purge(ids[1]);
+        assert_eq!((states.is_over(), states.tally()), (true, Tally::default()));
+        let index: Vec<_> = states.index(ids[0]).into_iter().collect();
+        assert_eq!(index, [keys::with_block(keys::by_state(OVER), ids[0])]);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! up to which record of the journal sled holds everything: what was moved twice after a crash is the same as what was moved once.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,8 +14,10 @@ use sled::Batch;
 
 use super::block;
 use super::bodies::CHUNK_BYTES;
+use super::durable::Durable;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Layer, Young};
+use super::purge;
 use super::shared::{Shared, failed};
 use super::tally::Tally;
 use crate::record::{DeliveryId, Name};
@@ -29,8 +30,7 @@ const BATCH_KEYS: usize = 256;
 /// Bytes of a batch, roughly. One event may have more.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// sled's log is synced after so many bytes, also within a checkpoint: sled takes for durable what it only handed to the drive, and
-/// a start after a loss of power that tears several of its segments can fail over that.
+/// sled's log is synced after so many bytes, also within a checkpoint: between two syncs sled keeps all that it replaces.
 const UNSYNCED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A checkpoint that takes so long has failed: after an error of the drive sled may wait for ever.
@@ -40,18 +40,17 @@ const STUCK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
-    tree: sled::Db,
-    /// What makes sled durable: its own flush ends before the drive has everything.
-    file: File,
+    pub(super) tree: sled::Db,
+    pub(super) durable: Arc<Durable>,
     /// The counts of what is in sled.
-    tally: Tally,
+    pub(super) tally: Tally,
     shared: Arc<Shared>,
     unsynced: usize,
 }
 
 /// A batch as it fills.
 #[derive(Default)]
-struct Filling {
+pub(super) struct Filling {
     batch: Batch,
     keys: usize,
     bytes: usize,
@@ -60,20 +59,20 @@ struct Filling {
 }
 
 impl Filling {
-    fn put(&mut self, key: Key, value: &[u8]) {
+    pub(super) fn put(&mut self, key: Key, value: &[u8]) {
         self.keys += 1;
         self.bytes += key.len() + value.len();
         self.batch.insert(key, value);
     }
 
-    fn remove(&mut self, key: &[u8]) {
+    pub(super) fn remove(&mut self, key: &[u8]) {
         self.keys += 1;
         self.batch.remove(key);
     }
 
     /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
     /// behind when it became shorter are never read; a byte too many is no frame.
-    fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
+    pub(super) fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {
         let parts = value.chunks(CHUNK_BYTES).chain(value.len().is_multiple_of(CHUNK_BYTES).then_some(&[0][..]));
         for (number, part) in (0u16..).zip(parts) {
             self.put(keys::chunk(prefix, block, number), part);
@@ -92,17 +91,34 @@ impl Filling {
 }
 
 impl Checkpointer {
-    pub(super) fn new(tree: sled::Db, file: File, tally: Tally, shared: Arc<Shared>) -> Self {
-        Self { tree, file, tally, shared, unsynced: 0 }
+    pub(super) fn new(tree: sled::Db, durable: Arc<Durable>, tally: Tally, shared: Arc<Shared>) -> Self {
+        Self { tree, durable, tally, shared, unsynced: 0 }
+    }
+
+    /// A checkpoint: moves a layer into sled and makes it durable there, and removes what is not needed any more.
+    fn checkpoint(&mut self, layer: &Layer) -> Result<(), Error> {
+        let durable = self.durable.clone();
+        let _stretch = durable.stretch()?;
+        self.forget(layer)?;
+        self.move_down(layer)?;
+        self.win_space()
     }
 
     /// Moves a layer into sled and makes it durable there.
     pub(super) fn write(&mut self, layer: &Layer) -> Result<(), Error> {
+        let durable = self.durable.clone();
+        let _stretch = durable.stretch()?;
+        self.move_down(layer)
+    }
+
+    fn move_down(&mut self, layer: &Layer) -> Result<(), Error> {
         let mut filling = Filling::default();
+        self.remove_attempts(layer, &mut filling)?;
         for (block, young) in &layer.blocks {
             self.put_block(*block, young, &mut filling)?;
             self.apply_full(&mut filling)?;
         }
+        self.settle(layer, &mut filling)?;
         for (place, encoded) in &layer.attempts {
             filling.put_attempt(*place, encoded);
             self.apply_full(&mut filling)?;
@@ -115,14 +131,15 @@ impl Checkpointer {
         self.sync()
     }
 
-    fn sync(&mut self) -> Result<(), Error> {
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
         self.unsynced = 0;
-        self.tree.flush().map_err(failed)?;
-        self.file.sync_data().map_err(Error::from_io)
+        self.durable.sync()
     }
 
     fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {
-        if let Some(parts) = &young.parts {
+        if young.is_purged && purge::rewrite(&self.shared, block, young, filling)? {
+            // Heads and bodies are in it already.
+        } else if let Some(parts) = &young.parts {
             filling.put_long(keys::HEADS, block, &parts.heads);
             for (number, part) in (0u16..).zip(parts.bodies.chunks()) {
                 filling.put(keys::chunk(keys::BODIES, block, number), &part);
@@ -137,12 +154,12 @@ impl Checkpointer {
         Ok(())
     }
 
-    fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
+    pub(super) fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
         if filling.is_full() { self.apply(filling) } else { Ok(()) }
     }
 
     /// Gives the batch to sled, with the counts as they are with it.
-    fn apply(&mut self, filling: &mut Filling) -> Result<(), Error> {
+    pub(super) fn apply(&mut self, filling: &mut Filling) -> Result<(), Error> {
         self.unsynced += filling.bytes;
         let counts = std::mem::take(&mut filling.counted);
         for (key, value) in counts.iter().map(|name| self.tally.record_of(name)).chain([self.tally.record()]) {
@@ -244,7 +261,7 @@ struct Mover {
 impl Mover {
     fn run(mut self) {
         while let Ok(layer) = self.layers.recv() {
-            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.write(&layer)));
+            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.checkpoint(&layer)));
             let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
             let mut progress = lock(&self.state.progress);
             match moved {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -96,13 +97,19 @@ fn take(shared: &Shared, block: BlockId, claims: Vec<Claim>, now: Timestamp, due
             sooner(&mut due.next, delivery.due().unwrap_or(now));
             continue;
         }
-        match load(shared, &heads, block, place, claim.delivery.event) {
+        let loaded = load(shared, &heads, block, place, claim.delivery.event);
+        // The block may have been rewritten in between, where others in it were purged.
+        let again = |_| load(shared, &shared.raw_heads(block)?, block, place, claim.delivery.event);
+        match loaded.or_else(again) {
             Ok((mut event, body)) => {
                 event.duplicates = duplicates;
                 due.claimed.push(Claimed { claim, delivery, event: Arc::new(event), body });
             }
             // Its claim is kept, so that the lane does not meet it again before the next start.
-            Err(error) => tracing::error!(delivery = %delivery.id, %error, "a delivery cannot be attempted"),
+            Err(error) => {
+                shared.damaged.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(delivery = %delivery.id, %error, "a delivery cannot be attempted");
+            }
         }
     }
     Ok(())
@@ -112,7 +119,7 @@ fn load(shared: &Shared, heads: &[u8], block: BlockId, place: usize, id: EventId
     let head = shared.head_in(heads, block, place)?;
     // Never another event's bytes, whatever is damaged.
     if head.event.id != id {
-        return Err(shared.damage(format!("the head of event {id}")));
+        return Err(Error::Damaged(format!("the head of event {id}")));
     }
     let body = shared.body(block, &head)?;
     Ok((head.event, body))

@@ -10,19 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{self, EventRecord, Head};
 use super::dedupe::{DedupeEntry, DedupeKey};
-use crate::record::{DeliveryId, Event};
+use crate::record::{DeliveryId, Event, EventId};
 use crate::store::Error;
 use crate::store::journal::Journal;
 
 /// The first byte of an entry.
 const CHANGE: u8 = 1;
 const CHECKPOINT: u8 = 2;
+/// In backups only; other kinds of the journal may come between.
+const IDS: u8 = 0x80;
+const PURGE: u8 = 3;
 
 /// An entry of the journal.
 pub(super) enum Entry {
     Change(Change),
     /// sled held all records up to this number durably.
     Checkpoint(u64),
+    /// What is known of providers' event ids; in backups only, where they do not come with their events. Of equal ones the last
+    /// counts.
+    Ids(Vec<(DedupeKey, DedupeEntry)>),
+    /// These events are gone.
+    Purge(Vec<EventId>),
 }
 
 /// An event as it is after a change.
@@ -55,6 +63,11 @@ struct Front<Record, Attempts> {
 impl Change {
     /// Adds it to the journal; gives the record's number.
     pub(super) fn push(&self, journal: &mut Journal) -> Result<u64, Error> {
+        self.encode(|parts| journal.push(parts))?.map_err(Error::from_io)
+    }
+
+    /// Gives the parts of its encoded form, which is all of them one after the other.
+    pub(super) fn encode<T>(&self, take: impl FnOnce(&[&[u8]]) -> T) -> Result<T, Error> {
         let arrival = self.arrival.as_ref();
         let front = Front {
             record: &self.record,
@@ -65,7 +78,7 @@ impl Change {
         let front = block::encode(&front)?;
         let length = (front.len() as u32).to_be_bytes();
         let (head, body) = arrival.map_or((&[][..], &[][..]), |arrival| (&arrival.head, &arrival.body));
-        journal.push(&[&[CHANGE], &length, &front, head, body]).map_err(Error::from_io)
+        Ok(take(&[&[CHANGE], &length, &front, head, body]))
     }
 }
 
@@ -75,12 +88,28 @@ impl Entry {
         journal.push(&[&[CHECKPOINT], &number.to_be_bytes()]).map_err(Error::from_io)
     }
 
+    /// The encoded form of what is known of providers' event ids.
+    pub(super) fn encode_ids(ids: &[(DedupeKey, DedupeEntry)]) -> Result<Vec<u8>, Error> {
+        Ok([&[IDS][..], &block::encode(&ids)?].concat())
+    }
+
+    /// Adds that these events are gone; gives the record's number.
+    pub(super) fn push_purge(journal: &mut Journal, gone: &[EventId]) -> Result<u64, Error> {
+        let gone: Vec<u8> = gone.iter().flat_map(|id| id.to_bytes()).collect();
+        journal.push(&[&[PURGE], &gone]).map_err(Error::from_io)
+    }
+
     /// From a record's payload; `None` where it makes no sense.
     pub(super) fn decode(payload: &[u8]) -> Option<Self> {
         let (kind, rest) = payload.split_first()?;
         match *kind {
             CHANGE => decode_change(rest).map(Self::Change),
+            IDS => block::decode(rest).map(Self::Ids),
             CHECKPOINT => Some(Self::Checkpoint(u64::from_be_bytes(rest.try_into().ok()?))),
+            PURGE => {
+                let (ids, rest) = rest.as_chunks::<16>();
+                rest.is_empty().then(|| Self::Purge(ids.iter().map(|id| EventId::from_bytes(*id)).collect()))
+            }
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! One commit group of the sled store as it is gathered: what comes in, and what it touches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
-use crate::store::{Appended, Claim, Error, Settlement};
+use crate::store::{Appended, Claim, Error, Purge, Purged, Settlement};
 use crate::time::Timestamp;
 
 /// An answer that somebody waits for.
@@ -21,12 +21,34 @@ pub(super) type Then = Box<dyn FnOnce() + Send>;
 
 /// One change of the store.
 pub(super) enum Job {
-    Append { new: Box<New>, reply: Reply<Appended> },
+    Append {
+        new: Box<New>,
+        reply: Reply<Appended>,
+    },
     Settle(Box<Settlement>),
     Release(Claim),
-    Replay { event: EventId, destinations: Vec<Name>, now: Timestamp, reply: Reply<Vec<DeliveryId>> },
-    Retry { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
-    Cancel { delivery: DeliveryId, now: Timestamp, reply: Reply<Delivery> },
+    Replay {
+        event: EventId,
+        destinations: Vec<Name>,
+        now: Timestamp,
+        reply: Reply<Vec<DeliveryId>>,
+    },
+    Retry {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
+    Cancel {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
+    /// What of these blocks may go.
+    Purge {
+        purge: Purge,
+        blocks: Vec<BlockId>,
+        reply: Reply<Purged>,
+    },
 }
 
 /// An event on its way in, encoded as far as can be without its id.
@@ -47,6 +69,10 @@ pub(super) struct Group {
     pub(super) touched: BTreeMap<EventId, Touched>,
     /// Dedupe keys of this group's new events, and their places in `new`.
     pub(super) dedupe: HashMap<DedupeKey, usize>,
+    /// Events that are purged, by their blocks.
+    pub(super) purges: Vec<(BlockId, Vec<EventId>)>,
+    /// The same events.
+    pub(super) gone: HashSet<EventId>,
     pub(super) freed: Vec<Claim>,
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,

@@ -2,21 +2,27 @@
 //!
 //! ```text
 //! h BLOCK CHUNK            heads of a block's events            b BLOCK CHUNK   their bodies, one after the other
+//! H BLOCK CHUNK            what purges left of heads            B BLOCK CHUNK   the same of bodies
 //! d BLOCK CHUNK            what changes of them: deliveries     a DELIVERY N    an attempt that is not the newest
 //! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
 //! r RUN                    a run of provider's event ids        k RUN CHUNK     what is in it
 //! c DESTINATION            counts; `c` alone: events
 //! p                        the journal's record up to which all of it is here
+//! ~                        nothing: see `purge.rs`
 //! ```
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
 
-use crate::record::{DeliveryId, EventId};
+use crate::record::{DeliveryId, Event, EventId};
 use crate::time::Timestamp;
 
 pub(super) const HEADS: u8 = b'h';
 pub(super) const BODIES: u8 = b'b';
+/// Where heads are once a purge has written them anew, and bodies. Apart from the others: sled keeps a leaf's old bytes until it
+/// has ten changes, or is empty, and leaves of large values never got there.
+pub(super) const HEADS_LEFT: u8 = b'H';
+pub(super) const BODIES_LEFT: u8 = b'B';
 pub(super) const STATES: u8 = b'd';
 pub(super) const ATTEMPT: u8 = b'a';
 pub(super) const DUE: u8 = b'q';
@@ -28,6 +34,7 @@ const RUN: u8 = b'r';
 const RUN_CHUNK: u8 = b'k';
 pub(super) const COUNT: u8 = b'c';
 const POSITION: u8 = b'p';
+const STIR: u8 = b'~';
 
 /// Types are the provider's words and have no bound; a key has one. Longer ones share a key and are told apart by a read.
 const TYPE_BYTES_MAX: usize = 128;
@@ -94,6 +101,12 @@ pub(super) fn by_type(kind: &str) -> Key {
     key(BY_TYPE, &[&bytes[..bytes.len().min(TYPE_BYTES_MAX)], &[0]])
 }
 
+/// The keys of an event's block in the indexes by source and type.
+pub(super) fn kept(event: &Event, block: BlockId) -> impl Iterator<Item = Key> {
+    let prefixes = [Some(by_source(&event.source)), event.kind.as_deref().map(by_type)];
+    prefixes.into_iter().flatten().map(move |prefix| with_block(prefix, block))
+}
+
 /// The record of a run of provider's event ids.
 pub(super) fn run(number: u64) -> Key {
     key(RUN, &[&number.to_be_bytes()])
@@ -127,6 +140,11 @@ pub(super) fn run_of(key: &[u8]) -> Option<u64> {
 /// The key of the position in the journal.
 pub(super) fn position() -> Key {
     vec![POSITION]
+}
+
+/// A key that means nothing, behind all others, where leaves are small.
+pub(super) fn stir() -> Key {
+    vec![STIR]
 }
 
 /// A prefix and a block.

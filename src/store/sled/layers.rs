@@ -14,7 +14,7 @@ use super::bodies::{CHUNK_BYTES, Span};
 use super::dedupe::{self, DedupeEntry, DedupeKey};
 use super::entry::Change;
 use super::keys::{self, BlockId, Key};
-use super::overlay::{Covered, Layer, Overlay};
+use super::overlay::{Covered, Layer, Overlay, Place};
 use super::shared::{Shared, failed, lock};
 use crate::record::{Attempt, DeliveryId, Event, EventId};
 use crate::store::Error;
@@ -24,6 +24,16 @@ use crate::time::Timestamp;
 const BEHIND: [u8; 25] = [0xff; 25];
 /// Keys that a scan takes from above at a time.
 const FETCHED: usize = 64;
+
+/// What is known of an event.
+pub(super) enum Lifted {
+    /// It is in this block, which was made ready for a change.
+    There(BlockId, EventRecord),
+    /// It was purged ([`Place::Gone`]), or that is so long ago that nothing is left of it, or it is new.
+    Gone(Place),
+    /// It is not found, and a record near its place cannot be read.
+    MayBeDamaged,
+}
 
 impl Shared {
     fn overlay(&self) -> MutexGuard<'_, Overlay> {
@@ -74,29 +84,50 @@ impl Shared {
         self.look_at(block, |states| states.find(id).map(|(_, record)| record.clone()))
     }
 
-    /// The record of one event and its block, made ready for a change.
-    pub(super) fn lift(&self, id: EventId) -> Result<Option<(BlockId, EventRecord)>, Error> {
-        let Some(block) = self.block_of(id)? else { return Ok(None) };
-        let mut overlay = self.overlay();
-        if overlay.states(block).is_some() {
-            overlay.lift(block, None);
-        } else {
-            // Only the one who calls this puts blocks above: none can come in between.
-            drop(overlay);
-            let below = self.states_below(block)?;
-            overlay = self.overlay();
-            overlay.lift(block, Some(below));
-        }
-        Ok(overlay.states(block).and_then(|states| states.find(id)).map(|(_, record)| (block, record.clone())))
+    /// One event, made ready for a change where it is there.
+    pub(super) fn lift(&self, id: EventId) -> Result<Lifted, Error> {
+        let Some(block) = self.block_of(id)? else { return Ok(Lifted::Gone(Place::New)) };
+        self.lift_where(block, |states| match states.find(id) {
+            Some((_, record)) => (true, Lifted::There(block, record.clone())),
+            None if states.is_gone(id) => (false, Lifted::Gone(Place::Gone)),
+            None if states.damaged() > 0 => (false, Lifted::MayBeDamaged),
+            None => (false, Lifted::Gone(Place::New)),
+        })
     }
 
-    /// Makes changes that are in the journal under their numbers; the block is where [`Self::lift`] found the event, if it did. No
+    /// Looks at a block, and makes it ready for a change where `look` says so.
+    pub(super) fn lift_where<T>(&self, block: BlockId, look: impl FnOnce(&States) -> (bool, T)) -> Result<T, Error> {
+        let mut overlay = self.overlay();
+        let mut below = None;
+        if overlay.states(block).is_none() {
+            // Only the one who calls this puts blocks above: none can come in between.
+            drop(overlay);
+            below = Some(self.states_below(block)?);
+            overlay = self.overlay();
+        }
+        let Some(states) = overlay.states(block).or(below.as_ref()) else { return Ok(look(&States::default()).1) };
+        let (is_wanted, seen) = look(states);
+        if is_wanted {
+            overlay.lift(block, below);
+        }
+        Ok(seen)
+    }
+
+    /// Makes changes that are in the journal under their numbers; the place is where [`Self::lift`] found the event. No
     /// checkpoint may begin between the two.
-    pub(super) fn apply(&self, changes: impl IntoIterator<Item = (u64, Option<BlockId>, Change)>) {
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = (u64, Place, Change)>) {
         // In this order everywhere.
         let (mut overlay, mut tally) = (self.overlay(), self.tally());
-        for (number, block, change) in changes {
-            overlay.apply(number, block, change, &mut tally);
+        for (number, place, change) in changes {
+            overlay.apply(number, place, change, &mut tally);
+        }
+    }
+
+    /// As [`Self::apply`], for events that are gone, by their blocks.
+    pub(super) fn apply_purges(&self, purges: impl IntoIterator<Item = (u64, BlockId, Vec<EventId>)>) {
+        let (mut overlay, mut tally) = (self.overlay(), self.tally());
+        for (number, block, gone) in purges {
+            overlay.purge(number, block, &gone, &mut tally);
         }
     }
 
@@ -125,6 +156,28 @@ impl Shared {
         self.overlay().is_full()
     }
 
+    /// The first block behind `after`. It is looked for anew each time, since sled's iterators do not see all that comes meanwhile.
+    pub(super) fn block_behind(&self, after: Option<BlockId>) -> Result<Option<BlockId>, Error> {
+        let above = self.overlay().block_behind(after);
+        let start = match after {
+            Some(after) => Bound::Excluded(keys::chunk(keys::STATES, after, u16::MAX)),
+            None => Bound::Included(vec![keys::STATES]),
+        };
+        let first = self.tree.range::<Key, _>((start, Bound::Excluded(vec![keys::STATES + 1]))).next();
+        let below = first.transpose().map_err(failed)?.and_then(|(key, _)| keys::block_of_chunk(&key));
+        Ok(above.into_iter().chain(below).min())
+    }
+
+    /// What is known of the providers' event ids that are above sled, oldest first.
+    pub(super) fn dedupe_above(&self) -> Vec<(DedupeKey, DedupeEntry)> {
+        self.overlay().all_dedupe()
+    }
+
+    /// See [`Overlay::is_ripe`].
+    pub(super) fn is_ripe(&self) -> (bool, bool) {
+        self.overlay().is_ripe()
+    }
+
     /// What is known of a provider's event id at `now`.
     pub(super) fn dedupe(&self, key: &DedupeKey, now: Timestamp) -> Result<Option<DedupeEntry>, Error> {
         let above = self.overlay().dedupe(key).filter(|entry| now < entry.until);
@@ -145,7 +198,25 @@ impl Shared {
         Ok(block::frames(&bytes).map(|frame| frame.and_then(block::decode)).collect())
     }
 
-    /// The head of the event at `place` of a block.
+    /// Reads of one event, whose block and place `read` is given; `None` where it is not there. Once more where that fails: its
+    /// block may have been rewritten, or be gone, since it was found.
+    pub(super) fn read_event<T>(
+        &self,
+        id: EventId,
+        read: impl Fn(BlockId, usize) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let mut is_first = true;
+        loop {
+            let Some((block, place)) = self.locate(id)? else { return Ok(None) };
+            match read(block, place) {
+                Err(Error::Damaged(_)) if is_first => is_first = false,
+                Err(Error::Damaged(what)) => return Err(self.damage(what)),
+                read => return read.map(Some),
+            }
+        }
+    }
+
+    /// The head of the event at `place` of a block. That it cannot be read is not counted, as with all that follows.
     pub(super) fn head(&self, block: BlockId, place: usize) -> Result<Head, Error> {
         self.head_in(&self.raw_heads(block)?, block, place)
     }
@@ -155,13 +226,19 @@ impl Shared {
         if let Some(parts) = self.overlay().parts(block) {
             return Ok(parts.heads.clone());
         }
-        self.long(keys::HEADS, block)
+        self.heads_below(block)
+    }
+
+    /// The heads of a block that is in sled, as they are stored.
+    pub(super) fn heads_below(&self, block: BlockId) -> Result<Vec<u8>, Error> {
+        let heads = self.long(keys::HEADS, block)?;
+        if heads.is_empty() { self.long(keys::HEADS_LEFT, block) } else { Ok(heads) }
     }
 
     /// The head of the event at `place` among those of [`Self::raw_heads`].
     pub(super) fn head_in(&self, heads: &[u8], block: BlockId, place: usize) -> Result<Head, Error> {
         let head = block::frame_at(heads, place).and_then(block::decode);
-        head.ok_or_else(|| self.damage(format!("the head of event {place} of block {block}")))
+        head.ok_or_else(|| Error::Damaged(format!("the head of event {place} of block {block}")))
     }
 
     /// The event at `place` of a block; its `duplicates` are not filled in.
@@ -180,17 +257,18 @@ impl Shared {
         if body.len() as u64 == length && crc32fast::hash(&body) == head.body_crc {
             Ok(body)
         } else {
-            Err(self.damage(format!("the body of event {}", head.event.id)))
+            Err(Error::Damaged(format!("the body of event {}", head.event.id)))
         }
     }
 
-    fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
+    pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
         let mut body = Vec::new();
         let mut skip = span.skip;
         for chunk in span.first..=span.last {
-            let Some(part) = self.tree.get(keys::chunk(keys::BODIES, block, chunk)).map_err(failed)? else { break };
+            let of = |prefix| self.tree.get(keys::chunk(prefix, block, chunk)).map_err(failed);
+            let Some(part) = of(keys::BODIES)?.map_or_else(|| of(keys::BODIES_LEFT), |part| Ok(Some(part)))? else { break };
             let part = part.get(std::mem::take(&mut skip)..).unwrap_or_default();
             // Only now, since a damaged head may claim any length.
             body.reserve_exact(part.len().min(length - body.len()));
@@ -213,7 +291,7 @@ impl Shared {
     }
 
     /// Frames under consecutive keys, up to the first short chunk.
-    fn long(&self, prefix: u8, block: BlockId) -> Result<Vec<u8>, Error> {
+    pub(super) fn long(&self, prefix: u8, block: BlockId) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         for number in 0..=u16::MAX {
             let Some(part) = self.tree.get(keys::chunk(prefix, block, number)).map_err(failed)? else { break };
@@ -229,8 +307,12 @@ impl Shared {
     ///
     /// Keys that change meanwhile may be missed or come twice: whoever changes them tells the lanes.
     pub(super) fn scan(&self, prefix: &[u8], last: Option<&[u8]>, newest_first: bool) -> Scan<'_> {
-        let (start, end) = (prefix.to_vec(), [prefix, last.unwrap_or(&BEHIND)].concat());
-        let covered = self.overlay().covered(prefix.first().copied().unwrap_or_default());
+        self.scan_between(prefix.to_vec(), [prefix, last.unwrap_or(&BEHIND)].concat(), newest_first)
+    }
+
+    /// As [`Self::scan`], for the keys from `start` to `end` of an index.
+    pub(super) fn scan_between(&self, start: Key, end: Key, newest_first: bool) -> Scan<'_> {
+        let covered = self.overlay().covered(start.first().copied().unwrap_or_default());
         let below = self.tree.range(start.clone()..=end.clone());
         let mut scan = Scan {
             shared: self,

@@ -4,6 +4,7 @@
 //! could take back, but for outcomes that nobody waits for. Later jobs of a group see what earlier ones did.
 
 use std::collections::btree_map;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,11 +14,13 @@ use super::checkpoint::Checkpoints;
 use super::entry::{Change, Entry};
 use super::group::{Fresh, Group, Job, New, Then, Touched};
 use super::keys::BlockId;
+use super::layers::Lifted;
+use super::overlay::Place;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
 use crate::store::journal::Journal;
-use crate::store::{Appended, Error, Settlement};
+use crate::store::{Appended, Error, Settlement, space};
 use crate::time::Timestamp;
 
 /// Writes groups to the journal.
@@ -30,6 +33,13 @@ pub(super) struct SledLedger {
     noted: u64,
     /// The journal's bytes on disk; for whoever asks.
     bytes: Arc<AtomicU64>,
+    folder: PathBuf,
+}
+
+/// What a group wrote to the journal, with the numbers of the records.
+struct Changes {
+    changes: Vec<(u64, Place, Change)>,
+    purges: Vec<(u64, BlockId, Vec<EventId>)>,
 }
 
 impl SledLedger {
@@ -39,13 +49,14 @@ impl SledLedger {
         checkpoints: Arc<Checkpoints>,
         newest: Option<EventId>,
         bytes: Arc<AtomicU64>,
+        folder: &Path,
     ) -> Self {
         let mut ids = EventIds::default();
         if let Some(newest) = newest {
             // Ids go on rising even where the clock was set back over a restart.
             ids.next(newest.made_at().after(Duration::from_millis(1)), 0);
         }
-        Self { journal, shared, checkpoints, ids, noted: 0, bytes }
+        Self { journal, shared, checkpoints, ids, noted: 0, bytes, folder: folder.into() }
     }
 
     /// Lanes that have something new are told once the group is durable.
@@ -56,27 +67,36 @@ impl SledLedger {
         Box::new(move || nudges.iter().for_each(|destination| shared.handoffs.nudge(destination)))
     }
 
-    /// Writes the group's changes to the journal; gives each with its number and block.
-    fn write_changes(&mut self, group: &mut Group) -> Result<Vec<(u64, Option<BlockId>, Change)>, Error> {
+    /// Writes the group's changes to the journal; gives each with its number and place.
+    fn write_changes(&mut self, group: &mut Group) -> Result<Changes, Error> {
         let checkpoint = self.checkpoints.number()?;
         if checkpoint > self.noted {
             Entry::push_checkpoint(&mut self.journal, checkpoint)?;
             self.noted = checkpoint;
         }
-        let new = self.shared.place_new(group).into_iter().map(|change| (None, change));
+        let new = self.shared.place_new(group).into_iter().map(|change| (Place::New, change));
         let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.is_changed);
-        let touched =
-            touched.map(|Touched { block, now, attempts, .. }| (Some(block), Change { record: now, attempts, arrival: None }));
-        let changes = new.chain(touched).map(|(block, change)| Ok((change.push(&mut self.journal)?, block, change)));
+        let touched = touched
+            .map(|Touched { block, now, attempts, .. }| (Place::In(block), Change { record: now, attempts, arrival: None }));
+        let changes = new.chain(touched).map(|(place, change)| Ok((change.push(&mut self.journal)?, place, change)));
         let changes = changes.collect::<Result<Vec<_>, Error>>()?;
+        // Behind the others, which are of other events.
+        let purges = std::mem::take(&mut group.purges).into_iter();
+        let purges = purges.map(|(block, gone)| Ok((Entry::push_purge(&mut self.journal, &gone)?, block, gone)));
+        let purges = purges.collect::<Result<Vec<_>, Error>>()?;
         self.journal.write().map_err(Error::from_io)?;
-        Ok(changes)
+        Ok(Changes { changes, purges })
     }
 
     /// Gives what is ripe to sled; waits where too much is above it.
     fn checkpoint(&self) -> Result<(), Error> {
         if self.shared.is_full() {
             self.checkpoints.wait()?;
+        }
+        // sled takes a failed write for its end. What is above it is in the journal, whose files are on the disk already.
+        let (is_ripe, is_urgent) = self.shared.is_ripe();
+        if is_ripe && !is_urgent && space::is_exhausted(&self.folder) {
+            return Ok(());
         }
         if let Some(layer) = self.shared.freeze(false) {
             self.checkpoints.begin(layer);
@@ -89,7 +109,7 @@ impl Ledger for SledLedger {
     type Job = Job;
 
     fn is_urgent(job: &Job) -> bool {
-        !matches!(job, Job::Settle(_) | Job::Release(_))
+        !matches!(job, Job::Settle(_) | Job::Release(_) | Job::Purge { .. })
     }
 
     fn weight(job: &Job) -> usize {
@@ -105,10 +125,11 @@ impl Ledger for SledLedger {
         for job in jobs {
             self.take(job, &mut group)?;
         }
-        let changes = self.write_changes(&mut group)?;
+        let Changes { changes, purges } = self.write_changes(&mut group)?;
         let (shared, freed) = (self.shared.clone(), group.freed);
         let first = move || {
             shared.apply(changes);
+            shared.apply_purges(purges);
             freed.iter().for_each(|claim| shared.claims.free(*claim));
         };
         // The lanes first: who is answered may look at once for what the lanes have.
@@ -153,6 +174,10 @@ impl SledLedger {
                 let changed = self.change(delivery, group, |d| d.cancelled(now))?;
                 group.then.push(Box::new(move || drop(reply.send(changed))));
             }
+            Job::Purge { purge, blocks, reply } => {
+                let purged = self.shared.purge(&purge, &blocks, group)?;
+                group.then.push(Box::new(move || drop(reply.send(Ok(purged)))));
+            }
         }
         Ok(())
     }
@@ -175,9 +200,12 @@ impl SledLedger {
         Ok(Appended::Stored(id))
     }
 
-    /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event is gone.
+    /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event may be lost to
+    /// damage: then the repeat takes its place. What was purged is not delivered again.
     fn repeat(&self, id: EventId, now: Timestamp, group: &mut Group) -> Result<bool, Error> {
-        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else { return Ok(false) };
+        let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
+            return Ok(group.gone.contains(&id) || !matches!(self.shared.lift(id)?, Lifted::MayBeDamaged));
+        };
         *is_changed = true;
         event.duplicates = event.duplicates.saturating_add(1);
         let mut woken = Vec::new();
@@ -277,17 +305,17 @@ impl SledLedger {
 
     /// The record of an event, in the group's memory.
     fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut Touched>, Error> {
+        if group.gone.contains(&id) {
+            return Ok(None);
+        }
         if let btree_map::Entry::Vacant(vacant) = group.touched.entry(id) {
-            let Some((block, now)) = self.shared.lift(id)? else { return Ok(None) };
+            let Lifted::There(block, now) = self.shared.lift(id)? else { return Ok(None) };
             vacant.insert(Touched { block, now, is_changed: false, attempts: Vec::new() });
         }
         Ok(group.touched.get_mut(&id))
     }
 
     fn load_head(&self, id: EventId) -> Result<Option<Event>, Error> {
-        match self.shared.locate(id)? {
-            Some((block, place)) => self.shared.event(block, place).map(Some),
-            None => Ok(None),
-        }
+        self.shared.read_event(id, |block, place| self.shared.event(block, place))
     }
 }

@@ -6,11 +6,14 @@
 //! blocking work.
 
 mod aside;
+mod backup;
 mod block;
 mod bodies;
 mod checkpoint;
 mod claim;
 mod dedupe;
+pub mod doctor;
+mod durable;
 mod entry;
 mod group;
 mod keys;
@@ -20,21 +23,25 @@ mod list;
 mod open;
 mod overlay;
 mod place;
+mod purge;
 mod replay;
+mod restore;
 mod shared;
 mod tally;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-pub use open::OpenError;
+pub use open::{FORMAT, OpenError};
+pub use restore::{Proof, RestoreError, is_free, restore};
 
 use self::block::Head;
 use self::checkpoint::Checkpoints;
@@ -43,10 +50,13 @@ use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
+use super::archive::{self, Backup};
 use super::commit::{Commit, CommitObserver};
+use super::purge::Class;
+use super::space;
 use super::{
-    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Settlement, Store,
-    Tracked,
+    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge, Purged,
+    Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
@@ -59,6 +69,10 @@ pub struct Sled {
     commit: Arc<Commit<Job>>,
     checkpoints: Arc<Checkpoints>,
     journal_bytes: Arc<AtomicU64>,
+    /// Whether a backup is under way.
+    is_backed_up: Arc<AtomicBool>,
+    closing: CancellationToken,
+    folder: PathBuf,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -71,9 +85,10 @@ impl Sled {
         let newest = newest(&shared).map_err(|error| OpenError::Engine { path: path.into(), why: error.to_string() })?;
         let checkpoints = Checkpoints::start(checkpointer, journal.release()).map_err(in_folder)?;
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
-        let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes));
+        let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes), path);
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
-        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, shared: Mutex::new(Some(shared)) })
+        let (is_backed_up, closing, shared) = (Arc::default(), CancellationToken::new(), Mutex::new(Some(shared)));
+        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, is_backed_up, closing, folder: path.into(), shared })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -191,22 +206,25 @@ impl Store for Sled {
         self.ask(|reply| Job::Cancel { delivery, now, reply }).await
     }
 
+    async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
+        let (blocks, next) = self.read(move |shared| shared.purgeable(&purge)).await?;
+        if blocks.is_empty() {
+            return Ok(Purged { next, ..Purged::default() });
+        }
+        let purged = self.ask(|reply| Job::Purge { purge, blocks, reply }).await?;
+        Ok(Purged { next, ..purged })
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
         self.read(move |shared| {
-            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
             let duplicates = shared.record(id)?.map_or(0, |record| record.duplicates);
-            Ok(Some(Event { duplicates, ..shared.event(block, place)? }))
+            shared.read_event(id, |block, place| Ok(Event { duplicates, ..shared.event(block, place)? }))
         })
         .await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.read(move |shared| {
-            let Some((block, place)) = shared.locate(id)? else { return Ok(None) };
-            let head = shared.head(block, place)?;
-            shared.body(block, &head).map(Some)
-        })
-        .await
+        self.read(move |shared| shared.read_event(id, |block, place| shared.body(block, &shared.head(block, place)?))).await
     }
 
     async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error> {
@@ -229,8 +247,8 @@ impl Store for Sled {
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
         self.read(move |shared| {
             // The newest first: it moves to a key of its own when another one comes.
-            let event = shared.record(delivery.event)?;
-            let newest = event.as_ref().and_then(|event| event.delivery(delivery)).and_then(|record| record.newest());
+            let Some(event) = shared.record(delivery.event)? else { return Ok(Vec::new()) };
+            let newest = event.delivery(delivery).and_then(|record| record.newest());
             let mut attempts = shared.attempts(delivery)?;
             attempts.extend(newest);
             attempts.sort_by_key(|attempt| attempt.number);
@@ -265,6 +283,8 @@ impl Store for Sled {
             delivered: sum(StateName::Delivered),
             cancelled: sum(StateName::Cancelled),
             damaged: shared.damaged(),
+            bytes: [Class::Pending, Class::Parked, Class::Done].into_iter().map(|class| tally.bytes_of(class)).sum(),
+            done_bytes: tally.bytes_of(Class::Done),
         }
     }
 
@@ -288,18 +308,34 @@ impl Store for Sled {
         .await
     }
 
+    fn backup(&self) -> Result<Backup, Error> {
+        let shared = self.shared()?;
+        if self.is_backed_up.swap(true, Ordering::SeqCst) {
+            return Err(Error::Conflict("a backup is under way; there can be one at a time".to_owned()));
+        }
+        let (sender, backup) = archive::pair(self.closing.clone());
+        let is_backed_up = self.is_backed_up.clone();
+        tokio::task::spawn_blocking(move || {
+            backup::send(&shared, sender);
+            is_backed_up.store(false, Ordering::SeqCst);
+        });
+        Ok(backup)
+    }
+
     fn health(&self) -> Result<(), String> {
         self.commit.health()?;
         self.checkpoints.number().map(drop).map_err(|error| error.to_string())
     }
 
     async fn close(&self) -> Result<(), Error> {
+        self.closing.cancel();
         let (commit, checkpoints, shared) = (self.commit.clone(), self.checkpoints.clone(), self.shared());
+        let has_space = !space::is_exhausted(&self.folder);
         let close = move || {
             commit.close()?;
             checkpoints.wait()?;
-            // A clean end leaves nothing to replay.
-            if let Some(layer) = shared.ok().and_then(|shared| shared.freeze(true)) {
+            // A clean end leaves nothing to replay; on a full disk the journal keeps it.
+            if let Some(layer) = shared.ok().filter(|_| has_space).and_then(|shared| shared.freeze(true)) {
                 checkpoints.begin(layer);
             }
             checkpoints.close()

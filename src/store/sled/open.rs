@@ -7,21 +7,24 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aside;
+use super::durable::{self, Durable};
+use super::restore::BUILDING;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub(super) const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// Names the format; written before sled is opened.
-const FORMAT_FILE: &str = "format";
+pub(super) const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.
 pub(super) const DATABASE_FILE: &str = "db";
 /// sled's settings, with a checksum at their end.
 pub(super) const SETTINGS_FILE: &str = "conf";
 /// So large that no leaf of [`super::CHUNK_BYTES`] values becomes a file of its own.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's cache. What is read again soon is in the system's page cache as well.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -66,10 +69,10 @@ pub enum OpenError {
     },
 }
 
-/// An open database, and the handle that makes it durable.
+/// An open database, and what makes it durable.
 pub(super) struct Opened {
     pub(super) db: sled::Db,
-    pub(super) file: File,
+    pub(super) durable: Arc<Durable>,
     /// Whether it is new in a folder that is not.
     pub(super) was_missing: bool,
 }
@@ -82,18 +85,25 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     if is_first {
         write_format(path).map_err(in_folder)?;
     }
+    // Who has it open may be about to use what looks unfinished.
+    wait_until_free(path)?;
     remove_unfinished_snapshots(path).map_err(in_folder)?;
     remove_torn_settings(path).map_err(in_folder)?;
     let was_missing = !is_first && !path.join(DATABASE_FILE).exists();
+    durable::cut(path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => in_use(path),
+        _ => in_folder(error),
+    })?;
     let db = open_sled(path)?;
     let file = File::open(path.join(DATABASE_FILE)).map_err(in_folder)?;
     // sled syncs neither of these, and the new files' directory entries must survive, too.
     let settings = File::open(path.join(SETTINGS_FILE)).map_err(in_folder)?;
     settings.sync_all().and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(in_folder)?;
-    Ok(Opened { db, file, was_missing })
+    let durable = Durable::open(db.clone(), path, file).map_err(in_folder)?;
+    Ok(Opened { db, durable, was_missing })
 }
 
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -106,7 +116,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Whether the folder is empty; an error where it holds what is not ours, or not of this version.
-fn check_format(path: &Path) -> Result<bool, OpenError> {
+pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
     let refuse = |why: String| OpenError::Format { path: path.into(), why };
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     match fs::read_to_string(path.join(FORMAT_FILE)) {
@@ -122,9 +132,13 @@ fn check_format(path: &Path) -> Result<bool, OpenError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let is_empty = fs::read_dir(path).map_err(in_folder)?.next().is_none();
-            let foreign =
-                "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder";
-            if is_empty { Ok(true) } else { Err(refuse(foreign.to_owned())) }
+            let why = match path.join(BUILDING).exists() {
+                true => "a restore was interrupted here, or is under way; remove what is in the folder and restore again",
+                false => {
+                    "the folder is not empty and names no format version, so it is no store of hookhold; name an empty folder"
+                }
+            };
+            if is_empty { Ok(true) } else { Err(refuse(why.to_owned())) }
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(refuse(format!("the file `{FORMAT_FILE}` names no version")))
@@ -176,6 +190,25 @@ fn remove_torn_settings(path: &Path) -> io::Result<()> {
     if is_whole { Ok(()) } else { fs::remove_file(settings) }
 }
 
+/// Waits until no other process has the database open; an error where one goes on having it.
+fn wait_until_free(path: &Path) -> Result<(), OpenError> {
+    let Ok(file) = File::open(path.join(DATABASE_FILE)) else { return Ok(()) };
+    let watch = Stopwatch::start();
+    // The lock is that of sled, which takes it again.
+    while fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        if watch.elapsed() >= LOCK_TIME {
+            return Err(in_use(path));
+        }
+        // Nothing tells when a lock is free.
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(())
+}
+
+fn in_use(path: &Path) -> OpenError {
+    OpenError::Engine { path: path.into(), why: "it is in use by another process".to_owned() }
+}
+
 fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(path)
@@ -192,7 +225,7 @@ fn open_sled(path: &Path) -> Result<sled::Db, OpenError> {
             break opened;
         }
         if watch.elapsed() >= LOCK_TIME {
-            return Err(refuse("it is in use by another process".to_owned()));
+            return Err(in_use(path));
         }
         // Nothing tells when a lock is free.
         std::thread::sleep(LOCK_PAUSE);
@@ -256,8 +289,11 @@ mod tests {
         fs::write(folder.path().join("snap.0000.generating"), "half").unwrap();
         let opened = open(folder.path()).unwrap();
         assert!(!folder.path().join("snap.0000.generating").exists());
+        // One that is open may be making it.
+        fs::write(folder.path().join("snap.0001.generating"), "half").unwrap();
         let second = open(folder.path()).err().unwrap().to_string();
         assert!(second.contains("in use by another process"), "{second}");
+        assert!(folder.path().join("snap.0001.generating").exists());
         drop(opened);
     }
 }

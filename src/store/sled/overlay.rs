@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::block::{self, EventRecord, States};
+use super::block::{self, EventRecord, Slot, States};
 use super::bodies::Bodies;
 use super::dedupe::{DedupeEntry, DedupeKey, IdHash};
 use super::entry::{Arrival, Change};
@@ -49,6 +49,8 @@ pub(super) struct Layer {
     first_new: Option<BlockId>,
     pub(super) dedupe: BTreeMap<DedupeKey, DedupeEntry>,
     pub(super) attempts: BTreeMap<(DeliveryId, u32), Bytes>,
+    /// Purged events of which sled may have attempts under keys of their own.
+    pub(super) gone: BTreeSet<EventId>,
     /// The blocks that sled has, too.
     lifted: BTreeSet<BlockId>,
     /// The index keys of all blocks but those that are stale.
@@ -70,6 +72,8 @@ pub(super) struct Young {
     pub(super) base: Base,
     /// What a block that is not in sled has beside its states.
     pub(super) parts: Option<Parts>,
+    /// Whether events of it were purged since it was put above sled.
+    pub(super) is_purged: bool,
     /// Its keys in the layer's index.
     index: BTreeSet<Key>,
 }
@@ -102,6 +106,17 @@ impl Covered {
     pub(super) fn has(&self, block: BlockId) -> bool {
         self.lifted.contains(&block) || self.frozen.as_ref().is_some_and(|layer| layer.blocks.contains_key(&block))
     }
+}
+
+/// Where the event of a change is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nowhere: it is new, or nothing is known of it.
+    New,
+    /// In this block, which was lifted.
+    In(BlockId),
+    /// It was purged.
+    Gone,
 }
 
 /// The keys between two.
@@ -141,7 +156,7 @@ impl Base {
 impl Young {
     fn new() -> Self {
         let parts = Parts { heads: block::first_byte(), bodies: Bodies::default(), kept: BTreeSet::new(), deliveries: 0 };
-        Self { states: States::default(), base: Base::default(), parts: Some(parts), index: BTreeSet::new() }
+        Self { states: States::default(), base: Base::default(), parts: Some(parts), is_purged: false, index: BTreeSet::new() }
     }
 
     /// All keys under which the index finds it.
@@ -182,10 +197,9 @@ impl Layer {
             block::push_frame(&mut parts.heads, &head);
             parts.bodies.push(body);
             parts.deliveries += deliveries;
-            parts.kept.insert(keys::with_block(keys::by_source(&event.source), block));
-            parts.kept.extend(event.kind.as_deref().map(|kind| keys::with_block(keys::by_type(kind), block)));
+            parts.kept.extend(keys::kept(&event, block));
         }
-        young.states.0.push(Some(record));
+        young.states.0.push(Slot::Record(record));
         self.dedupe.extend(dedupe);
         self.stale.insert(block);
     }
@@ -216,6 +230,18 @@ impl Overlay {
     /// The block that holds an event, where it is one that sled does not have (for certain) yet.
     pub(super) fn new_block_of(&self, id: EventId) -> Option<BlockId> {
         self.layers().find_map(|layer| layer.new_block_of(id))
+    }
+
+    /// The first block behind `after` that is here.
+    pub(super) fn block_behind(&self, after: Option<BlockId>) -> Option<BlockId> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.layers().filter_map(|layer| layer.blocks.range((start, Bound::Unbounded)).next()).map(|(block, _)| *block).min()
+    }
+
+    /// What is known of all providers' event ids that are here, oldest first.
+    pub(super) fn all_dedupe(&self) -> Vec<(DedupeKey, DedupeEntry)> {
+        let oldest_first = self.frozen.as_deref().into_iter().chain([&self.active]);
+        oldest_first.flat_map(|layer| layer.dedupe.iter().map(|(key, entry)| (*key, *entry))).collect()
     }
 
     /// The states of a block, where they are here.
@@ -255,29 +281,30 @@ impl Overlay {
         let frozen = self.frozen.as_ref().and_then(|layer| layer.blocks.get(&block)).map(|young| young.states.clone());
         let Some(states) = frozen.or(below) else { return };
         self.active.bytes += RECORD_BYTES * states.0.len();
-        let young = Young { base: Base::of(block, &states), index: BTreeSet::new(), parts: None, states };
+        let young = Young { base: Base::of(block, &states), index: BTreeSet::new(), parts: None, is_purged: false, states };
         self.active.blocks.insert(block, young);
         self.active.lifted.insert(block);
         self.active.stale.insert(block);
     }
 
     /// Makes a change, whose block was lifted (or is new). Adds to `tally` what it changes.
-    pub(super) fn apply(&mut self, number: u64, block: Option<BlockId>, change: Change, tally: &mut Tally) {
+    pub(super) fn apply(&mut self, number: u64, place: Place, change: Change, tally: &mut Tally) {
         let Change { record, attempts, arrival } = change;
         let active = &mut self.active;
         active.since.get_or_insert_with(Stopwatch::start);
         active.number = number;
+        // Of what is gone, nothing but its dedupe id is kept.
+        let attempts = if place == Place::Gone { Vec::new() } else { attempts };
         for (delivery, number, encoded) in attempts {
             active.bytes += encoded.len();
             active.attempts.insert((delivery, number), encoded);
         }
-        match (block, arrival) {
-            (None, Some(arrival)) => {
+        match (place, arrival) {
+            (Place::New, Some(arrival)) => {
                 tally.add(&record, 1);
-                tally.events += 1;
                 active.arrive(record, arrival);
             }
-            (Some(block), arrival) => {
+            (Place::In(block), arrival) => {
                 active.dedupe.extend(arrival.and_then(|arrival| arrival.dedupe));
                 let Some(known) = active.blocks.get_mut(&block).and_then(|young| young.states.find_mut(record.id)) else {
                     return;
@@ -287,9 +314,32 @@ impl Overlay {
                 *known = record;
                 active.stale.insert(block);
             }
-            // The event is gone.
-            (None, None) => {}
+            (Place::Gone, arrival) => active.dedupe.extend(arrival.and_then(|arrival| arrival.dedupe)),
+            (Place::New, None) => {}
         }
+    }
+
+    /// Purges events of a block that was lifted (or is new). Takes from `tally` what they were.
+    pub(super) fn purge(&mut self, number: u64, block: BlockId, gone: &[EventId], tally: &mut Tally) {
+        let active = &mut self.active;
+        active.since.get_or_insert_with(Stopwatch::start);
+        active.number = number;
+        let Some(young) = active.blocks.get_mut(&block) else { return };
+        for id in gone {
+            let Some(record) = young.states.purge(*id) else { continue };
+            tally.add(&record, -1);
+            if record.has_more_attempts() {
+                let of = |ordinal, number| (DeliveryId { event: *id, ordinal }, number);
+                let attempts: Vec<_> = active.attempts.range(of(0, 0)..=of(u16::MAX, u32::MAX)).map(|(key, _)| *key).collect();
+                attempts.iter().for_each(|key| drop(active.attempts.remove(key)));
+                active.gone.insert(*id);
+            }
+            young.is_purged = true;
+        }
+        if young.is_purged && young.states.is_over() {
+            tally.events -= young.states.damaged() as i64;
+        }
+        active.stale.insert(block);
     }
 
     /// Up to `limit` keys of the index in `range`, in order, from its end where `newest_first`.
@@ -350,6 +400,11 @@ impl Overlay {
     /// Whether nothing more may come in before the frozen layer is in sled.
     pub(super) fn is_full(&self) -> bool {
         self.frozen.is_some() && self.active.bytes >= FULL_BYTES
+    }
+
+    /// Whether a layer would be frozen now, and whether one more second of changes may be too much.
+    pub(super) fn is_ripe(&self) -> (bool, bool) {
+        (self.frozen.is_none() && self.active.is_ripe(), self.active.bytes >= FULL_BYTES)
     }
 
     /// The number of the last journal record in here or below.

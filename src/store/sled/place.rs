@@ -38,7 +38,8 @@ impl Shared {
             deliveries.push(DeliveryRecord::new(delivery));
         }
         let dedupe = new.dedupe.map(|(key, until)| (key, DedupeEntry { event: id, until }));
+        let bytes = event.stored_bytes();
         let arrival = Arrival { event, head: new.head, body: new.body, dedupe };
-        Change { record: EventRecord { id, duplicates, deliveries }, attempts: Vec::new(), arrival: Some(arrival) }
+        Change { record: EventRecord { id, duplicates, bytes, deliveries }, attempts: Vec::new(), arrival: Some(arrival) }
     }
 }

@@ -14,13 +14,15 @@ use super::checkpoint::Checkpointer;
 use super::dedupe::Runs;
 use super::entry::Entry;
 use super::keys;
+use super::layers::Lifted;
 use super::open::Opened;
+use super::overlay::Place;
 use super::shared::{Shared, failed, read_tally};
 use crate::store::Error;
 use crate::store::journal::{self, Journal};
 
 /// The folder of the journal.
-const JOURNAL: &str = "journal";
+pub(super) const JOURNAL: &str = "journal";
 
 /// A store with nothing left to replay.
 pub(super) struct Replayed {
@@ -57,13 +59,13 @@ pub(super) fn replay(opened: Opened, path: &Path) -> Result<Replayed, OpenError>
 }
 
 fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
-    let Opened { db, file, was_missing } = opened;
+    let Opened { db, durable, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
-    let (runs, damaged) = Runs::open(db.clone(), file.try_clone()?)?;
+    let (runs, damaged) = Runs::open(db.clone(), durable.clone())?;
     let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
     shared.damaged.store(damaged, Ordering::Relaxed);
     shared.begin_at(position);
-    let mut checkpointer = Checkpointer::new(db, file, tally, shared.clone());
+    let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone());
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
         Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
@@ -73,7 +75,7 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     Ok(Replayed { journal, shared, checkpointer })
 }
 
-fn read_position(db: &sled::Db) -> Result<u64, Error> {
+pub(super) fn read_position(db: &sled::Db) -> Result<u64, Error> {
     let value = db.get(keys::position()).map_err(failed)?;
     Ok(value.and_then(|value| value.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes))
 }
@@ -102,10 +104,22 @@ impl Known<'_> {
             Some(Entry::Checkpoint(held)) => self.held = self.held.max(held),
             Some(Entry::Change(change)) => {
                 // Part of it may have been moved already when the process ended.
-                let block = self.shared.lift(change.record.id)?.map(|(block, _)| block);
-                self.shared.apply([(number, block, change)]);
+                let place = match self.shared.lift(change.record.id)? {
+                    Lifted::There(block, _) => Place::In(block),
+                    Lifted::Gone(place) => place,
+                    Lifted::MayBeDamaged => Place::New,
+                };
+                self.shared.apply([(number, place, change)]);
             }
-            None => self.senseless += 1,
+            Some(Entry::Purge(gone)) => {
+                for id in gone {
+                    if let Lifted::There(block, _) = self.shared.lift(id)? {
+                        self.shared.apply_purges([(number, block, vec![id])]);
+                    }
+                }
+            }
+            // The journal has none: its ids come with their events.
+            Some(Entry::Ids(_)) | None => self.senseless += 1,
         }
         move_down(self.shared, self.checkpointer, false)
     }

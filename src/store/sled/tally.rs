@@ -5,18 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::block::EventRecord;
 use super::keys::{self, Key};
 use crate::record::Name;
+use crate::store::purge::Class;
 
 /// How much there is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     pub(super) events: i64,
+    /// What they take, by [`Class`].
+    pub(super) bytes: [i64; 3],
     /// By destination and state.
     pub(super) deliveries: BTreeMap<Name, [i64; 4]>,
 }
 
 impl Tally {
-    /// Adds the deliveries of an event `sign` times.
+    /// Adds an event `sign` times.
     pub(super) fn add(&mut self, record: &EventRecord, sign: i64) {
+        self.events += sign;
+        self.bytes[record.class() as usize] += sign * i64::try_from(record.bytes).unwrap_or(i64::MAX);
         for delivery in &record.deliveries {
             let delivery = &delivery.delivery;
             // Not `entry`: a name is cloned for a destination that was never seen, and for no other.
@@ -34,6 +39,8 @@ impl Tally {
     /// Takes `before` away and adds `after`; gives the destinations whose counts changed.
     pub(super) fn change(&mut self, before: &Self, after: &Self) -> BTreeSet<Name> {
         self.events += after.events - before.events;
+        let bytes = before.bytes.iter().zip(after.bytes);
+        self.bytes.iter_mut().zip(bytes).for_each(|(sum, (before, after))| *sum += after - before);
         let mut changed = BTreeSet::new();
         for (name, sign, counts) in
             before.deliveries.iter().map(|(n, c)| (n, -1, c)).chain(after.deliveries.iter().map(|(n, c)| (n, 1, c)))
@@ -45,9 +52,15 @@ impl Tally {
         changed
     }
 
-    /// The record of the number of events.
+    /// The bytes of events of a class.
+    pub(super) fn bytes_of(&self, class: Class) -> u64 {
+        u64::try_from(self.bytes[class as usize]).unwrap_or(0)
+    }
+
+    /// The record of the number of events and their bytes.
     pub(super) fn record(&self) -> (Key, Vec<u8>) {
-        (keys::key(keys::COUNT, &[]), self.events.to_be_bytes().to_vec())
+        let numbers = [self.events].into_iter().chain(self.bytes);
+        (keys::key(keys::COUNT, &[]), numbers.flat_map(i64::to_be_bytes).collect())
     }
 
     /// The record of one destination's counts.
@@ -61,7 +74,7 @@ impl Tally {
         let numbers: Vec<i64> = value.chunks_exact(8).map(|n| i64::from_be_bytes(n.try_into().unwrap_or_default())).collect();
         match (std::str::from_utf8(&key[1..]).ok().map(Name::try_new), &numbers[..]) {
             (Some(Ok(name)), [a, b, c, d]) => drop(self.deliveries.insert(name, [*a, *b, *c, *d])),
-            (_, [events]) => self.events = *events,
+            (_, [events, a, b, c]) => (self.events, self.bytes) = (*events, [*a, *b, *c]),
             _ => {}
         }
     }

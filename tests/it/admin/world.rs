@@ -1,5 +1,6 @@
 //! An admin router over a store in memory, and calls to it without a socket.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +10,28 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
-    Admin, Destination, KeyFetch, Limits, Listen, Log, LogFormat, Role, Settings, Source, SourcePath, Store as StoreSettings,
-    Tls, Token,
+    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Store as StoreSettings, Tls, Token,
 };
-use hookhold::ingest::Arming;
+use hookhold::ingest::{Arming, Gate, Line, Outside};
 use hookhold::metrics::Metrics;
+use hookhold::net::confirm::Confirmer;
+use hookhold::net::fetch::Fetcher;
+use hookhold::net::published::Published;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Settlement, Store};
+use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Quarantine, QuarantineBounds, Settlement, Space, Store};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tempfile::TempDir;
 use tower::ServiceExt;
 
+const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
@@ -34,6 +40,7 @@ pub(super) struct World {
     pub(super) store: Arc<Memory>,
     pub(super) metrics: Arc<Metrics>,
     router: Router,
+    _folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -72,20 +79,29 @@ impl World {
         ]
     }
 
-    fn new(tokens: Vec<Token>, tls: bool) -> Self {
-        let (store, metrics) = (Arc::new(Memory::new()), Metrics::new());
+    fn new(tokens: Vec<Token>, is_tls: bool) -> Self {
+        let (store, metrics, folder) = (Arc::new(Memory::new()), Metrics::new(), TempDir::new().unwrap());
+        let clock = Clock::following_tokio(START);
+        let quarantine = Arc::new(Quarantine::open(folder.path(), QuarantineBounds::default(), clock).unwrap());
+        let (settings, arming) = (Arc::new(settings(tokens, is_tls)), arming());
+        let space = Arc::new(Space::new(Path::new("."), None));
+        let fetcher = Fetcher::new(tls(), HashMap::new());
+        let confirmer = Confirmer::new(fetcher.clone(), clock);
+        let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
+        let gate = Gate::new(&settings, &metrics, outside, arming.clone(), None);
+        let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
-            told: Arc::new(Told::new(
-                Arc::new(settings(tokens, tls)),
-                Arc::new(Arming::new(&settings(Vec::new(), false), Brought::below(Path::new("nowhere"))).unwrap()),
-            )),
+            space,
+            quarantine,
+            line: Arc::new(line),
+            told: Arc::new(Told::new(settings, arming)),
             metrics: metrics.clone(),
             reloads: tokio::sync::mpsc::channel(1).0,
-            clock: Clock::following_tokio(START),
+            clock,
             started_at: START,
         };
-        Self { store, metrics, router: router(Arc::new(context)) }
+        Self { store, metrics, router: router(Arc::new(context)), _folder: folder }
     }
 
     /// Calls it as a program on the same machine does.
@@ -222,7 +238,11 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
         admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
-        store: StoreSettings { path: PathBuf::from("data") },
+        store: StoreSettings {
+            path: PathBuf::from("data"),
+            max_bytes: None,
+            retention: Retention { done: DAY, parked: DAY, done_bytes: None },
+        },
         limits: Limits {
             body_bytes: 1 << 20,
             body_bytes_in_flight: 1 << 20,
@@ -241,7 +261,8 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
 
 fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
     Arc::new(Source {
-        key_fetch: KeyFetch::default(),
+        key_fetch: Fetch::default(),
+        confirm_fetch: Fetch::default(),
         name: name(text),
         host: None,
         path,
@@ -254,6 +275,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         body_bytes: 1 << 20,
         methods: vec![Method::POST],
         allow: Vec::new(),
+        quarantines: true,
         destinations: destinations.iter().map(|d| name(d)).collect(),
     })
 }
@@ -272,4 +294,13 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         append_path: false,
         title_case_headers: false,
     })
+}
+
+fn arming() -> Arc<Arming> {
+    Arc::new(Arming::new(&settings(Vec::new(), false), Brought::below(Path::new("nowhere"))).unwrap())
+}
+
+fn tls() -> Arc<rustls::ClientConfig> {
+    hookhold::net::tls::install_provider();
+    hookhold::net::tls::client_config(None).unwrap()
 }

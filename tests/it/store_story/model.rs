@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use hookhold::record::{DeliveryId, EventId, ParkReason, StateName, Verdict};
-use hookhold::store::{Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Store};
+use hookhold::store::{
+    Appended, Backlog, Claimed, Counts, DeliveryFilter, Error, EventFilter, EventState, Fresh, Page, Purge, Store,
+};
 
+use super::purging::purge_all;
 use super::world::{World, at, attempt, body, intake, name, release, settle};
 
 const STEPS: usize = 250;
@@ -54,6 +57,7 @@ enum Step {
     Cancel { event: usize, ordinal: u16 },
     OpenLane { capacity: usize },
     CloseLane,
+    Purge { done: u64, parked: u64, bytes: Option<u64> },
     Look,
     Reopen,
 }
@@ -97,6 +101,11 @@ fn step(random: &mut Random, now: u64) -> Step {
         31 => Step::OpenLane { capacity: random.below(4) },
         32 => Step::CloseLane,
         33 => Step::Reopen,
+        34 => Step::Purge {
+            done: now.saturating_sub(random.below(3000) as u64),
+            parked: now.saturating_sub(random.below(3000) as u64),
+            bytes: random.one_in(3).then(|| random.below(1_000_000) as u64),
+        },
         _ => Step::Look,
     }
 }
@@ -126,19 +135,7 @@ impl Subject {
     async fn run(&mut self, step: &Step, now: u64) -> String {
         let moment = at(now);
         match step {
-            Step::Append { source, destinations, size, key, kind } => {
-                let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
-                if let Some((key, until)) = key {
-                    draft = draft.dedupe(key, *until);
-                }
-                match self.store().append(draft.build()).await.unwrap() {
-                    Appended::Stored(id) => {
-                        self.events.push(id);
-                        "stored".to_owned()
-                    }
-                    Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
-                }
-            }
+            Step::Append { .. } => self.append(step, now).await,
             Step::Take => match self.lane.as_mut().and_then(Fresh::ready) {
                 Some(claimed) => self.hold(vec![claimed]),
                 None => "nothing".to_owned(),
@@ -189,8 +186,27 @@ impl Subject {
                 self.lane = None;
                 String::new()
             }
+            Step::Purge { done, parked, bytes } => {
+                let rule = Purge { done_before: at(*done), parked_before: at(*parked), done_bytes: *bytes, after: None };
+                format!("{:?}", purge_all(self.store(), rule).await)
+            }
             Step::Look => self.look(now).await,
             Step::Reopen => self.reopen().await,
+        }
+    }
+
+    async fn append(&mut self, step: &Step, now: u64) -> String {
+        let Step::Append { source, destinations, size, key, kind } = step else { return String::new() };
+        let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
+        if let Some((key, until)) = key {
+            draft = draft.dedupe(key, *until);
+        }
+        match self.store().append(draft.build()).await.unwrap() {
+            Appended::Stored(id) => {
+                self.events.push(id);
+                "stored".to_owned()
+            }
+            Appended::Duplicate(id) => format!("duplicate of {}", self.number(id)),
         }
     }
 
@@ -221,8 +237,13 @@ impl Subject {
             seen += &format!("{destination} {pending} {in_flight} {parked} {oldest_due_at:?}\n");
         }
         for (n, id) in self.events.iter().enumerate() {
-            let event = self.store().event(*id).await.unwrap().unwrap();
+            let Some(event) = self.store().event(*id).await.unwrap() else {
+                assert_eq!((self.store().body(*id).await, self.store().deliveries_of(*id).await), (Ok(None), Ok(vec![])));
+                seen += &format!("{n} is gone\n");
+                continue;
+            };
             seen += &format!("{n} {} {} {}\n", event.source, event.duplicates, event.body_bytes);
+            assert!(self.store().body(*id).await.unwrap().unwrap() == body(event.body_bytes as usize));
         }
         for filter in event_filters(now) {
             seen += &format!("{filter:?}: {:?}\n", self.all_events(&filter).await);

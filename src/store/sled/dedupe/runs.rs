@@ -4,7 +4,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sled::Batch;
@@ -12,6 +11,7 @@ use sled::Batch;
 use super::run::{self, Extent, Run, Writing};
 use super::{DedupeEntry, DedupeKey, IdHash};
 use crate::store::Error;
+use crate::store::sled::durable::Durable;
 use crate::store::sled::shared::failed;
 use crate::store::sled::{block, keys};
 use crate::time::Timestamp;
@@ -31,8 +31,7 @@ const LOOKUPS_MAX: usize = 5;
 #[derive(Debug)]
 pub(in crate::store::sled) struct Runs {
     tree: sled::Db,
-    /// What makes sled durable.
-    file: File,
+    durable: Arc<Durable>,
     /// Oldest first.
     runs: Mutex<Arc<Vec<Arc<Run>>>>,
 }
@@ -73,7 +72,7 @@ impl Chunks<'_> {
 
 impl Runs {
     /// Reads what is in `tree`; damaged chunks are passed over and counted.
-    pub(in crate::store::sled) fn open(tree: sled::Db, file: File) -> Result<(Self, u64), Error> {
+    pub(in crate::store::sled) fn open(tree: sled::Db, durable: Arc<Durable>) -> Result<(Self, u64), Error> {
         let (mut runs, mut damaged) = (Vec::new(), 0);
         let mut extents = BTreeMap::new();
         for entry in tree.scan_prefix(keys::runs()) {
@@ -93,13 +92,14 @@ impl Runs {
             runs.push(Arc::new(run));
         }
         runs.sort_by_key(|run| run.extent.age);
-        let runs = Self { tree, file, runs: Mutex::new(Arc::new(runs)) };
+        let runs = Self { tree, durable, runs: Mutex::new(Arc::new(runs)) };
         runs.remove_left_overs()?;
         Ok((runs, damaged))
     }
 
     fn remove_left_overs(&self) -> Result<(), Error> {
         let known = self.snapshot();
+        let _stretch = self.durable.stretch()?;
         let mut chunks = self.chunks();
         let mut from = keys::chunks_of_runs();
         while let Some((key, _)) =
@@ -121,8 +121,7 @@ impl Runs {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.tree.flush().map_err(failed)?;
-        self.file.sync_data().map_err(Error::from_io)
+        self.durable.sync()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Vec<Arc<Run>>>> {
@@ -164,6 +163,40 @@ impl Runs {
             Ok(Some(all))
         })?;
         Ok(found.unwrap_or_default())
+    }
+
+    /// Gives all entries to `take`, chunk by chunk, `None` for a damaged chunk. Where runs are merged meanwhile, entries may come
+    /// twice; of those with the same key, the newest comes last.
+    pub(in crate::store::sled) fn all(
+        &self,
+        mut take: impl FnMut(Option<Vec<(DedupeKey, DedupeEntry)>>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let newest = self.snapshot().last().map(|run| run.extent.age);
+        let mut done = None;
+        while done < newest {
+            let runs = self.snapshot();
+            let Some(run) = runs.iter().find(|run| Some(run.extent.age) > done) else { break };
+            if self.read(run, &mut take)? {
+                done = Some(run.extent.age);
+            }
+        }
+        Ok(())
+    }
+
+    /// `false` where the run is gone: it was merged into a newer one, or its time is over.
+    fn read(
+        &self,
+        run: &Run,
+        take: &mut impl FnMut(Option<Vec<(DedupeKey, DedupeEntry)>>) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        for chunk in 0..run.extent.chunks {
+            let value = self.tree.get(keys::run_chunk(run.number, chunk)).map_err(failed)?;
+            if value.is_none() && !self.snapshot().iter().any(|known| known.number == run.number) {
+                return Ok(false);
+            }
+            take(value.as_deref().and_then(run::entries).map(Iterator::collect))?;
+        }
+        Ok(true)
     }
 
     /// Looks into the runs; again, where one was merged away meanwhile.
@@ -326,6 +359,10 @@ mod tests {
         opened(sled::Config::new().path(folder).open().unwrap(), folder)
     }
 
+    fn durable(tree: sled::Db, folder: &std::path::Path) -> Arc<Durable> {
+        Durable::open(tree, folder, std::fs::File::open(folder.join("db")).unwrap()).unwrap()
+    }
+
     /// As a start would find them. sled itself stays open: its lock is free only a moment after its end.
     fn reopened(runs: Runs, folder: &std::path::Path) -> Runs {
         let tree = runs.tree.clone();
@@ -334,7 +371,7 @@ mod tests {
     }
 
     fn opened(tree: sled::Db, folder: &std::path::Path) -> Runs {
-        let (runs, damaged) = Runs::open(tree, File::open(folder.join("db")).unwrap()).unwrap();
+        let (runs, damaged) = Runs::open(tree.clone(), durable(tree, folder)).unwrap();
         assert_eq!(damaged, 0);
         runs
     }
@@ -403,7 +440,7 @@ mod tests {
         runs.tree.insert(chunk, value).unwrap();
         let tree = runs.tree.clone();
         drop(runs);
-        let (runs, damaged) = Runs::open(tree, File::open(folder.path().join("db")).unwrap()).unwrap();
+        let (runs, damaged) = Runs::open(tree.clone(), durable(tree, folder.path())).unwrap();
         let found = (0..3000).filter(|n| runs.find(&key(*n), at(0)).unwrap() == Some(entry(*n, 100))).count();
         assert_eq!((found, damaged), (2000, 1));
     }
