@@ -200,6 +200,7 @@ fn destinations_arrive() {
     let expected = [("authorization", "Basic dXNlcjpwQHNz"), ("x-plain", "text"), ("x-token", "s3cr3t"), ("x-other", "s3cr3t")];
     assert_eq!(headers, expected);
     assert_eq!((billing.timeout, billing.in_flight), (Duration::from_millis(500), 1024));
+    assert_eq!(billing.per_second.as_ref().unwrap().turns_in(Duration::from_secs(60)), 30);
     let rule = Rule::Backoff { base: Duration::from_secs(1), cap: HOUR, keep_for: 72 * HOUR };
     assert_eq!((&billing.retry, billing.park_on.iter().map(|s| s.as_u16()).collect()), (&rule, vec![404, 410]));
     assert_eq!((billing.connection_age, billing.append_path), (Duration::from_secs(10), true));

@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::settings::Settings;
 use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
-use crate::store::{Quarantine, Space, Store};
+use crate::store::{Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use problem::Problem;
 
@@ -65,6 +65,8 @@ pub struct Context {
     pub told: Arc<Told>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
+    /// Which sources and destinations are paused.
+    pub pauses: Arc<Pauses>,
     /// Where somebody who wants the configuration read again says so.
     pub reloads: mpsc::Sender<Reload>,
     /// The present.

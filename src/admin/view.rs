@@ -98,7 +98,7 @@ pub(super) struct DeliveryView {
     url: Option<String>,
     state: &'static str,
     attempts_made: u32,
-    /// `None` while an attempt is under way, too.
+    /// `None` while an attempt is under way, too, and while an earlier delivery with its `order_key` is pending.
     next_attempt_at: Option<Timestamp>,
     created_at: Timestamp,
     settled_at: Option<Timestamp>,
@@ -173,7 +173,7 @@ impl DeliveryView {
     pub(super) fn new(Tracked { delivery, in_flight }: Tracked) -> Self {
         Self {
             state: if in_flight { "in_flight" } else { delivery.state.name().as_str() },
-            next_attempt_at: delivery.due().filter(|_| !in_flight),
+            next_attempt_at: delivery.due().filter(|_| !in_flight && !delivery.is_held()),
             settled_at: delivery.settled_at(),
             reason: reason(&delivery),
             id: delivery.id,

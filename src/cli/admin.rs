@@ -170,6 +170,19 @@ pub(super) fn reachable(listen: std::net::SocketAddr) -> std::net::SocketAddr {
     address
 }
 
+/// All items of a list, page by page.
+pub(super) fn all(client: &Client, path: &str) -> anyhow::Result<Vec<Value>> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("{path}?limit=500{cursor}"))?;
+        found.extend(page["items"].as_array().into_iter().flatten().cloned());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={}", encoded(next)),
+            None => return Ok(found),
+        }
+    }
+}
+
 /// What a problem document says.
 fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -5,7 +5,9 @@
 mod admin;
 mod arm;
 mod backup;
+mod cancel;
 mod check;
+mod destinations;
 mod doctor;
 mod events;
 mod providers;
@@ -15,6 +17,7 @@ mod replay;
 mod restore;
 mod send;
 pub mod serve;
+mod sources;
 mod status;
 mod table;
 mod verify;
@@ -57,6 +60,12 @@ enum Command {
     Replay(replay::Args),
     /// Give a delivery a new budget and try it now.
     Retry(replay::RetryArgs),
+    /// Show destinations, pause them, let them go on.
+    Destinations(destinations::Args),
+    /// Show sources, pause them, let them go on.
+    Sources(sources::Args),
+    /// Call a delivery off, or all that fit.
+    Cancel(cancel::Args),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
     /// List requests that were not believed, and release those that are believed now.
@@ -122,6 +131,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
+        Command::Destinations(args) => destinations::run(&args, &client()?, json),
+        Command::Sources(args) => sources::run(&args, &client()?, json),
+        Command::Cancel(args) => cancel::run(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Quarantine(args) => quarantine::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),

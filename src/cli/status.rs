@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::admin::Client;
+use super::destinations::state;
 use super::table::{self, cell, items, say};
 
 pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -28,7 +29,14 @@ pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let row = |s: &Value| [&s["name"], &s["path"], &s["provider"], &s["accepted"], &s["rejected"], &s["last_event_at"]].map(cell);
     table::print(["source", "path", "provider", "accepted", "rejected", "last event"], items(&sources).iter().map(row));
     say(&"");
-    let row = |d: &Value| [&d["name"], &d["url"], &d["pending"], &d["parked"], &d["oldest_due_at"], &d["last_error"]].map(cell);
-    table::print(["destination", "url", "pending", "parked", "oldest due", "last error"], items(&destinations).iter().map(row));
+    let row = |d: &Value| {
+        let [name, url, pending, parked, due, error] =
+            [&d["name"], &d["url"], &d["pending"], &d["parked"], &d["oldest_due_at"], &d["last_error"]].map(cell);
+        [name, state(d), url, pending, parked, due, error]
+    };
+    table::print(
+        ["destination", "state", "url", "pending", "parked", "oldest due", "last error"],
+        items(&destinations).iter().map(row),
+    );
     Ok(ExitCode::SUCCESS)
 }

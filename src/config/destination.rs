@@ -1,6 +1,7 @@
 //! `[destinations.NAME]`: an application and how to treat it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
@@ -11,8 +12,10 @@ use super::file::Named;
 use super::settings::Destination;
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, secret, web};
+use super::{certificates, secret, sign, web};
+use crate::pace::bucket::Bucket;
 use crate::pace::retry::Rule;
+use crate::signature::Selector;
 
 /// A longer attempt holds a place of its lane for nothing.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
@@ -59,32 +62,50 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
     let in_flight =
         section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
+    let per_second = section.take("per_second").and_then(|value| rate(&value));
     let (retry, park_on) = section.or("retry", (default_rule(), PARK_ON_DEFAULT.into()), |value| retry(&value));
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
+    let order_by = section.take("order_by").and_then(|value| order_by(&value));
+    let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
+    let paused = section.or("paused", false, |value| value.boolean());
     let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
     let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
     let headers = headers(&mut section, authorization);
-    section.finish(&["order_by", "per_second", "sign"]);
+    section.finish(&[]);
     let (url, _) = url?;
     Some(Destination {
         name,
         url,
         timeout,
         in_flight,
+        per_second,
+        order_by,
         retry,
         park_on,
+        sign,
         headers,
         ca,
         connection_age,
         append_path,
         title_case_headers,
+        paused,
     })
 }
 
 const fn default_rule() -> Rule {
     Rule::Backoff { base: Rule::BASE, cap: Rule::CAP, keep_for: Rule::KEEP_FOR }
+}
+
+fn rate(value: &Value<'_>) -> Option<Bucket> {
+    let per_second = value.number(Bucket::PER_SECOND_MIN..=Bucket::PER_SECOND_MAX)?;
+    Bucket::try_new(per_second).map_or_else(|bad| value.error(&bad.to_string()), Some)
+}
+
+fn order_by(value: &Value<'_>) -> Option<Selector> {
+    let wrong = || value.error("must be a JSON pointer into the body, such as \"/data/id\", or a header's name");
+    Selector::order_by(value.text()?).or_else(wrong)
 }
 
 fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {

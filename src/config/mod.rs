@@ -16,6 +16,7 @@ mod relay;
 mod route;
 mod secret;
 pub mod settings;
+mod sign;
 mod source;
 mod table;
 mod units;

@@ -9,11 +9,12 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::pace::bucket::Bucket;
 use crate::pace::retry;
 use crate::record::Name;
 use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
-use crate::signature::{Secret, Verifier};
+use crate::signature::{Resigner, Secret, Selector, Verifier};
 
 /// Everything that the relay was told.
 #[derive(Debug)]
@@ -185,6 +186,8 @@ pub struct Source {
     pub quarantines: bool,
     /// Where its events go.
     pub destinations: Arc<[Name]>,
+    /// Whether it takes nothing until a person lets it.
+    pub paused: bool,
 }
 
 /// How some hosts are asked for what a request needs, where that is not as with every host of the web.
@@ -222,10 +225,16 @@ pub struct Destination {
     pub timeout: Duration,
     /// Attempts at once.
     pub in_flight: usize,
+    /// Attempts in a second; `None`: as many as there are.
+    pub per_second: Option<Bucket>,
+    /// By what its deliveries are kept in order.
+    pub order_by: Option<Selector>,
     /// When a delivery is tried again.
     pub retry: retry::Rule,
     /// Statuses that park a delivery at once.
     pub park_on: Vec<StatusCode>,
+    /// How each attempt is signed anew; `None`: it goes out with the signature that came.
+    pub sign: Option<Arc<Resigner>>,
     /// Fields that are set on each attempt, in place of what came in. Values may be secret.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only roots that are trusted; `None`: those of the web.
@@ -236,4 +245,6 @@ pub struct Destination {
     pub append_path: bool,
     /// Whether header names leave in title case (HTTP/1.1).
     pub title_case_headers: bool,
+    /// Whether nothing is sent until a person lets it.
+    pub paused: bool,
 }

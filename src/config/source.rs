@@ -92,6 +92,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
     let confirm_fetch = handshake::confirm_fetch(&mut section, handshakes.as_deref());
     let handshakes = handshake::prove(&mut section, handshakes, beside);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
+    let paused = section.or("paused", false, |value| value.boolean());
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
@@ -112,6 +113,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         allow,
         quarantines,
         destinations,
+        paused,
     })
 }
 

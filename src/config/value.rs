@@ -124,6 +124,16 @@ impl<'a> Value<'a> {
         number.filter(|n| range.contains(n)).or_else(wrong)
     }
 
+    /// A number, whole or not.
+    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let node = self.node.get_ref();
+        let written = node.as_integer().map(|n| n.as_str()).or_else(|| node.as_float().map(|n| n.as_str()));
+        let Some(written) = written else { return self.must_be("a number") };
+        let number = written.replace('_', "").parse().ok();
+        let wrong = || self.error(&format!("must be between {} and {}", range.start(), range.end()));
+        number.filter(|n| range.contains(n)).or_else(wrong)
+    }
+
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
         let duration = self.with_unit(units::DURATION, units::duration, 's')?;
         let [from, to] = [range.start(), range.end()].map(|d| units::show_duration(*d));

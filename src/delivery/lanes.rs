@@ -9,16 +9,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
+use super::lane::{Lane, handovers};
 use super::prepare::Shape;
 use super::road::Road;
-use crate::config::settings::{Destination, Settings, SourcePath};
+use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
 use crate::net::client::Server;
 use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
-use crate::store::Store;
+use crate::store::{Pausable, Pauses, Store};
 use crate::time::Clock;
 
 /// Attempts in flight may end for so long after a stop.
@@ -30,6 +30,7 @@ pub struct Lanes {
     /// By destination.
     open: HashMap<Name, Open>,
     store: Arc<dyn Store>,
+    pauses: Arc<Pauses>,
     metrics: Arc<Metrics>,
     clock: Clock,
     stop: CancellationToken,
@@ -45,10 +46,6 @@ struct Open {
 /// Roads that are ready to be taken.
 pub struct Roads(Vec<Road>);
 
-/// Just stored deliveries that may wait for a lane, for each attempt that it may make at once: a whole commit group comes at a
-/// time, and what finds no room costs a read.
-const HANDOVERS_PER_ATTEMPT: usize = 64;
-
 /// A destination that cannot be spoken to as configured.
 #[derive(Debug, thiserror::Error)]
 #[error("destinations.{name}: {why}")]
@@ -62,11 +59,12 @@ impl Lanes {
     pub fn start(
         settings: &Settings,
         store: Arc<dyn Store>,
+        pauses: Arc<Pauses>,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, BadDestination> {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, metrics, clock, stop, cut };
+        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, pauses, metrics, clock, stop, cut };
         let roads = lanes.prepare(settings, |_| false)?;
         lanes.replace(roads);
         Ok(lanes)
@@ -76,8 +74,10 @@ impl Lanes {
     /// its connections can be used on.
     pub fn prepare(&self, settings: &Settings, is_same: impl Fn(&Name) -> bool) -> Result<Roads, BadDestination> {
         let prefixes = Arc::new(prefixes(settings));
+        let signed_in = Arc::new(signed_in(settings));
         let road = |destination: &Arc<Destination>| {
-            let (pool, shape) = line_up(destination).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let (pool, shape) =
+                line_up(destination, &signed_in).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
             let before = self.open.get(&destination.name).filter(|_| is_same(&destination.name));
             let pool = before.map_or_else(|| Arc::new(pool), |open| open.road.borrow().pool.clone());
             Ok(Road {
@@ -115,9 +115,10 @@ impl Lanes {
 
     fn open_lane(&mut self, road: Arc<Road>) -> Open {
         let destination = &road.destination;
-        let fresh = self.store.handoff(&destination.name, destination.in_flight * HANDOVERS_PER_ATTEMPT);
+        let fresh = self.store.handoff(&destination.name, handovers(destination));
+        let valve = self.pauses.valve(Pausable::Destination, &destination.name);
         let (stop, (sender, receiver)) = (self.stop.child_token(), watch::channel(road));
-        self.tasks.spawn(Lane::new(receiver, fresh).run(stop.clone(), self.cut.clone()));
+        self.tasks.spawn(Lane::new(receiver, fresh, valve).run(stop.clone(), self.cut.clone()));
         Open { road: sender, stop }
     }
 
@@ -133,16 +134,26 @@ impl Lanes {
     }
 }
 
-fn line_up(destination: &Destination) -> Result<(Pool, Shape), String> {
+fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>) -> Result<(Pool, Shape), String> {
     let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
     let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
     let shape = Shape {
         url: destination.url.clone(),
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
+        sign: destination.sign.clone(),
+        signed_in: signed_in.clone(),
         set: destination.headers.clone(),
         append_path: destination.append_path,
     };
     Ok((Pool::new(server, destination.in_flight, destination.connection_age), shape))
+}
+
+/// The headers of signatures, by source.
+type SignedIn = HashMap<Name, Vec<(String, bool)>>;
+
+fn signed_in(settings: &Settings) -> SignedIn {
+    let of = |source: &Arc<Source>| Some((source.name.clone(), source.verifier.scheme()?.signature_headers()));
+    settings.sources.iter().filter_map(of).collect()
 }
 
 fn prefixes(settings: &Settings) -> HashMap<Name, String> {

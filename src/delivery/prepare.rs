@@ -1,5 +1,8 @@
 //! The outgoing request: what came in, byte for byte, less what belongs to a single hop, plus what the relay adds.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
@@ -10,8 +13,10 @@ use http_body_util::Full;
 use url::Url;
 
 use crate::net::client::Payload;
-use crate::record::{Delivery, Event, Headers};
+use crate::record::{Delivery, Event, Headers, Name};
 use crate::route::rest_below;
+use crate::signature::{NotSigned, Resigner, Unsigned};
+use crate::time::Timestamp;
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and those that the client writes itself.
 const HOP_BY_HOP: [HeaderName; 13] = [
@@ -45,6 +50,10 @@ pub(super) struct Shape {
     pub(super) url: Url,
     /// Its `Host`.
     pub(super) host: HeaderValue,
+    /// How it is signed anew.
+    pub(super) sign: Option<Arc<Resigner>>,
+    /// The headers of signatures, by source: they go where it is signed anew. Names, and whether they only begin so.
+    pub(super) signed_in: Arc<HashMap<Name, Vec<(String, bool)>>>,
     /// Fields that are set in place of what came in.
     pub(super) set: Vec<(HeaderName, HeaderValue)>,
     /// Whether the rest of the path below the source's, and the query, follow the URL.
@@ -54,30 +63,85 @@ pub(super) struct Shape {
 /// A delivery that no request can be made of. Points at data that an earlier version accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("no request can be made of this event: {0}")]
-pub(super) struct Unsendable(#[from] http::Error);
+pub(super) enum Unsendable {
+    /// It is no request of HTTP.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// It cannot be signed.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
+}
+
+/// What a request is made for.
+pub(super) struct Making<'a> {
+    /// The delivery.
+    pub(super) delivery: &'a Delivery,
+    /// Its event.
+    pub(super) event: &'a Event,
+    /// The number of the attempt.
+    pub(super) number: u32,
+    /// The path of the event's source, where it is a prefix.
+    pub(super) below: Option<&'a str>,
+    /// The present.
+    pub(super) now: Timestamp,
+}
 
 impl Shape {
-    /// The request of attempt `number` of `delivery`. `below`: the path of the event's source, where it is a prefix.
-    pub(super) fn request(
-        &self,
-        delivery: &Delivery,
-        event: &Event,
-        body: Bytes,
-        number: u32,
-        below: Option<&str>,
-    ) -> Result<Request<Payload>, Unsendable> {
-        let mut request = Request::new(Full::new(body));
+    /// The request of an attempt.
+    pub(super) fn request(&self, making: &Making<'_>, body: Bytes) -> Result<Request<Payload>, Unsendable> {
+        let Making { delivery, event, number, below, now } = *making;
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
         *request.uri_mut() = self.target(event, below)?;
+        let target = request.uri().clone();
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
         headers.insert(HOST, self.host.clone());
         copy_end_to_end(&event.headers, headers);
         add_own(headers, delivery, event, number)?;
+        if let Some(sign) = &self.sign {
+            let host = self.host.to_str().unwrap_or_default();
+            let address = format!("{}://{host}{target}", self.url.scheme());
+            self.sign_anew(sign, event, &address, &body, now, headers)?;
+        }
         for (name, value) in &self.set {
             headers.insert(name, value.clone());
         }
         Ok(request)
+    }
+
+    /// Puts a new signature in place of the one that came.
+    fn sign_anew(
+        &self,
+        sign: &Resigner,
+        event: &Event,
+        url: &str,
+        body: &[u8],
+        now: Timestamp,
+        headers: &mut HeaderMap,
+    ) -> Result<(), NotSigned> {
+        let known = self.signed_in.get(&event.source).map_or(&[][..], Vec::as_slice);
+        let is_known = |name: &str| known.iter().any(|(n, begins)| if *begins { name.starts_with(n) } else { name == n });
+        let old: Vec<_> = headers.keys().filter(|name| is_signature(name) || is_known(name.as_str())).cloned().collect();
+        for name in old {
+            headers.remove(name);
+        }
+        let plain: Headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let id = event.id.to_string();
+        let fields = sign.sign(&Unsigned {
+            method: &event.method,
+            url,
+            headers: &plain,
+            body,
+            now,
+            // The same at each attempt, so that the application knows a repeat.
+            event_id: Some(event.provider_event_id.as_deref().unwrap_or(&id)),
+            kind: event.kind.as_deref(),
+        })?;
+        for (name, value) in fields {
+            headers.insert(name, value);
+        }
+        Ok(())
     }
 
     fn target(&self, event: &Event, below: Option<&str>) -> Result<Uri, http::Error> {
@@ -120,7 +184,11 @@ fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
 
 /// Signatures stay whatever `Connection` says: without them the application must refuse what the relay has proved.
 fn is_protected(name: &HeaderName) -> bool {
-    PROTECTED.contains(name) || name.as_str().contains("signature") || name.as_str().contains("hmac")
+    PROTECTED.contains(name) || is_signature(name)
+}
+
+fn is_signature(name: &HeaderName) -> bool {
+    name.as_str().contains("signature") || name.as_str().contains("hmac")
 }
 
 fn is_forgeable(name: &str) -> bool {
@@ -154,8 +222,7 @@ fn plain_host(authority: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DeliveryId, EventIds, Name};
-    use crate::time::Timestamp;
+    use crate::record::{DeliveryId, EventIds};
 
     fn event(target: &str, headers: &[(&'static str, &'static str)]) -> Event {
         let field = |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));
@@ -178,10 +245,12 @@ mod tests {
 
     fn sent(url: &str, append_path: bool, event: &Event) -> Request<Payload> {
         let set = vec![(AUTHORIZATION, HeaderValue::from_static("Bearer own"))];
-        let shape = Shape { url: url.parse().unwrap(), host: HeaderValue::from_static("app"), set, append_path };
+        let (sign, signed_in) = (None, Arc::default());
+        let shape = Shape { url: url.parse().unwrap(), host: HeaderValue::from_static("app"), sign, signed_in, set, append_path };
         let id = DeliveryId { event: event.id, ordinal: 1 };
         let delivery = Delivery::new(id, event.source.clone(), event.source.clone(), event.received_at);
-        shape.request(&delivery, event, Bytes::from_static(b"{}"), 3, Some("/in/tw")).unwrap()
+        let (number, below, now) = (3, Some("/in/tw"), event.received_at);
+        shape.request(&Making { delivery: &delivery, event, number, below, now }, Bytes::from_static(b"{}")).unwrap()
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
 use crate::signature::handshake::HandshakeAnswer;
-use crate::signature::{Reason, Refused, Verified};
+use crate::signature::{Reason, Refused, Selector, Verified};
 use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Space, Store};
 use crate::time::{Clock, Stopwatch, Timestamp};
 
@@ -118,7 +118,7 @@ impl Line {
         let kind = admit(&entry.source, &head, peer)?;
         // A handshake needs no room, and its provider would give up a source that does not answer it.
         if kind == Kind::Event {
-            self.has_room(gate)?;
+            self.has_room(gate, entry)?;
         }
         let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
@@ -142,18 +142,21 @@ impl Line {
         }
         match kind {
             Kind::Event => {}
-            Kind::Either => self.has_room(gate)?,
+            Kind::Either => self.has_room(gate, entry)?,
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
-        let intake = intake(&entry.source, verified);
+        let intake = intake(entry, verified);
         let appended = self.store.append(intake).await?;
         drop(share);
         Ok(Taken::Event(appended, echo))
     }
 
-    /// Whether an event could be made durable and delivered.
-    fn has_room(&self, gate: &Gate) -> Result<(), Refusal> {
+    /// Whether an event is wanted, and could be made durable and delivered.
+    fn has_room(&self, gate: &Gate, entry: &Entry) -> Result<(), Refusal> {
+        if entry.valve.borrow().is_paused {
+            return Err(Refusal::Paused);
+        }
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
         }
@@ -270,11 +273,15 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
     Received { method, target, authority: authority.to_owned(), headers: head.headers.into(), body, peer, at }
 }
 
-pub(super) fn intake(source: &Source, verified: Verified) -> Intake {
+/// What becomes of a request that is believed.
+pub(super) fn intake(entry: &Entry, verified: Verified) -> Intake {
+    let source = &entry.source;
+    let key = |by: &Option<Selector>| by.as_ref().and_then(|by| by.order_key(verified.received()));
+    let order_keys = entry.order_by.iter().map(key).collect();
     let at = verified.received().at;
     let dedupe = source.dedupe.zip(verified.provider_event_id());
     let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });
-    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe)
+    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe).in_order(order_keys)
 }
 
 fn known(appended: Appended) -> (EventId, RequestOutcome) {

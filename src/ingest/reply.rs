@@ -51,6 +51,8 @@ pub(super) enum Refusal {
     StoreFailed,
     /// The store has no space for it.
     StoreFull,
+    /// A person has paused the source.
+    Paused,
 }
 
 impl Refusal {
@@ -70,6 +72,7 @@ impl Refusal {
             Self::Overload => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
             Self::StoreFull => RequestOutcome::StoreFull,
+            Self::Paused => RequestOutcome::Paused,
         }
     }
 
@@ -83,7 +86,7 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
@@ -94,7 +97,7 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             _ => {}

@@ -9,8 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Families, OfDelivery, OfDestination, Seconds, as_gauge, lock, some_time};
-use crate::record::{Name, StateName};
+use super::{Families, OfDelivery, OfDestination, OfState, Seconds, as_gauge, lock, some_time};
+use crate::record::{BreakerState, Name, StateName};
 use crate::time::Timestamp;
 
 /// Seconds: from a local application to the usual time-out of an attempt.
@@ -27,8 +27,19 @@ pub struct DestinationMetrics {
     attempt: Histogram,
     pending: Gauge,
     oldest_due_age: Seconds,
+    breaker: [Gauge; BreakerState::ALL.len()],
+    breaker_opened: Counter,
+    pace: Mutex<Pace>,
     last_success_ms: AtomicU64,
     last_error: Mutex<Option<String>>,
+}
+
+/// What holds attempts back, as the lane last told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    breaker: BreakerState,
+    probe_at: Option<Timestamp>,
+    rests_until: Option<Timestamp>,
 }
 
 impl DestinationMetrics {
@@ -38,7 +49,10 @@ impl DestinationMetrics {
         let settled = |state: StateName| {
             families.deliveries.get_or_create_owned(&OfDelivery { destination: destination.clone(), outcome: state.as_str() })
         };
-        Self {
+        let breaker = |state: BreakerState| {
+            families.breaker.get_or_create_owned(&OfState { destination: destination.clone(), state: state.as_str() })
+        };
+        let made = Self {
             delivered: settled(StateName::Delivered),
             parked: settled(StateName::Parked),
             cancelled: settled(StateName::Cancelled),
@@ -46,10 +60,15 @@ impl DestinationMetrics {
             attempt: families.attempt.get_or_create_owned(&own),
             pending: families.pending.get_or_create_owned(&own),
             oldest_due_age: families.oldest_due_age.get_or_create_owned(&own),
+            breaker: BreakerState::ALL.map(breaker),
+            breaker_opened: families.breaker_opened.get_or_create_owned(&own),
+            pace: Mutex::default(),
             last_success_ms: AtomicU64::new(0),
             last_error: Mutex::default(),
             name: destination,
-        }
+        };
+        made.breaker[BreakerState::Closed as usize].set(1);
+        made
     }
 
     /// Counts an attempt. `outcome`: `2xx`, `4xx`, ... for an answer, or the word of a
@@ -88,6 +107,34 @@ impl DestinationMetrics {
     /// How the last failed attempt failed; `None` where none did since the start.
     pub fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
+    }
+
+    /// How the breaker stands, and when it lets the next probe through.
+    pub fn set_breaker(&self, state: BreakerState, probe_at: Option<Timestamp>) {
+        let mut pace = lock(&self.pace);
+        if state == BreakerState::Open && pace.breaker != state {
+            self.breaker_opened.inc();
+        }
+        for (gauge, other) in self.breaker.iter().zip(BreakerState::ALL) {
+            gauge.set(i64::from(other == state));
+        }
+        (pace.breaker, pace.probe_at) = (state, probe_at);
+    }
+
+    /// How the breaker stands, and when it lets the next probe through.
+    pub fn breaker(&self) -> (BreakerState, Option<Timestamp>) {
+        let pace = *lock(&self.pace);
+        (pace.breaker, pace.probe_at)
+    }
+
+    /// Until when the application wants to be left alone.
+    pub fn set_rest(&self, until: Option<Timestamp>) {
+        lock(&self.pace).rests_until = until;
+    }
+
+    /// Until when the application wants to be left alone, where it said so.
+    pub fn rests_until(&self) -> Option<Timestamp> {
+        lock(&self.pace).rests_until
     }
 
     /// How much waits, and how long the longest due delivery has been due (0 where none is).

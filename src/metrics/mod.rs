@@ -67,6 +67,12 @@ struct OfOutcome {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    destination: Arc<str>,
+    state: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -91,6 +97,8 @@ struct Families {
     attempt: Histograms<OfDestination>,
     pending: Family<OfDestination, Gauge>,
     oldest_due_age: Family<OfDestination, Seconds>,
+    breaker: Family<OfState, Gauge>,
+    breaker_opened: Family<OfDestination, Counter>,
 }
 
 /// Metrics of the whole relay.
@@ -215,6 +223,8 @@ impl Families {
             attempt: Family::new_with_constructor(|| Histogram::new(destination::ATTEMPT_BUCKETS)),
             pending: Family::default(),
             oldest_due_age: Family::default(),
+            breaker: Family::default(),
+            breaker_opened: Family::default(),
         };
         registry.register("requests", "Requests by source and outcome", made.requests.clone());
         registry.register("verification_failures", "Requests that were not believed, by reason", made.refusals.clone());
@@ -225,6 +235,9 @@ impl Families {
         registry.register("deliveries_pending", "Deliveries that wait or are in flight", made.pending.clone());
         let age = made.oldest_due_age.clone();
         registry.register("oldest_due_age_seconds", "How long the longest due delivery has been due", age);
+        let (breaker, opened) = (made.breaker.clone(), made.breaker_opened.clone());
+        registry.register("destination_breaker", "1 for the state that the destination's breaker is in", breaker);
+        registry.register("destination_breaker_opened", "How often attempts were stopped as no answer came", opened);
         made
     }
 }
@@ -283,7 +296,7 @@ fn some_time(ms: &AtomicU64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::StateName;
+    use crate::record::{BreakerState, StateName};
 
     fn name(text: &str) -> Name {
         Name::try_new(text).unwrap()
@@ -310,6 +323,8 @@ mod tests {
             r#"hookhold_deliveries_total{destination="billing",outcome="cancelled"} 0"#,
             r#"hookhold_deliveries_pending{destination="billing"} 0"#,
             r#"hookhold_oldest_due_age_seconds{destination="billing"} 0.0"#,
+            r#"hookhold_destination_breaker{destination="billing",state="closed"} 1"#,
+            r#"hookhold_destination_breaker{destination="billing",state="half_open"} 0"#,
             r#"hookhold_tls_handshakes_total{outcome="ok"} 0"#,
             r#"hookhold_tls_handshakes_total{outcome="failed"} 0"#,
             "hookhold_store_damaged_total 0",
@@ -351,6 +366,11 @@ mod tests {
         destination.succeeded_at(Timestamp::from_ms(8));
         assert_eq!(destination.last_success_at(), Some(Timestamp::from_ms(9)));
         assert_eq!(destination.last_error().as_deref(), Some("503"));
+        destination.set_breaker(BreakerState::Open, Some(Timestamp::from_ms(9)));
+        assert_eq!(destination.breaker(), (BreakerState::Open, Some(Timestamp::from_ms(9))));
+        shows(&metrics, r#"hookhold_destination_breaker{destination="billing",state="open"} 1"#);
+        shows(&metrics, r#"hookhold_destination_breaker{destination="billing",state="closed"} 0"#);
+        shows(&metrics, r#"hookhold_destination_breaker_opened_total{destination="billing"} 1"#);
         shows(&metrics, r#"hookhold_attempts_total{destination="billing",outcome="5xx"} 1"#);
         shows(&metrics, r#"hookhold_attempt_seconds_count{destination="billing"} 1"#);
         shows(&metrics, r#"hookhold_deliveries_total{destination="billing",outcome="parked"} 1"#);

@@ -46,13 +46,15 @@ pub enum RequestOutcome {
     KeyUnavailable,
     /// A challenge whose provider did not take the confirmation (503).
     Unconfirmed,
+    /// A person has paused its source (503).
+    Paused,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Handshake,
@@ -67,6 +69,7 @@ impl RequestOutcome {
         Self::StoreFull,
         Self::KeyUnavailable,
         Self::Unconfirmed,
+        Self::Paused,
         Self::Aborted,
     ];
 
@@ -87,6 +90,7 @@ impl RequestOutcome {
             Self::StoreFull => "store_full",
             Self::KeyUnavailable => "key_unavailable",
             Self::Unconfirmed => "unconfirmed",
+            Self::Paused => "paused",
             Self::Aborted => "aborted",
         }
     }

@@ -1,3 +1,5 @@
-//! When to try again. Pure rules: the time and random numbers are arguments.
+//! When: to try again, and how fast. Pure: no socket, no clock.
 
+pub mod breaker;
+pub mod bucket;
 pub mod retry;

@@ -67,6 +67,17 @@ impl Rule {
         }
     }
 
+    /// How long the whole application asked to be left alone: `Retry-After` with a 429 or a 503, up to the cap.
+    pub fn rest(&self, outcome: &Outcome, now: Timestamp) -> Option<Duration> {
+        let (Self::Backoff { cap, .. } | Self::Schedule { cap, .. }) = self;
+        match outcome {
+            Outcome::Answered(answer) if matches!(answer.status, 429 | 503) => {
+                retry_after(&answer.headers, now).map(|asked| asked.min(*cap))
+            }
+            _ => None,
+        }
+    }
+
     /// More doublings than any cap needs; keeps the multiplication small.
     const DOUBLINGS_MAX: u32 = 20;
 }
@@ -146,6 +157,14 @@ mod tests {
         for nonsense in ["", "soon", "-5", "1.5"] {
             assert_eq!(asked(nonsense), 0, "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn an_application_that_is_busy_is_left_alone() {
+        let rest = |status, text| backoff().rest(&answered(status, text), NOW).map(|rest| rest.as_secs());
+        assert_eq!([rest(429, Some("7")), rest(503, Some("86400"))], [Some(7), Some(600)]);
+        assert_eq!([rest(500, Some("7")), rest(200, Some("7")), rest(503, None), rest(503, Some("soon"))], [None; 4]);
+        assert_eq!(backoff().rest(&failed(), NOW), None);
     }
 
     #[test]

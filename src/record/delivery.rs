@@ -11,7 +11,7 @@
 //!              +--- parked, cancelled
 //! ```
 //!
-//! `in_flight` is not a state of the record: it is a claim that a store holds on a pending delivery.
+//! A pending delivery with an order key is held while an earlier one with its key is pending; then its turn comes. `in_flight` is not a state of the record: it is a claim that a store holds on a pending delivery.
 
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,9 @@ pub enum Verdict {
     Park(ParkReason),
 }
 
+/// When a delivery that is held is due: no other one is due so late.
+const NOT_YET: Timestamp = Timestamp::MAX;
+
 /// A change that the delivery's state does not allow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a delivery that is {} cannot be {wanted}", .from.as_str())]
@@ -138,6 +141,16 @@ impl Delivery {
             replay_id: None,
             order_key: None,
         }
+    }
+
+    /// The same with a key: deliveries to one destination with the same key go one at a time, in the order of their events.
+    pub fn with_order_key(self, order_key: Option<String>) -> Self {
+        Self { order_key, ..self }
+    }
+
+    /// Whether it waits until an earlier one with its key has ended.
+    pub fn is_held(&self) -> bool {
+        self.order_key.is_some() && self.due() == Some(NOT_YET)
     }
 
     /// When the next attempt may begin; `None` where none is to come.
@@ -188,6 +201,25 @@ impl Delivery {
             return Err(self.illegal("cancelled"));
         }
         self.state = State::Cancelled { at: now };
+        Ok(self)
+    }
+
+    /// Waits until an earlier one with its key has ended. Only what is pending and has a key can.
+    pub fn held(mut self) -> Result<Self, IllegalChange> {
+        if self.due().is_none() || self.order_key.is_none() {
+            return Err(self.illegal("held"));
+        }
+        self.state = State::Pending { due: NOT_YET };
+        Ok(self)
+    }
+
+    /// Its turn has come: what was held is due now, and its budget begins, since it could not use it before.
+    pub fn in_turn(mut self, now: Timestamp) -> Result<Self, IllegalChange> {
+        if !self.is_held() {
+            return Err(self.illegal("given its turn"));
+        }
+        self.state = State::Pending { due: now };
+        self.budget = Budget { since: now, attempts: 0 };
         Ok(self)
     }
 
@@ -245,6 +277,19 @@ mod tests {
     fn attempt(number: u32) -> Attempt {
         let outcome = Outcome::Failed { failure: Failure::Connect, detail: String::new() };
         Attempt { number, started_at: Timestamp::from_ms(5), duration_ms: 1, outcome }
+    }
+
+    #[test]
+    fn what_has_a_key_can_be_held_and_gets_its_turn_with_a_whole_budget() {
+        let now = Timestamp::from_ms(9);
+        assert!(pending().held().is_err() && pending().in_turn(now).is_err());
+        let keyed = pending().with_order_key(Some("c1".to_owned()));
+        assert!(!keyed.is_held() && keyed.clone().in_turn(now).is_err());
+        let held = keyed.clone().held().unwrap();
+        assert!(held.is_held());
+        let turn = held.in_turn(now).unwrap();
+        assert_eq!((turn.due(), turn.budget), (Some(now), Budget { since: now, attempts: 0 }));
+        assert!(keyed.attempted(&attempt(1), Verdict::Delivered, now).unwrap().held().is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Pure data and the legal changes of it: no socket, no clock, no global.
 
 mod attempt;
+mod breaker;
 mod delivery;
 mod event;
 mod id;
@@ -10,6 +11,7 @@ mod name;
 mod received;
 
 pub use attempt::{Answer, Attempt, Failure, Outcome};
+pub use breaker::BreakerState;
 pub use delivery::{Budget, Delivery, IllegalChange, ParkReason, State, StateName, Verdict};
 pub use event::Event;
 pub use id::{BadId, DeliveryId, EventId, EventIds};

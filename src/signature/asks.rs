@@ -1,5 +1,6 @@
 //! What a scheme asks of a source, beside what every scheme does: secrets or keys, and that the source says who it is.
 
+use super::scheme::Check;
 use super::signed::{Keys, Setting, Signed};
 use super::{Scheme, Terms, Without};
 
@@ -83,5 +84,12 @@ impl Scheme {
             }
         }
         settings
+    }
+}
+
+impl Scheme {
+    /// Whether a request is signed in some way, rather than showing the secret itself.
+    pub fn is_signed(&self) -> bool {
+        self.ways().iter().any(|way| way.check != Check::Shown)
     }
 }

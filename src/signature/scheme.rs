@@ -213,13 +213,6 @@ impl Also {
     }
 }
 
-impl Scheme {
-    /// Whether a request is signed in some way, rather than showing the secret itself.
-    pub fn is_signed(&self) -> bool {
-        self.ways().iter().any(|way| way.check != Check::Shown)
-    }
-}
-
 impl Way {
     fn covers_body(&self) -> bool {
         let covered = || !self.payloads.is_empty() && self.payloads.iter().all(Template::covers_body);
@@ -381,18 +374,17 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
         (None, false) => return Err(BadScheme::Missing("signature.kv")),
         _ => {}
     }
+    let number = |stamp: &WrittenStamp| stamp.name.parse().map_err(|_| BadScheme::Value("timestamp.name", stamp.name.clone()));
     let in_field = stamp.filter(|s| s.place == Place::Field);
     let positional = match in_field {
-        Some(stamp) if written.positional && written.list.is_some() => Some(number(&stamp.name)?),
+        Some(stamp) if written.positional && written.list.is_some() => Some(number(stamp)?),
         None if written.positional => return Err(BadScheme::Missing("timestamp")),
         Some(_) if written.list.is_none() => return Err(BadScheme::Missing("signature.list")),
         Some(_) if written.kv.is_none() => return Err(BadScheme::Missing("signature.kv")),
         _ => None,
     };
-    for separator in [&written.groups, &written.list, &written.kv].into_iter().flatten() {
-        if separator.is_empty() {
-            return Err(BadScheme::Value("signature", String::new()));
-        }
+    if [&written.groups, &written.list, &written.kv].into_iter().flatten().any(String::is_empty) {
+        return Err(BadScheme::Value("signature", String::new()));
     }
     if written.place == Place::Field {
         return Err(BadScheme::Value("signature.in", "field".into()));
@@ -410,10 +402,6 @@ fn prove_source(written: &WrittenSource, form: Form, stamp: Option<&WrittenStamp
         positional,
         slot: written.slot.clone(),
     })
-}
-
-fn number(text: &str) -> Result<usize, BadScheme> {
-    text.parse().map_err(|_| BadScheme::Value("timestamp.name", text.to_owned()))
 }
 
 /// The name as it is looked for: lower case for headers, a real pointer for JSON.

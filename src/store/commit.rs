@@ -38,6 +38,11 @@ pub(super) trait Ledger: Send + 'static {
     /// Whether somebody waits until the job is durable.
     fn is_urgent(job: &Self::Job) -> bool;
 
+    /// Whether something waits until the job is seen, durable or not: it waits for no others to ride along with.
+    fn is_awaited(_: &Self::Job) -> bool {
+        false
+    }
+
     /// The bytes that the job adds, roughly.
     fn weight(job: &Self::Job) -> usize;
 
@@ -221,24 +226,25 @@ impl<L: Ledger> Writer<L> {
 
     fn gather(&self, first: L::Job) -> Vec<L::Job> {
         let watch = Stopwatch::start();
-        let (mut bytes, mut urgent) = (L::weight(&first), L::is_urgent(&first));
+        let is_hurried = |job: &L::Job| L::is_urgent(job) || L::is_awaited(job);
+        let (mut bytes, mut hurried) = (L::weight(&first), is_hurried(&first));
         let mut jobs = vec![first];
         let mut yielded = false;
         while jobs.len() < GROUP_JOBS_MAX && bytes < GROUP_BYTES_MAX {
             let next = match self.receiver.try_recv() {
                 Ok(job) => Ok(job),
                 // Once, whoever is ready to add to the group gets the processor first: where it is busy, that is many.
-                Err(_) if urgent && !yielded => {
+                Err(_) if hurried && !yielded => {
                     std::thread::yield_now();
                     yielded = true;
                     continue;
                 }
-                Err(_) if urgent => break,
+                Err(_) if hurried => break,
                 Err(_) => self.receiver.recv_timeout(RIDE_TIME.saturating_sub(watch.elapsed())),
             };
             let Ok(job) = next else { break };
             bytes += L::weight(&job);
-            urgent |= L::is_urgent(&job);
+            hurried |= is_hurried(&job);
             jobs.push(job);
         }
         jobs

@@ -46,6 +46,8 @@ pub struct Fresh {
 #[derive(Debug)]
 struct Signal {
     behind: AtomicBool,
+    /// The lane takes nothing for now.
+    shut: AtomicBool,
     wake: Notify,
 }
 
@@ -107,7 +109,7 @@ impl Handoffs {
     pub fn open(&self, destination: &Name, capacity: usize) -> Fresh {
         let (fresh, receiver) = mpsc::channel(capacity.max(1));
         // A lane that starts does not know its index yet.
-        let signal = Arc::new(Signal { behind: AtomicBool::new(true), wake: Notify::new() });
+        let signal = Arc::new(Signal { behind: AtomicBool::new(true), shut: AtomicBool::new(false), wake: Notify::new() });
         let sender = Sender { fresh, signal: signal.clone() };
         // What the old channel holds may go back now, which looks for the lane: not under the lock.
         let old = self.0.senders().insert(destination.clone(), sender);
@@ -121,7 +123,7 @@ impl Handoffs {
         if body_bytes > BODY_BYTES_MAX {
             return None;
         }
-        let sender = self.0.senders().get(destination)?.fresh.clone();
+        let sender = self.0.senders().get(destination).filter(|s| !s.signal.shut.load(Ordering::SeqCst))?.fresh.clone();
         let permit = sender.try_reserve_owned().ok()?;
         let share = Share::take(&self.0.waiting_bytes, HEAD_BYTES + body_bytes)?;
         Some(Room { permit, lanes: self.0.clone(), share })
@@ -174,15 +176,45 @@ impl Fresh {
 
     /// Waits for a delivery that was just stored (where `take` wants one), or until the index may hold something new (`None`).
     pub async fn arrival(&mut self, take: bool) -> Option<Claimed> {
+        let is_shut = self.is_shut();
         tokio::select! {
-            Some(mut handed) = self.fresh.recv(), if take => handed.claimed.take(),
+            Some(mut handed) = self.fresh.recv(), if take || is_shut => if is_shut { None } else { handed.claimed.take() },
             () = self.signal.wake.notified() => None,
+        }
+    }
+
+    /// From now on nothing is handed over: it stays in the index. What waits here, and what was on its way, goes back.
+    pub fn shut(&mut self) {
+        self.signal.shut.store(true, Ordering::SeqCst);
+        while self.fresh.try_recv().is_ok() {}
+    }
+
+    /// Takes just stored deliveries again.
+    pub fn open(&mut self) {
+        self.signal.shut.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether it is shut.
+    pub fn is_shut(&self) -> bool {
+        self.signal.shut.load(Ordering::SeqCst)
+    }
+
+    /// Waits for a delivery that was on its way when this was shut, and gives it back. There are few.
+    pub async fn straggler(&mut self) {
+        match self.fresh.recv().await {
+            Some(handed) => drop(handed),
+            None => std::future::pending().await,
         }
     }
 
     /// Waits until the index may hold something new for the lane.
     pub async fn nudged(&self) {
         self.signal.wake.notified().await;
+    }
+
+    /// Whether something waits here, or the index may hold something that is due.
+    pub fn has_any(&self) -> bool {
+        !self.fresh.is_empty() || self.signal.behind.load(Ordering::SeqCst)
     }
 
     /// Whether the index may hold something that is due, and forgets it: look into the index afterwards.

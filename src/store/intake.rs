@@ -25,6 +25,7 @@ pub struct Intake {
     body: Bytes,
     destinations: Arc<[Name]>,
     dedupe: Option<Dedupe>,
+    order_keys: Vec<Option<String>>,
 }
 
 /// How a repeat of the same event is known.
@@ -54,7 +55,13 @@ impl Intake {
             body: received.body,
             destinations,
             dedupe,
+            order_keys: Vec::new(),
         }
+    }
+
+    /// The same with the keys by which its deliveries are kept in order: one for each destination, in their order.
+    pub fn in_order(self, order_keys: Vec<Option<String>>) -> Self {
+        Self { order_keys, ..self }
     }
 
     /// The source it came in by.
@@ -75,6 +82,11 @@ impl Intake {
     /// Where it goes.
     pub fn destinations(&self) -> &Arc<[Name]> {
         &self.destinations
+    }
+
+    /// The key by which the delivery at this place among the destinations is kept in order.
+    pub fn order_key(&self, place: usize) -> Option<&str> {
+        self.order_keys.get(place)?.as_deref()
     }
 
     /// The body.

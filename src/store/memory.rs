@@ -3,6 +3,8 @@
 //! Everything is a map under one mutex and every list looks at everything. It shares no code with other stores, and it must
 //! never be used for events that somebody needs tomorrow.
 
+mod order;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +15,8 @@ use bytes::Bytes;
 use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
-    Appended, Backlog, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh, Intake,
-    Listed, Page, Purge, Purged, Settlement, Store, Tracked,
+    Appended, Backlog, Blocked, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh,
+    Intake, Listed, Page, Purge, Purged, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
@@ -127,14 +129,14 @@ impl Inner {
         if let Some((event, _)) = self.events.get_mut(&event) {
             event.duplicates = event.duplicates.saturating_add(1);
         }
-        let parked: Vec<Delivery> = self
-            .of_event(event)
-            .filter(|d| d.state.name() == StateName::Parked)
-            .filter_map(|d| d.clone().retried(now).ok())
-            .collect();
-        let destinations = parked.iter().map(|d| d.destination.clone()).collect();
-        self.deliveries.extend(parked.into_iter().map(|d| (d.id, d)));
-        destinations
+        let parked: Vec<Delivery> = self.of_event(event).filter(|d| d.state.name() == StateName::Parked).cloned().collect();
+        let firsts: Vec<_> = parked.iter().map(|d| self.first_like(d)).collect();
+        let retried = parked.iter().filter_map(|d| Some((d.id, d.clone().retried(now).ok()?)));
+        self.deliveries.extend(retried);
+        for (delivery, first) in parked.iter().zip(firsts) {
+            self.reorder(delivery, first, now);
+        }
+        parked.into_iter().map(|d| d.destination).collect()
     }
 
     fn insert(&mut self, intake: Intake) -> (EventId, Vec<DeliveryId>) {
@@ -143,9 +145,10 @@ impl Inner {
             self.known.insert((intake.source().clone(), dedupe.key.clone()), (id, dedupe.until));
         }
         let mut made = Vec::new();
-        for (destination, ordinal) in intake.destinations().iter().zip(1..) {
+        for (place, (destination, ordinal)) in intake.destinations().iter().zip(1..).enumerate() {
             let delivery = DeliveryId { event: id, ordinal };
             let record = Delivery::new(delivery, intake.source().clone(), destination.clone(), intake.received_at());
+            let record = self.joined(record.with_order_key(intake.order_key(place).map(str::to_owned)));
             self.deliveries.insert(delivery, record);
             made.push(delivery);
         }
@@ -155,7 +158,9 @@ impl Inner {
 
     /// What is pending for `destination` and not claimed, the longest due first.
     fn waiting(&self, destination: &Name) -> Vec<(Timestamp, DeliveryId)> {
-        let free = |d: &&Delivery| d.destination == *destination && !self.claims.contains_key(&d.id);
+        let free = |d: &&Delivery| {
+            d.destination == *destination && !self.claims.contains_key(&d.id) && !d.is_held() && !self.is_key_busy(d)
+        };
         let mut waiting: Vec<_> = self.deliveries.values().filter(free).filter_map(|d| Some((d.due()?, d.id))).collect();
         waiting.sort();
         waiting
@@ -175,14 +180,21 @@ impl Inner {
         if let Some(open) = open {
             let id = open.id;
             if !self.claims.contains_key(&id) {
-                self.deliveries.insert(id, open.retried(now).map_err(|e| Error::Conflict(e.to_string()))?);
+                let first = self.first_like(&open);
+                self.deliveries.insert(id, open.clone().retried(now).map_err(|e| Error::Conflict(e.to_string()))?);
+                self.reorder(&open, first, now);
             }
             return Ok(id);
         }
         let last = self.of_event(event).map(|d| d.id.ordinal).max().unwrap_or_default();
         let ordinal = last.checked_add(1).ok_or_else(|| Error::Conflict("the event has too many deliveries".to_owned()))?;
         let id = DeliveryId { event, ordinal };
-        self.deliveries.insert(id, Delivery::new(id, source.clone(), destination.clone(), now));
+        let earlier = self.of_event(event).filter(|d| d.destination == *destination).last();
+        let order_key = earlier.and_then(|d| d.order_key.clone());
+        let made = Delivery::new(id, source.clone(), destination.clone(), now).with_order_key(order_key);
+        let first = self.first_like(&made);
+        self.deliveries.insert(id, made.clone());
+        self.reorder(&made, first, now);
         Ok(id)
     }
 
@@ -266,7 +278,8 @@ impl Store for Memory {
         let mut handed: Vec<(Room, Claimed)> = Vec::new();
         let mut behind = Vec::new();
         for id in made {
-            let Some(destination) = inner.deliveries.get(&id).map(|d| d.destination.clone()) else { continue };
+            let free = inner.deliveries.get(&id).filter(|d| !d.is_held());
+            let Some(destination) = free.map(|d| d.destination.clone()) else { continue };
             let body_bytes = inner.events.get(&id.event).map_or(0, |(_, body)| body.len());
             match self.handoffs.room(&destination, body_bytes) {
                 Some(room) => handed.extend(inner.claimed(id).map(|c| (room, c))),
@@ -300,10 +313,11 @@ impl Store for Memory {
         let Some(delivery) = inner.deliveries.get(&claim.delivery).cloned() else { return Ok(()) };
         let Ok(delivery) = delivery.attempted(&attempt, verdict, now) else { return Ok(()) };
         let destination = delivery.destination.clone();
-        inner.deliveries.insert(claim.delivery, delivery);
+        inner.deliveries.insert(claim.delivery, delivery.clone());
         inner.attempts.entry(claim.delivery).or_default().push(attempt);
+        let is_in_line = inner.reorder(&delivery, None, now).is_some();
         drop(inner);
-        if matches!(verdict, Verdict::RetryAt(due) if due <= now) {
+        if is_in_line || matches!(verdict, Verdict::RetryAt(due) if due <= now) {
             self.handoffs.nudge(&destination);
         }
         Ok(())
@@ -332,8 +346,12 @@ impl Store for Memory {
 
     async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
         let mut inner = self.change()?;
-        let changed = inner.changeable(delivery)?.retried(now).map_err(|e| Error::Conflict(e.to_string()))?;
+        let before = inner.changeable(delivery)?;
+        let first = inner.first_like(&before);
+        let changed = before.retried(now).map_err(|e| Error::Conflict(e.to_string()))?;
         inner.deliveries.insert(delivery, changed.clone());
+        inner.reorder(&changed, first, now);
+        let changed = inner.deliveries.get(&delivery).cloned().unwrap_or(changed);
         drop(inner);
         self.handoffs.nudge(&changed.destination);
         Ok(changed)
@@ -341,8 +359,13 @@ impl Store for Memory {
 
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
         let mut inner = self.change()?;
-        let changed = inner.changeable(delivery)?.cancelled(now).map_err(|e| Error::Conflict(e.to_string()))?;
+        let before = inner.changeable(delivery)?;
+        let first = inner.first_like(&before);
+        let changed = before.cancelled(now).map_err(|e| Error::Conflict(e.to_string()))?;
         inner.deliveries.insert(delivery, changed.clone());
+        let woken = inner.reorder(&changed, first, now);
+        drop(inner);
+        self.nudge_all(&woken);
         Ok(changed)
     }
 
@@ -412,8 +435,17 @@ impl Store for Memory {
             pending: of(StateName::Pending),
             in_flight: mine.iter().filter(|d| inner.claims.contains_key(&d.id)).count() as u64,
             parked: of(StateName::Parked),
-            oldest_due_at: mine.iter().filter_map(|d| d.due()).min(),
+            oldest_due_at: mine.iter().filter(|d| !d.is_held()).filter_map(|d| d.due()).min(),
         })
+    }
+
+    async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error> {
+        Ok(self.open()?.blocked(destination, limit))
+    }
+
+    async fn mend_order(&self, _: &Name, _: Timestamp) -> Result<(), Error> {
+        // Memory is not damaged.
+        self.open().map(drop)
     }
 
     fn health(&self) -> Result<(), String> {

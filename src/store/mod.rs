@@ -14,6 +14,7 @@ pub mod handoff;
 mod intake;
 mod journal;
 mod memory;
+mod pauses;
 mod purge;
 mod quarantine;
 mod query;
@@ -35,6 +36,7 @@ pub use intake::{Dedupe, Intake};
 #[cfg(fuzzing)]
 pub use journal::{journal_records, journal_segment};
 pub use memory::Memory;
+pub use pauses::{NotChanged, Pausable, Pauses, Prepared, Valve};
 pub use purge::{Purge, Purged};
 pub use quarantine::{Bounds as QuarantineBounds, Kept, Quarantine, QuarantineFilter, Quarantined};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
@@ -63,7 +65,7 @@ pub trait Store: Send + Sync + 'static {
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh;
 
     /// Claims up to `limit` deliveries of `destination` that are due at `now`, the longest due first, and tells when the
-    /// next unclaimed one is due. A claimed delivery is not given out again until it is settled or released.
+    /// next unclaimed one is due. Of those with the same order key at most one is claimed at a time, in the order of their events. A claimed delivery is not given out again until it is settled or released.
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
 
     /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored. May return before the change
@@ -116,6 +118,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// How one destination stands.
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error>;
+
+    /// The order keys of one destination for which deliveries wait behind an earlier one, and up to `limit` of those that they wait
+    /// for. Costs a bounded look, so very many keys are counted in part.
+    async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error>;
+
+    /// Gives their turn to deliveries that wait for an earlier one of their order key which is not there any more: only damage can
+    /// bring that about. Costs a look at each key of the destination for which something waits; for the start of a lane.
+    async fn mend_order(&self, destination: &Name, now: Timestamp) -> Result<(), Error>;
 
     /// Begins a backup, which holds every event that was acknowledged before, each as it is at some time until the backup ends. One
     /// at a time; [`Error::Conflict`] where one is under way, or where this kind of store keeps nothing that could be restored. Must
@@ -227,4 +237,13 @@ pub struct Backlog {
     pub parked: u64,
     /// When the longest due delivery was due (or is, where none is due yet).
     pub oldest_due_at: Option<Timestamp>,
+}
+
+/// What order keys hold up at one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// Keys for which deliveries wait.
+    pub keys: u64,
+    /// The deliveries that they wait for.
+    pub by: Vec<Tracked>,
 }

@@ -22,8 +22,8 @@ const EVENTS: usize = 120;
 /// Senders while a backup is made.
 const SENDERS: usize = 8;
 
-/// Writes a relay.toml: four destinations, one that takes everything, one that is down, one that refuses, one that hangs.
-fn write_config(folder: &Path, [good, down, refuses, hangs]: [&str; 4]) {
+/// Writes a relay.toml: four destinations, one that takes everything, one that fails, one that refuses, one that hangs.
+fn write_config(folder: &Path, [good, fails, refuses, hangs]: [&str; 4]) {
     fs::write(folder.join("secret"), "s").unwrap();
     let text = format!(
         r#"
@@ -33,10 +33,10 @@ fn write_config(folder: &Path, [good, down, refuses, hangs]: [&str; 4]) {
         store = {{ path = "data" }}
         sources.gh = {{ path = "/in/gh", provider = "github", secrets = [{{ file = "secret" }}] }}
         destinations.good = {{ url = "http://{good}/" }}
-        destinations.down = {{ url = "http://{down}/", retry = {{ schedule = ["10ms", "2h"] }} }}
+        destinations.fails = {{ url = "http://{fails}/", retry = {{ schedule = ["10ms", "2h"] }} }}
         destinations.refuses = {{ url = "http://{refuses}/" }}
         destinations.hangs = {{ url = "http://{hangs}/", in_flight = 1, timeout = "10m" }}
-        routes = [{{ from = "gh", to = ["good", "down", "refuses", "hangs"] }}]
+        routes = [{{ from = "gh", to = ["good", "fails", "refuses", "hangs"] }}]
         "#
     );
     fs::write(folder.join("relay.toml"), text).unwrap();
@@ -67,8 +67,8 @@ async fn fill(relay: &Process) -> HashMap<String, String> {
     let settled = |counts: &Value| [&counts["delivered"], &counts["parked"]] == [&Value::from(EVENTS); 2];
     eventually(async || settled(&relay.get("/status").await["counts"]).then_some(())).await;
     eventually(async || {
-        let down = relay.get("/deliveries?state=pending&destination=down&limit=500").await;
-        down["items"].as_array().unwrap().iter().all(|delivery| delivery["attempts_made"] == 2).then_some(())
+        let failing = relay.get("/deliveries?state=pending&destination=fails&limit=500").await;
+        failing["items"].as_array().unwrap().iter().all(|delivery| delivery["attempts_made"] == 2).then_some(())
     })
     .await;
     ids
@@ -133,13 +133,15 @@ async fn back_up_under_load(relay: &Arc<Process>, folder: &Path) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_at_work_is_backed_up_and_restored() {
     tls::install_provider();
-    let (old, new, good, hangs) =
-        (TempDir::new().unwrap(), TempDir::new().unwrap(), Upstream::start().await, Upstream::start().await);
-    let refuses = Upstream::start().await;
+    let (old, new) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [good, fails, refuses, hangs] =
+        [Upstream::start().await, Upstream::start().await, Upstream::start().await, Upstream::start().await];
+    // It answers: no breaker keeps attempts from being made.
+    fails.script((0..10_000).map(|_| Reply::status(500)));
     refuses.script((0..10_000).map(|_| Reply::status(410)));
     hangs.script([Reply { status: 200, delay: Duration::from_secs(600), ..Reply::default() }]);
-    let addresses = [&good, &refuses, &hangs].map(|app| app.address.to_string());
-    write_config(old.path(), [&addresses[0], &nowhere(), &addresses[1], &addresses[2]]);
+    let addresses = [&good, &fails, &refuses, &hangs].map(|app| app.address.to_string());
+    write_config(old.path(), [&addresses[0], &addresses[1], &addresses[2], &addresses[3]]);
     let relay = Arc::new(Process::start(old.path()));
     let ids = fill(&relay).await;
 
@@ -153,7 +155,7 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
 
     let later = Upstream::start().await;
     let latest = later.address.to_string();
-    write_config(new.path(), [&addresses[0], &latest, &addresses[1], &latest]);
+    write_config(new.path(), [&addresses[0], &latest, &addresses[2], &latest]);
     let backup = backup.to_str().unwrap();
     let restored = run(new.path(), &["--json", "restore", backup]).json();
     for name in ["events", "deliveries", "attempts", "body_bytes", "event_ids"] {
@@ -182,7 +184,7 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
         assert!(!delivered.is_empty() && delivered.iter().all(|got| got.body == body(n)), "{n}");
     }
     let first = &before[&ids["evt-1"]]["deliveries"];
-    let waiting = first.as_array().unwrap().iter().find(|delivery| delivery["destination"] == "down").unwrap();
+    let waiting = first.as_array().unwrap().iter().find(|delivery| delivery["destination"] == "fails").unwrap();
     let id = waiting["id"].as_str().unwrap();
     assert_eq!(relay.admin(Method::POST, &format!("/deliveries/{id}/retry")).await.status, 202);
     let got = eventually(async || later.requests().into_iter().find(|got| got.header("hookhold-delivery-id") == id)).await;

@@ -1,12 +1,17 @@
 //! `hookhold doctor` on sound stores, on stores of which single records were changed, and on one that is in use.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 
+use hookhold::store::{Sled, Store};
 use serde_json::{Value, json};
 
 use crate::backup::killed;
 use crate::process::{Ended, Process, run};
+use crate::store_story::world::{at, intake, key, name, stored};
+use crate::world::Upstream;
 
 /// The database of a store, opened as the relay opens it.
 fn database(folder: &Path) -> sled::Db {
@@ -156,4 +161,49 @@ async fn damage_to_the_journal_and_what_was_set_aside_are_told() {
     fs::rename(data.join("db"), path.join("db")).unwrap();
     let (code, report) = examined(path, &[]);
     assert!(code == 1 && report["problems"]["database_missing"].is_object() && !data.join("db").exists(), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_order_are_examined_backed_up_and_restored() {
+    let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    let path = folder.path();
+    crate::kill::write_config(path, &app);
+    let config = fs::read_to_string(path.join("relay.toml")).unwrap();
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(path.join("relay.toml"), config.replacen("listen = \"127.0.0.1:0\" }", &format!("listen = \"{nowhere}\" }}"), 1))
+        .unwrap();
+    let store = Sled::open(&path.join("data"), Arc::new(|_| {})).unwrap();
+    let mut ids = Vec::new();
+    for (n, order_key) in ["k", "k", "l", "k"].into_iter().enumerate() {
+        ids.push(key(stored(&store, intake("gh", &["app"]).at(n as u64).key(order_key)).await));
+    }
+    store.close().await.unwrap();
+    assert_eq!(examined(path, &[]).0, 0);
+    run(path, &["--json", "backup", "backup"]).json();
+
+    let db = database(path);
+    for prefix in [b'o', b'O'] {
+        let (lost, _) = first(&db, prefix);
+        let nowhere = [&lost[..lost.len() - 16], &[7; 16]].concat();
+        db.remove(lost).unwrap();
+        db.insert(nowhere, &[]).unwrap();
+    }
+    drop(db);
+    let (code, report) = examined(path, &[]);
+    let of_order = [("index_key_missing", 2), ("index_key_without_block", 2)];
+    assert_eq!((code, problems(&report)), (1, of_order.map(|(kind, count)| (kind.to_owned(), count)).to_vec()), "{report:#}");
+    assert!(report["problems"].to_string().contains("held back from \\\"app\\\""), "{report:#}");
+    assert_eq!(examined(path, &["--rebuild-index"]).1["rebuilt"], json!({"added": 2, "removed": 2}));
+
+    fs::rename(path.join("data"), path.join("rebuilt")).unwrap();
+    run(path, &["--json", "restore", "backup"]).json();
+    assert_eq!((examined(path, &[]).0, app.requests().len()), (0, 0));
+    for store in ["data", "rebuilt"] {
+        let store = Sled::open(&path.join(store), Arc::new(|_| {})).unwrap();
+        let blocked = store.blocked(&name("app"), 9).await.unwrap();
+        assert_eq!((blocked.keys, blocked.by.iter().map(|by| by.delivery.id).collect::<Vec<_>>()), (1, vec![ids[0]]));
+        let due = store.claim_due(&name("app"), at(100), 9).await.unwrap().claimed;
+        assert_eq!(due.iter().map(|claimed| claimed.delivery.id).collect::<Vec<_>>(), [ids[0], ids[2]]);
+        store.close().await.unwrap();
+    }
 }

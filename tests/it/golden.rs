@@ -50,6 +50,9 @@ async fn make(path: &Path, copy: &Path) -> Value {
     stored(&store, intake("t", &["d"]).at(3).body(long_text(50_000))).await;
     stored(&store, intake("s", &[]).at(4).body(Bytes::new())).await;
     stored(&store, intake("s", &["d", "d2"]).at(5).kind("refunded")).await;
+    for n in 6..8 {
+        stored(&store, intake("s", &["o"]).at(n).key("c1")).await;
+    }
     for (n, verdict) in
         [Verdict::Delivered, Verdict::RetryAt(at(9_000)), Verdict::Park(ParkReason::Refused)].into_iter().enumerate()
     {
@@ -62,6 +65,8 @@ async fn make(path: &Path, copy: &Path) -> Value {
 
     let began = std::time::Instant::now();
     let store = open(path);
+    // In order behind two in the database.
+    stored(&store, intake("s", &["o"]).at(9_999).key("c1")).await;
     stored(&store, intake("s", &["d", "e"]).at(10_000).dedupe(REPEATS[1], FAR)).await;
     // Its third attempt: the second one gets a key of its own.
     for n in 0..2 {
@@ -133,13 +138,21 @@ async fn check(path: &Path, expected: &Value) {
         let known = if place == 0 { &all[0] } else { &all[all.len() - 1] };
         assert_eq!(known["event"]["id"], id.to_string());
     }
-    // The repeats made parked ones due; all that is pending can be had.
+    // Each order key has its turn, as when a lane starts.
+    store.mend_order(&name("o"), at(30_000)).await.unwrap();
+    // The repeats made parked ones due; all that is pending can be had, one of a key at a time.
     let pending = store.counts().pending;
-    let mut claimed = 0;
-    for destination in ["d", "e", "d2"] {
-        claimed += store.claim_due(&name(destination), at(30_000), 100).await.unwrap().claimed.len() as u64;
+    let mut had = Vec::new();
+    for destination in ["d", "e", "d2", "o"].into_iter().chain(["o"; 8]) {
+        let due = store.claim_due(&name(destination), at(30_000), 100).await.unwrap().claimed;
+        assert!(destination != "o" || due.len() <= 1, "more than one of a key");
+        for claimed in due {
+            had.push(claimed.delivery.clone());
+            settle(&store, attempt(&claimed, 200, Verdict::Delivered, at(30_000))).await;
+        }
     }
-    assert_eq!(claimed, pending);
+    assert_eq!((had.len() as u64, store.counts().pending), (pending, 0));
+    assert!(had.iter().filter(|delivery| delivery.order_key.is_some()).is_sorted_by_key(|delivery| delivery.id));
     store.close().await.unwrap();
 }
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use crate::world::{SECRET, World, eventually, github_signature};
+use crate::world::{Reply, SECRET, World, eventually, github_signature};
 
 async fn quarantined(world: &World, count: usize) -> Vec<serde_json::Value> {
     world.listed("/quarantine", count).await
@@ -95,4 +95,24 @@ async fn who_shows_a_secret_or_says_so_is_not_kept() {
     let counts: Vec<_> = sources["items"].as_array().unwrap().iter().map(|s| s["quarantined"].as_u64().unwrap()).collect();
     assert_eq!(counts, [1, 0, 0]);
     eventually(async || world.metrics().await.contains("outcome=\"bad_signature\"} 1").then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_is_released_goes_in_order_of_its_key() {
+    let mut world = World::start("order_by = \"/k\"\nretry = { schedule = [\"1h\"] }", "").await;
+    world.app.script([Reply::status(500)]);
+    let secret = world.folder.path().join("secret");
+    std::fs::write(&secret, "a wrong one").unwrap();
+    world.reload().await.unwrap();
+    for (id, body) in [("1", "{\"k\":\"a\"}"), ("2", "{\"k\":\"a\"}"), ("3", "{\"k\":\"b\"}")] {
+        assert_eq!(world.send(id, body.as_bytes()).await.status, 401);
+    }
+    quarantined(&world, 3).await;
+    std::fs::write(&secret, SECRET).unwrap();
+    world.reload().await.unwrap();
+    assert_eq!(release(&world, json!({})).await.1["released"], 3);
+    world.listed("/deliveries?state=delivered", 1).await;
+    let pending = world.listed("/deliveries?state=pending", 2).await;
+    assert_eq!([&pending[0]["order_key"], &pending[1]["order_key"]], ["a", "a"]);
+    assert_eq!(world.get("/destinations/app").await["blocked_keys"], 1);
 }

@@ -103,6 +103,82 @@ async fn a_destination_that_is_gone_keeps_its_backlog() {
 }
 
 #[tokio::test]
+async fn pauses_follow_the_configuration_but_for_what_a_person_said() {
+    let mut world = World::start(EAGER, "").await;
+    let change = async |world: &World, path: &str| world.admin(Method::POST, path, b"").await.status.as_u16();
+    let paused = async |world: &World, path: &str| world.get(path).await["paused"].clone();
+    // What is new can be paused, from its start and by a person.
+    let address = world.app.address;
+    let two = format!(
+        "[sources.two]\npath = '/in/two'\nprovider = 'none'\n[[routes]]\nfrom = 'two'\nto = ['two']\n\
+         [destinations.two]\nurl = 'http://{address}/two'\npaused = true\n"
+    );
+    let first = std::fs::read_to_string(world.folder.path().join("relay.toml")).unwrap();
+    edit(&world, |text| text + &two);
+    world.reload().await.unwrap();
+    assert_eq!(world.post("/in/two", &[], b"x").await.status, 200);
+    world.listed("/deliveries?state=pending", 1).await;
+    assert_eq!(paused(&world, "/destinations/two").await, true);
+    assert_eq!(change(&world, "/destinations/two/resume").await, 200);
+    world.listed("/deliveries?state=delivered", 1).await;
+    assert_eq!(change(&world, "/sources/two/pause").await, 200);
+    assert_eq!(world.post("/in/two", &[], b"x").await.status, 503);
+    // A person said that it goes on; of `app` nobody said anything.
+    let pause_app = |text: String| text.replace("/hook\"\n", "/hook\"\npaused = true\n");
+    edit(&world, pause_app);
+    world.reload().await.unwrap();
+    assert_eq!(
+        (paused(&world, "/destinations/two").await, paused(&world, "/destinations/app").await),
+        (false.into(), true.into())
+    );
+    assert_eq!(world.send("waits", b"{}").await.status, 200);
+    world.listed("/deliveries?state=pending", 1).await;
+    edit(&world, |_| first.replace("body = \"100KiB\"", "paused = true"));
+    world.reload().await.unwrap();
+    world.listed("/deliveries?state=delivered", 2).await;
+    assert_eq!(world.send("refused", b"{}").await.status, 503);
+    // What is gone cannot be paused any more.
+    assert_eq!((change(&world, "/destinations/two/pause").await, change(&world, "/sources/two/resume").await), (404, 404));
+    assert_eq!(change(&world, "/sources/gh/resume").await, 200);
+    world.reload().await.unwrap();
+    assert_eq!(world.send("taken", b"{}").await.status, 200);
+    world.down().await;
+    edit(&world, |text| text + &two);
+    world.up().await;
+    assert_eq!(world.post("/in/two", &[], b"x").await.status, 503, "what a person said of it is kept while it is away");
+}
+
+#[tokio::test]
+async fn a_lane_follows_another_pace_and_another_order() {
+    let mut world = World::start("per_second = 0.01\nin_flight = 2", "").await;
+    for n in 0..5 {
+        assert_eq!(world.send(&n.to_string(), b"{}").await.status, 200);
+    }
+    world.listed("/deliveries?state=delivered", 1).await;
+    edit(&world, |text| text.replace("per_second = 0.01", "order_by = '/k'\nretry = { schedule = ['1h'] }"));
+    world.reload().await.unwrap();
+    world.listed("/deliveries?state=delivered", 5).await;
+    world.app.script([Reply::status(500)]);
+    for n in 5..8 {
+        assert_eq!(world.send(&n.to_string(), b"{\"k\":1}").await.status, 200);
+    }
+    eventually(async || (world.get("/destinations/app").await["blocked_keys"] == 1).then_some(())).await;
+    world.listed("/deliveries?state=pending", 3).await;
+    // To a crawl: a person can still change what waits.
+    edit(&world, |text| text.replace("order_by = '/k'", "per_second = 0.01"));
+    world.reload().await.unwrap();
+    for n in 8..11 {
+        assert_eq!(world.send(&n.to_string(), b"{}").await.status, 200);
+    }
+    world.listed("/deliveries?state=delivered", 6).await;
+    let cancel = br#"{"filter": {"destination": "app", "state": "pending"}}"#;
+    let answer = world.admin(Method::POST, "/deliveries/cancel", cancel).await;
+    let cancelled = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()["cancelled"].as_u64().unwrap();
+    // One may be claimed ahead.
+    assert!((4..=5).contains(&cancelled), "{cancelled}");
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
     let mut world = World::start(EAGER, "").await;
     let certs = world.folder.path().join("certs");

@@ -3,6 +3,7 @@
 mod kept;
 mod model;
 mod moving;
+mod order;
 mod purging;
 pub(crate) mod world;
 
@@ -14,6 +15,10 @@ use hookhold::record::{Budget, DeliveryId, EventId, ParkReason, State, StateName
 use hookhold::store::{Appended, Counts, Cursor, DeliveryFilter, Error, EventFilter, EventState, Page, Store};
 
 use moving::nothing_is_forgotten_while_it_is_moved;
+use order::{
+    a_head_that_ends_in_any_way_frees_its_key, a_hot_key_does_not_hide_others, an_older_one_that_comes_back_goes_first,
+    one_of_a_key_at_a_time_in_order,
+};
 use purging::{
     the_oldest_go_where_bytes_are_many, what_is_left_of_many_is_whole, what_is_settled_for_long_goes, what_is_wanted_again_stays,
 };
@@ -55,6 +60,10 @@ chapters!(
     what_is_left_of_many_is_whole,
     the_oldest_go_where_bytes_are_many,
     what_is_wanted_again_stays,
+    one_of_a_key_at_a_time_in_order,
+    a_head_that_ends_in_any_way_frees_its_key,
+    an_older_one_that_comes_back_goes_first,
+    a_hot_key_does_not_hide_others,
     a_closed_store_says_so,
 );
 

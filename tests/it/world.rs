@@ -257,7 +257,12 @@ impl Got {
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        Self::start_on(None).await
+        Self::start_on(None, anywhere()).await
+    }
+
+    /// One at a given address.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        Self::start_on(None, address).await
     }
 
     /// One that speaks TLS, with the self-signed certificate of `folder`.
@@ -265,11 +270,11 @@ impl Upstream {
         tls::install_provider();
         let pair = tls::self_signed(folder).unwrap();
         let certificates = Arc::new(tls::Certificates::load(&[pair]).unwrap());
-        Self::start_on(Some(tls::server_config(certificates, &[b"http/1.1"]))).await
+        Self::start_on(Some(tls::server_config(certificates, &[b"http/1.1"])), anywhere()).await
     }
 
-    async fn start_on(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let tcp = listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    async fn start_on(tls: Option<Arc<rustls::ServerConfig>>, at: SocketAddr) -> Self {
+        let tcp = listener::bind(at).unwrap();
         let (address, state, stop) = (tcp.local_addr().unwrap(), Arc::<Mutex<Seen>>::default(), CancellationToken::new());
         let setup = Setup { tls, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
         let seen = state.clone();
@@ -292,6 +297,10 @@ impl Upstream {
     pub(crate) async fn got(&self, count: usize) -> Vec<Got> {
         eventually(async || Some(self.requests()).filter(|r| r.len() >= count)).await
     }
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 impl Drop for Upstream {

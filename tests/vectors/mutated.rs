@@ -21,8 +21,10 @@ use facts::{Base, Site, Token};
 /// How many are tried where nobody says it.
 const COUNT: usize = 5_000;
 const SEED: u64 = 1;
+/// So many digits of hexadecimal in a row are no base64.
+const HEX_BYTES_MIN: usize = 32;
 /// Requests to start from; fewer would mean that something was not loaded.
-const BASES_MIN: usize = 1_500;
+const BASES_MIN: usize = 1_350;
 
 type Change = fn(&mut StdRng, &Base, &[Base]) -> Option<Captured>;
 
@@ -151,8 +153,13 @@ fn with_tokens(
     (!tokens.is_empty()).then_some(captured)
 }
 
-fn is_hex(token: &[u8]) -> bool {
-    token.iter().all(u8::is_ascii_hexdigit)
+/// Whether the letters and digits around `at` are hexadecimal; some put it behind other words (`1/sha256/...`).
+fn is_hex(token: &[u8], at: usize) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let before = token[..at].iter().rev().take_while(|byte| is_word(byte)).count();
+    let after = token[at..].iter().take_while(|byte| is_word(byte)).count();
+    let word = &token[at - before..at + after];
+    (word.len() == token.len() || word.len() >= HEX_BYTES_MIN) && word.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn bits_of_body(random: &mut StdRng, base: &Base, _: &[Base]) -> Option<Captured> {
@@ -176,16 +183,20 @@ fn length_of_body(random: &mut StdRng, base: &Base, _: &[Base]) -> Option<Captur
 }
 
 fn other_body(random: &mut StdRng, base: &Base, bases: &[Base]) -> Option<Captured> {
-    with_body(base, one(random, bases)?.body.clone())
+    let other = one(random, bases)?;
+    // With the body comes its signature, where that stands in there.
+    let brings_its_own = base.signature_headers().is_empty() && base.captured.provider == other.captured.provider;
+    if brings_its_own { None } else { with_body(base, other.body.clone()) }
 }
 
 fn characters_of_signature(random: &mut StdRng, base: &Base, _: &[Base]) -> Option<Captured> {
     with_tokens(random, base, |random, token| {
-        let alphabet: &[u8] = if is_hex(token) { b"0123456789abcdef" } else { b"ABCDEFGHabcdefgh01234567+/-_" };
-        let mut changed = token.to_vec();
         let at = random.random_range(0..token.len());
+        let is_hex = is_hex(token, at);
+        let alphabet: &[u8] = if is_hex { b"0123456789abcdef" } else { b"ABCDEFGHabcdefgh01234567+/-_" };
+        let mut changed = token.to_vec();
         changed[at] = *one(random, alphabet)?;
-        let same = if is_hex(token) { changed.eq_ignore_ascii_case(token) } else { changed == token };
+        let same = if is_hex { changed.eq_ignore_ascii_case(token) } else { changed == token };
         // The two alphabets of base64 differ in these, and some read both.
         let alike = |byte: u8| {
             if byte == b'-' {
@@ -206,7 +217,7 @@ fn case_of_signature(random: &mut StdRng, base: &Base, _: &[Base]) -> Option<Cap
         let at = random.random_range(0..token.len());
         let mut changed = token.to_vec();
         changed[at] ^= 0x20;
-        (!is_hex(token) && token[at].is_ascii_alphabetic()).then_some(changed)
+        (!is_hex(token, at) && token[at].is_ascii_alphabetic()).then_some(changed)
     })
 }
 
@@ -305,7 +316,10 @@ fn stamp_in_header(random: &mut StdRng, base: &Base, _: &[Base]) -> Option<Captu
 fn other_secret(random: &mut StdRng, base: &Base, bases: &[Base]) -> Option<Captured> {
     let other = one(random, bases)?;
     let texts = |base: &Base| base.captured.secrets.iter().map(text_of).collect::<Vec<_>>();
-    let shares = texts(base).iter().any(|text| texts(other).contains(text)) || !base.keys.is_disjoint(&other.keys);
+    // A secret is the same with and without what is cut off before it.
+    let same = |mine: &String, theirs: &String| mine.ends_with(theirs.as_str()) || theirs.ends_with(mine.as_str());
+    let shares_secrets = texts(base).iter().any(|mine| texts(other).iter().any(|theirs| same(mine, theirs)));
+    let shares = shares_secrets || base.shares_keys(other);
     if shares || base.tokens.is_empty() || (other.captured.secrets.is_empty() && other.keys.is_empty()) {
         return None;
     }

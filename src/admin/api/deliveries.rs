@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
+use super::cancel_all::cancel_all;
 use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
@@ -18,6 +19,7 @@ use crate::store::{DeliveryFilter, Tracked};
 pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new()
         .route("/deliveries", get(list))
+        .route("/deliveries/cancel", post(cancel_all))
         .route("/deliveries/{id}", get(show))
         .route("/deliveries/{id}/retry", post(retry))
         .route("/deliveries/{id}/cancel", post(cancel))
@@ -54,7 +56,7 @@ fn filter(parameters: &mut Parameters) -> Result<DeliveryFilter, Problem> {
 }
 
 /// The API's word as the store's two conditions: `in_flight` is a claim on a pending delivery.
-fn state(word: &str) -> Option<(Option<StateName>, Option<bool>)> {
+pub(super) fn state(word: &str) -> Option<(Option<StateName>, Option<bool>)> {
     Some(match word {
         "pending" => (Some(StateName::Pending), Some(false)),
         "in_flight" => (None, Some(true)),

@@ -1,6 +1,7 @@
 //! The resources of `/api/v1`, one file each.
 
 mod backup;
+mod cancel_all;
 mod deliveries;
 mod destinations;
 mod events;
@@ -14,6 +15,10 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::Context;
+use super::auth::Caller;
+use super::problem::Problem;
+use crate::record::Name;
+use crate::store::{Error, NotChanged, Pausable};
 
 pub(super) fn routes() -> Router<Arc<Context>> {
     Router::new()
@@ -25,4 +30,16 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(reload::routes())
         .merge(quarantine::routes())
         .merge(backup::routes())
+}
+
+/// Pauses a source or a destination, or lets it go on; durable when it returns.
+async fn set_paused(context: &Context, caller: &Caller, what: Pausable, name: &Name, pause: bool) -> Result<(), Problem> {
+    let (pauses, of) = (context.pauses.clone(), name.clone());
+    let changed = tokio::task::spawn_blocking(move || pauses.set(what, &of, pause)).await;
+    let changed = changed.unwrap_or_else(|error| Err(NotChanged::Io(std::io::Error::other(error))));
+    caller.logs(if pause { "pause" } else { "resume" }, name, &changed);
+    changed.map_err(|error| match error {
+        NotChanged::Unknown => Problem::not_found(error.to_string()),
+        NotChanged::Io(_) => Problem::from(Error::Failed(error.to_string())),
+    })
 }

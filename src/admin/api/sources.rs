@@ -1,4 +1,4 @@
-//! `sources`: where webhooks enter, how many did, and letting one take the secret that its provider brings.
+//! `sources`: where webhooks enter, how many did, pausing one, and letting one take the secret that its provider brings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::admin::view::List;
 use crate::config::settings::{Source, SourcePath};
 use crate::ingest::ARMED_TIME_MAX;
 use crate::record::Name;
+use crate::store::Pausable;
 use crate::time::Timestamp;
 
 pub(super) fn routes() -> Router<Arc<Context>> {
@@ -25,6 +26,8 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .route("/sources", get(list))
         .route("/sources/{name}/arm", post(arm))
         .route("/sources/{name}/disarm", post(disarm))
+        .route("/sources/{name}/pause", post(pause))
+        .route("/sources/{name}/resume", post(resume))
 }
 
 /// How long a source waits for its secret.
@@ -61,7 +64,7 @@ fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Pr
     if time.is_zero() || time > ARMED_TIME_MAX {
         return Err(Problem::field("for_ms", format!("must be between 1 and {}", ARMED_TIME_MAX.as_millis())));
     }
-    let source = known(context, name)?;
+    let source = named(context, name)?.name.clone();
     let armed_until = context.clock.now().after(time);
     context.told.arming().arm(&source, armed_until).map_err(|error| Problem::conflict(error.to_string()))?;
     Ok(Armed { source, armed_until })
@@ -86,15 +89,39 @@ async fn disarm(
 }
 
 fn disarmed(context: &Context, name: &str) -> Result<Disarmed, Problem> {
-    let source = known(context, name)?;
+    let source = named(context, name)?.name.clone();
     let was_armed = context.told.arming().disarm(&source, context.clock.now());
     Ok(Disarmed { was_armed: was_armed.map_err(|error| Problem::conflict(error.to_string()))?, source })
 }
 
-fn known(context: &Context, name: &str) -> Result<Name, Problem> {
+async fn pause(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<SourceView>, Problem> {
+    change(&context, &caller, &name, true).await
+}
+
+async fn resume(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<SourceView>, Problem> {
+    change(&context, &caller, &name, false).await
+}
+
+async fn change(context: &Context, caller: &Caller, name: &str, pause: bool) -> Result<Json<SourceView>, Problem> {
+    let source = named(context, name)?;
+    super::set_paused(context, caller, Pausable::Source, &source.name, pause).await?;
+    Ok(Json(view(context, &source)))
+}
+
+fn named(context: &Context, name: &str) -> Result<Arc<Source>, Problem> {
     let settings = context.settings();
-    let known = settings.sources.iter().find(|source| source.name.as_str() == name);
-    known.map(|source| source.name.clone()).ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))
+    let found = settings.sources.iter().find(|source| source.name.as_str() == name);
+    found.cloned().ok_or_else(|| Problem::not_found(format!("no source is named {name:?}")))
 }
 
 /// A source. The counts, and the time of the last event, are those since the start.
@@ -106,6 +133,7 @@ struct SourceView {
     provider: Arc<str>,
     /// Whether its provider brings the secret, so that it can be armed.
     takes_secret: bool,
+    paused: bool,
     accepted: u64,
     rejected: u64,
     duplicates: u64,
@@ -129,6 +157,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         path: written(&source.path),
         provider: source.provider.clone(),
         takes_secret: source.takes_secret,
+        paused: context.pauses.is_paused(Pausable::Source, &source.name),
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),
         duplicates: metrics.duplicates(),

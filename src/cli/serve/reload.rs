@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
-use super::start::{Relay, arming, fetcher, known, pairs};
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs};
 use crate::admin::Told;
 use crate::config::settings::Settings;
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
@@ -14,6 +15,7 @@ use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
 use crate::net::tls::Certificates;
 use crate::record::Name;
+use crate::store::Pauses;
 
 /// Certificates are looked at so often. Their files may be links into folders that are exchanged whole, which no watch of a file sees.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
@@ -23,6 +25,7 @@ pub(super) struct Changing {
     pub(super) imprint: Imprint,
     pub(super) line: Arc<Line>,
     pub(super) told: Arc<Told>,
+    pub(super) pauses: Arc<Pauses>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -32,7 +35,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, told, certificates, metrics, .. } = &self.changing;
+        let Changing { line, told, pauses, certificates, metrics, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -41,12 +44,15 @@ impl Relay {
         let lanes = self.lanes.prepare(&settings, is_same)?;
         let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
+        let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
         certificates.replace(&pairs(&settings.tls)?)?;
 
+        // First: the gate and the lanes ask for their valves.
+        pauses.replace(pausable);
         let arming = Arc::new(arming.continuing(&told.arming()));
         let gate = line.gate();
         let outside = gate.outside().renewed(fetcher, known(&settings));
-        line.replace(Gate::new(&settings, metrics, outside, arming.clone(), Some(&gate)));
+        line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
         self.lanes.replace(lanes);
         told.replace(settings.clone(), arming);
         let mut changes = self.told_of(&changes).await;

@@ -28,13 +28,16 @@ use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
-use crate::store::{Brought, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
+use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 
 /// Connections of the admin listener at once.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Wishes for a new configuration that may wait: one is served at a time, and each takes the newest.
 const RELOADS_MAX: usize = 16;
+
+/// What is told where the words of people about pauses cannot be read.
+pub(super) const PAUSES_UNREADABLE: &str = "what was paused cannot be read";
 
 /// A relay that runs.
 pub struct Relay {
@@ -71,15 +74,16 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
     let rule = settings.store.retention;
     let retention = Retention::start(rule, store.clone(), space.clone(), metrics.clone(), clock).await;
-    let lanes = Lanes::start(&settings, store.clone(), metrics.clone(), clock)?;
+    let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
+    let lanes = Lanes::start(&settings, store.clone(), pauses.clone(), metrics.clone(), clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
     let arming = Arc::new(arming(&settings)?);
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
-    let gate =
-        Gate::new(&settings, &metrics, Outside { published, confirmer: Confirmer::new(fetcher, clock) }, arming.clone(), None);
+    let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
+    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
@@ -92,13 +96,14 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         quarantine,
         told: told.clone(),
         metrics: metrics.clone(),
+        pauses: pauses.clone(),
         reloads: wishes,
         clock,
         started_at: clock.now(),
     };
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, told, certificates, metrics };
+    let changing = Changing { imprint, line, told, pauses, certificates, metrics };
     Ok(Relay { https, admin, store, lanes, retention, public, private, changing, reloads })
 }
 

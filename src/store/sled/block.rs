@@ -125,17 +125,20 @@ impl States {
         let mut states = [false; OVER as usize + 1];
         states[OVER as usize] = self.is_over();
         let mut first_due: BTreeMap<&Name, Option<Timestamp>> = BTreeMap::new();
+        let mut index = BTreeSet::new();
         for (_, event) in self.events() {
             states[UNROUTED as usize] |= event.deliveries.is_empty();
             for DeliveryRecord { delivery, .. } in &event.deliveries {
                 states[delivery.state.name() as usize] = true;
                 let first = first_due.entry(&delivery.destination).or_default();
-                *first = (*first).into_iter().chain(delivery.due()).min();
+                // What is held is not due before its turn.
+                *first = (*first).into_iter().chain(delivery.due().filter(|_| !delivery.is_held())).min();
+                index.extend(in_order(delivery, block));
             }
         }
         let by_state = (0..=OVER).filter(|state| states[*state as usize]).map(keys::by_state);
         let by_destination = first_due.keys().map(|destination| keys::by_destination(destination));
-        let mut index: BTreeSet<Key> = by_state.chain(by_destination).map(|prefix| keys::with_block(prefix, block)).collect();
+        index.extend(by_state.chain(by_destination).map(|prefix| keys::with_block(prefix, block)));
         let due = first_due.iter().filter_map(|(destination, due)| Some(keys::due(destination, (*due)?, block)));
         index.extend(due);
         index
@@ -175,6 +178,14 @@ impl States {
         let states = Self(states.collect());
         (states, damaged)
     }
+}
+
+/// The keys under which a delivery's order key leads to its block.
+fn in_order(delivery: &Delivery, block: BlockId) -> impl Iterator<Item = Key> {
+    let pending = delivery.due().and(delivery.order_key.as_deref());
+    let held = pending.filter(|_| delivery.is_held());
+    let key = move |prefix, key: &str| keys::with_block(keys::order(prefix, &delivery.destination, Some(key)), block);
+    pending.map(|k| key(keys::ORDER, k)).into_iter().chain(held.map(|k| key(keys::HELD, k)))
 }
 
 impl EventRecord {
@@ -348,6 +359,28 @@ mod tests {
         assert_eq!((states.is_over(), states.tally()), (true, Tally::default()));
         let index: Vec<_> = states.index(ids[0]).into_iter().collect();
         assert_eq!(index, [keys::with_block(keys::by_state(OVER), ids[0])]);
+    }
+
+    #[test]
+    fn what_is_held_is_found_by_its_key_and_is_not_due() {
+        let keyed = |ms, due| {
+            let mut event = record(ms, due);
+            let delivery = &mut event.deliveries[0].delivery;
+            *delivery = delivery.clone().with_order_key(Some("c1".to_owned()));
+            event
+        };
+        let mut held = keyed(2, 1);
+        held.deliveries[0].delivery = held.deliveries[0].delivery.clone().held().unwrap();
+        let first = keyed(1, 10);
+        let (block, hash) = (first.id, keys::hash_of(&first.deliveries[0].delivery));
+        let states = States(vec![Slot::Record(first), Slot::Record(held)]);
+        let index = states.index(block);
+        assert!(index.contains(&keys::due("d", Timestamp::from_ms(10), block)));
+        for prefix in [keys::ORDER, keys::HELD] {
+            let key = keys::with_block(keys::order(prefix, "d", Some("c1")), block);
+            assert!(index.contains(&key) && keys::order_hash(&key) == hash);
+        }
+        assert_eq!(index.iter().filter(|key| [keys::DUE, keys::ORDER, keys::HELD].contains(&key[0])).count(), 3);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::block::States;
 use super::keys::{self, BlockId};
+use super::order::Line;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::{Claim, Claimed, Due, Error};
@@ -18,20 +19,35 @@ const BLOCKS_MAX: usize = 1024;
 /// Bytes of bodies that one call reads, but for the last body: a lane holds them until their turn comes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// See [`crate::store::Store::claim_due`].
-pub(super) fn claim_due(shared: &Shared, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
-    let mut due = Due::default();
+/// See [`crate::store::Store::claim_due`]. Also gives deliveries that are due though an earlier one of their key is pending, which
+/// only damage can bring about: they must be held back.
+pub(super) fn claim_due(
+    shared: &Shared,
+    destination: &Name,
+    now: Timestamp,
+    limit: usize,
+) -> Result<(Due, Vec<DeliveryId>), Error> {
+    let (mut due, mut early) = (Due::default(), Vec::new());
     let mut wanted = BTreeMap::<BlockId, Vec<Claim>>::new();
-    for ((_, delivery), block) in longest_due(shared, destination, now, limit, &mut due.next)? {
-        let claim = shared.claims.try_take(delivery, destination);
+    for (_, (delivery, block)) in longest_due(shared, destination, now, limit, &mut due.next)? {
+        if let Some(line) = Line::of(&delivery)
+            && shared.first_in_line(&line, |_| true)?.is_some_and(|first| first.id != delivery.id)
+        {
+            early.push(delivery.id);
+            continue;
+        }
+        let claim = shared.claims.try_take(&delivery);
         wanted.entry(block).or_default().extend(claim);
     }
     for (block, claims) in wanted {
         take(shared, block, claims, now, &mut due)?;
     }
     due.claimed.sort_by_key(|claimed| (claimed.delivery.due(), claimed.delivery.id));
-    Ok(due)
+    Ok((due, early))
 }
+
+/// Due deliveries and their blocks, the longest due first.
+type Longest = BTreeMap<(Timestamp, DeliveryId), (Delivery, BlockId)>;
 
 /// Up to `limit` unclaimed deliveries, the longest due first. `next` gets the time of the next one behind them.
 fn longest_due(
@@ -40,7 +56,7 @@ fn longest_due(
     now: Timestamp,
     limit: usize,
     next: &mut Option<Timestamp>,
-) -> Result<BTreeMap<(Timestamp, DeliveryId), BlockId>, Error> {
+) -> Result<Longest, Error> {
     let mut found = BTreeMap::new();
     for (number, key) in shared.scan(&keys::due_of(destination), None, false).enumerate() {
         let key = key?;
@@ -56,9 +72,10 @@ fn longest_due(
             break;
         }
         shared.look_at(block, |states| {
-            for delivery in pending(states, destination).filter(|d| !shared.claims.has(d.id)) {
+            // Whatever ends what makes it busy tells the lane.
+            for delivery in pending(states, destination).filter(|d| !d.is_held() && !shared.claims.is_busy(d)) {
                 match delivery.due() {
-                    Some(at) if at <= now => drop(found.insert((at, delivery.id), block)),
+                    Some(at) if at <= now => drop(found.insert((at, delivery.id), (delivery.clone(), block))),
                     at => at.into_iter().for_each(|at| sooner(next, at)),
                 }
             }

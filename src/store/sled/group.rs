@@ -1,6 +1,6 @@
 //! One commit group of the sled store as it is gathered: what comes in, and what it touches.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
+use super::order::Line;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
 use crate::store::{Appended, Claim, Error, Purge, Purged, Settlement};
 use crate::time::Timestamp;
@@ -25,8 +26,16 @@ pub(super) enum Job {
         new: Box<New>,
         reply: Reply<Appended>,
     },
-    Settle(Box<Settlement>),
+    /// An attempt; and whether its delivery has an order key, so that the next one may wait for it.
+    Settle(Box<Settlement>, bool),
     Release(Claim),
+    /// It was met before its turn.
+    Hold(DeliveryId),
+    /// Nothing is left that it could wait for.
+    Turn {
+        delivery: DeliveryId,
+        now: Timestamp,
+    },
     Replay {
         event: EventId,
         destinations: Vec<Name>,
@@ -57,6 +66,8 @@ pub(super) struct New {
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
     pub(super) destinations: Arc<[Name]>,
+    /// By place among the destinations; may be shorter.
+    pub(super) order_keys: Vec<Option<String>>,
     /// How a repeat is known, and until when.
     pub(super) dedupe: Option<(DedupeKey, Timestamp)>,
 }
@@ -73,6 +84,8 @@ pub(super) struct Group {
     pub(super) purges: Vec<(BlockId, Vec<EventId>)>,
     /// The same events.
     pub(super) gone: HashSet<EventId>,
+    /// Deliveries that the group made pending, by what orders them: the index does not have them yet.
+    pub(super) lines: BTreeMap<Line, BTreeSet<DeliveryId>>,
     pub(super) freed: Vec<Claim>,
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,
@@ -84,6 +97,8 @@ pub(super) struct Fresh {
     pub(super) new: New,
     pub(super) id: EventId,
     pub(super) duplicates: u32,
+    /// The ordinals of its deliveries that must wait for earlier ones.
+    pub(super) held: Vec<u16>,
 }
 
 /// An older event.

@@ -5,6 +5,7 @@
 //! H BLOCK CHUNK            what purges left of heads            B BLOCK CHUNK   the same of bodies
 //! d BLOCK CHUNK            what changes of them: deliveries     a DELIVERY N    an attempt that is not the newest
 //! q DESTINATION 0 DUE BLOCK   a block with pending deliveries   s STATE BLOCK   a block with a delivery in this state
+//! o DESTINATION 0 KEY BLOCK   a block with pending deliveries of this order key; O: with those that wait for an earlier one
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
 //! r RUN                    a run of provider's event ids        k RUN CHUNK     what is in it
 //! c DESTINATION            counts; `c` alone: events
@@ -14,7 +15,7 @@
 //!
 //! A block is named by its first event's id, so the block of an event is the last one that does not begin behind it.
 
-use crate::record::{DeliveryId, Event, EventId};
+use crate::record::{Delivery, DeliveryId, Event, EventId};
 use crate::time::Timestamp;
 
 pub(super) const HEADS: u8 = b'h';
@@ -26,6 +27,8 @@ pub(super) const BODIES_LEFT: u8 = b'B';
 pub(super) const STATES: u8 = b'd';
 pub(super) const ATTEMPT: u8 = b'a';
 pub(super) const DUE: u8 = b'q';
+pub(super) const ORDER: u8 = b'o';
+pub(super) const HELD: u8 = b'O';
 pub(super) const BY_STATE: u8 = b's';
 pub(super) const BY_DESTINATION: u8 = b'D';
 pub(super) const BY_SOURCE: u8 = b'S';
@@ -78,6 +81,28 @@ pub(super) fn due_time(key: &[u8]) -> Option<Timestamp> {
     let start = key.len().checked_sub(24)?;
     let ms = key[start..start + 8].try_into().ok()?;
     Some(Timestamp::from_ms(u64::from_be_bytes(ms)))
+}
+
+/// The prefix of blocks with deliveries of an order key, or of all keys, to `destination`: [`ORDER`] or [`HELD`].
+pub(super) fn order(prefix: u8, destination: &str, order_key: Option<&str>) -> Key {
+    let hash = order_key.map(|key| fnv(key).to_be_bytes());
+    key(prefix, &[destination.as_bytes(), &[0], hash.as_ref().map_or(&[], |hash| &hash[..])])
+}
+
+/// The hash of the order key in a key of [`order`] with a block.
+pub(super) fn order_hash(key: &[u8]) -> Option<u64> {
+    let start = key.len().checked_sub(24)?;
+    key[start..start + 8].try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The hash of a delivery's order key.
+pub(super) fn hash_of(delivery: &Delivery) -> Option<u64> {
+    delivery.order_key.as_deref().map(fnv)
+}
+
+/// FNV-1a: the index leads to few deliveries, which are compared by their whole keys. It is stored, so it must not change.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The prefix of blocks with a delivery in a state (by its number).

@@ -15,6 +15,7 @@ use super::entry::{Change, Entry};
 use super::group::{Fresh, Group, Job, New, Then, Touched};
 use super::keys::BlockId;
 use super::layers::Lifted;
+use super::order::Line;
 use super::overlay::Place;
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
@@ -26,7 +27,7 @@ use crate::time::Timestamp;
 /// Writes groups to the journal.
 pub(super) struct SledLedger {
     journal: Journal,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     checkpoints: Arc<Checkpoints>,
     ids: EventIds,
     /// The position of sled that the journal knows of.
@@ -75,7 +76,8 @@ impl SledLedger {
             self.noted = checkpoint;
         }
         let new = self.shared.place_new(group).into_iter().map(|change| (Place::New, change));
-        let touched = std::mem::take(&mut group.touched).into_values().filter(|touched| touched.is_changed);
+        // The newest first: a turn is written before the end that it follows, see `order`.
+        let touched = std::mem::take(&mut group.touched).into_values().rev().filter(|touched| touched.is_changed);
         let touched = touched
             .map(|Touched { block, now, attempts, .. }| (Place::In(block), Change { record: now, attempts, arrival: None }));
         let changes = new.chain(touched).map(|(place, change)| Ok((change.push(&mut self.journal)?, place, change)));
@@ -109,7 +111,11 @@ impl Ledger for SledLedger {
     type Job = Job;
 
     fn is_urgent(job: &Job) -> bool {
-        !matches!(job, Job::Settle(_) | Job::Release(_) | Job::Purge { .. })
+        !matches!(job, Job::Settle(..) | Job::Release(_) | Job::Hold(_) | Job::Turn { .. } | Job::Purge { .. })
+    }
+
+    fn is_awaited(job: &Job) -> bool {
+        matches!(job, Job::Settle(_, true))
     }
 
     fn weight(job: &Job) -> usize {
@@ -157,21 +163,23 @@ impl SledLedger {
                 let appended = self.append(*new, group)?;
                 group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
             }
-            Job::Settle(settlement) => self.settle(*settlement, group)?,
+            Job::Settle(settlement, _) => self.settle(*settlement, group)?,
             Job::Release(claim) => {
                 group.nudges.extend(self.shared.claims.destination(claim));
                 group.freed.push(claim);
             }
+            Job::Hold(delivery) => self.hold_back(delivery, group)?,
+            Job::Turn { delivery, now } => self.let_go(delivery, now, group)?,
             Job::Replay { event, destinations, now, reply } => {
                 let made = self.replay(event, &destinations, now, group)?;
                 group.then.push(Box::new(move || drop(reply.send(made))));
             }
             Job::Retry { delivery, now, reply } => {
-                let changed = self.change(delivery, group, |d| d.retried(now))?;
+                let changed = self.change(delivery, now, group, |d| d.retried(now))?;
                 group.then.push(Box::new(move || drop(reply.send(changed))));
             }
             Job::Cancel { delivery, now, reply } => {
-                let changed = self.change(delivery, group, |d| d.cancelled(now))?;
+                let changed = self.change(delivery, now, group, |d| d.cancelled(now))?;
                 group.then.push(Box::new(move || drop(reply.send(changed))));
             }
             Job::Purge { purge, blocks, reply } => {
@@ -196,13 +204,28 @@ impl SledLedger {
             group.dedupe.insert(key, group.new.len());
         }
         let id = self.ids.next(new.event.received_at, rand::random());
-        group.new.push(Fresh { new, id, duplicates: 0 });
+        let held = self.join_all(&new, id, group)?;
+        group.new.push(Fresh { new, id, duplicates: 0, held });
         Ok(Appended::Stored(id))
+    }
+
+    /// The deliveries of a new event join their lines. Gives the ordinals of those that must wait.
+    fn join_all(&self, new: &New, id: EventId, group: &mut Group) -> Result<Vec<u16>, Error> {
+        let mut held = Vec::new();
+        for ((destination, key), ordinal) in new.destinations.iter().zip(&new.order_keys).zip(1..) {
+            let Some(key) = key else { continue };
+            let line = Line { destination: destination.clone(), key: key.clone() };
+            if self.join(line, DeliveryId { event: id, ordinal }, new.event.received_at, group)? {
+                held.push(ordinal);
+            }
+        }
+        Ok(held)
     }
 
     /// Counts a repeat, and gives parked deliveries a new budget: somebody pressed Redeliver. `false` where the event may be lost to
     /// damage: then the repeat takes its place. What was purged is not delivered again.
     fn repeat(&self, id: EventId, now: Timestamp, group: &mut Group) -> Result<bool, Error> {
+        let lines = self.lines_before(id, |delivery| delivery.state.name() == StateName::Parked, group)?;
         let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
             return Ok(group.gone.contains(&id) || !matches!(self.shared.lift(id)?, Lifted::MayBeDamaged));
         };
@@ -216,6 +239,7 @@ impl SledLedger {
             }
         }
         group.nudges.append(&mut woken);
+        self.reorder_all(lines, now, group)?;
         Ok(true)
     }
 
@@ -232,7 +256,7 @@ impl SledLedger {
         record.delivery = delivery;
         *is_changed = true;
         let comes_again = record.delivery.due().is_some();
-        let destination = record.delivery.destination.clone();
+        let (destination, line) = (record.delivery.destination.clone(), Line::of(&record.delivery));
         for (number, attempt) in record.put_newest(&attempt)? {
             attempts.push((claim.delivery, number, attempt));
         }
@@ -240,7 +264,7 @@ impl SledLedger {
         if comes_again {
             group.nudges.push(destination);
         }
-        Ok(())
+        line.map_or(Ok(()), |line| self.reorder(&line, claim.delivery, None, now, group))
     }
 
     fn replay(
@@ -253,6 +277,7 @@ impl SledLedger {
         let Some(source) = self.load_head(id)?.map(|event| event.source) else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
+        let lines = self.lines_before(id, |delivery| destinations.contains(&delivery.destination), group)?;
         let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
@@ -273,20 +298,26 @@ impl SledLedger {
             let Some(ordinal) = event.next_ordinal() else {
                 return Ok(Err(Error::Conflict(format!("event {id} was replayed too often"))));
             };
+            let earlier = event.deliveries.iter().map(|record| &record.delivery).rfind(|d| d.destination == *destination);
+            let order_key = earlier.and_then(|delivery| delivery.order_key.clone());
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
+            let delivery = delivery.with_order_key(order_key);
             made.push(delivery.id);
             event.deliveries.push(DeliveryRecord::new(delivery));
             *is_changed = true;
         }
         group.nudges.extend_from_slice(destinations);
+        let lines = self.lines_of(&made, &lines, group);
+        self.reorder_all(lines, now, group)?;
         Ok(Ok(made))
     }
 
-    fn change<F>(&self, id: DeliveryId, group: &mut Group, change: F) -> Result<Result<Delivery, Error>, Error>
+    fn change<F>(&self, id: DeliveryId, now: Timestamp, group: &mut Group, change: F) -> Result<Result<Delivery, Error>, Error>
     where
         F: FnOnce(Delivery) -> Result<Delivery, crate::record::IllegalChange>,
     {
         let missing = || Error::NotFound(format!("delivery {id}"));
+        let lines = self.lines_before(id.event, |delivery| delivery.id == id, group)?;
         let Some(Touched { now: event, is_changed, .. }) = self.load(id.event, group)? else { return Ok(Err(missing())) };
         let Some(record) = event.delivery_mut(id) else { return Ok(Err(missing())) };
         if self.shared.claims.has(id) {
@@ -298,13 +329,16 @@ impl SledLedger {
                 record.delivery = changed.clone();
                 *is_changed = true;
                 group.nudges.push(changed.destination.clone());
-                Ok(Ok(changed))
+                self.reorder_all(lines, now, group)?;
+                // As its line leaves it.
+                let now = self.load(id.event, group)?.and_then(|touched| touched.now.delivery(id));
+                Ok(Ok(now.map_or(changed, |record| record.delivery.clone())))
             }
         }
     }
 
     /// The record of an event, in the group's memory.
-    fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut Touched>, Error> {
+    pub(super) fn load<'g>(&self, id: EventId, group: &'g mut Group) -> Result<Option<&'g mut Touched>, Error> {
         if group.gone.contains(&id) {
             return Ok(None);
         }

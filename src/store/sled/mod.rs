@@ -21,6 +21,7 @@ mod layers;
 mod ledger;
 mod list;
 mod open;
+mod order;
 mod overlay;
 mod place;
 mod purge;
@@ -55,8 +56,8 @@ use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
 use super::space;
 use super::{
-    Appended, Backlog, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge, Purged,
-    Settlement, Store, Tracked,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge,
+    Purged, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
@@ -164,11 +165,12 @@ impl Store for Sled {
     async fn append(&self, intake: Intake) -> Result<Appended, Error> {
         let destinations = intake.destinations().clone();
         // Hashed here: the writer has enough to do.
+        let order_keys = (0..destinations.len()).map(|place| intake.order_key(place).map(str::to_owned)).collect();
         let dedupe = intake.dedupe().map(|dedupe| (DedupeKey::of(intake.source(), &dedupe.key), dedupe.until));
         let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
         let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
         let encoded = block::encode(&head)?;
-        let new = New { event: head.event, head: encoded, body, destinations, dedupe };
+        let new = New { event: head.event, head: encoded, body, destinations, order_keys, dedupe };
         self.ask(|reply| Job::Append { new: Box::new(new), reply }).await
     }
 
@@ -182,11 +184,16 @@ impl Store for Sled {
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         let destination = destination.clone();
-        self.read(move |shared| claim::claim_due(shared, &destination, now, limit)).await
+        let (due, early) = self.read(move |shared| claim::claim_due(shared, &destination, now, limit)).await?;
+        for delivery in early {
+            self.commit.submit(Job::Hold(delivery))?;
+        }
+        Ok(due)
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
-        self.commit.submit(Job::Settle(Box::new(settlement)))
+        let has_key = self.shared()?.claims.has_line(settlement.claim);
+        self.commit.submit(Job::Settle(Box::new(settlement), has_key))
     }
 
     async fn release(&self, claim: Claim) -> Result<(), Error> {
@@ -306,6 +313,17 @@ impl Store for Sled {
             })
         })
         .await
+    }
+
+    async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error> {
+        let destination = destination.clone();
+        self.read(move |shared| shared.blocked(&destination, limit)).await
+    }
+
+    async fn mend_order(&self, destination: &Name, now: Timestamp) -> Result<(), Error> {
+        let destination = destination.clone();
+        let lost = self.read(move |shared| shared.lost_turns(&destination)).await?;
+        lost.into_iter().try_for_each(|delivery| self.commit.submit(Job::Turn { delivery, now }))
     }
 
     fn backup(&self) -> Result<Backup, Error> {

@@ -18,15 +18,22 @@ impl Shared {
 
     /// The deliveries of a new event; those for which a lane has room are claimed, and handed over once they are durable.
     fn place(&self, fresh: Fresh, group: &mut Group) -> Change {
-        let Fresh { mut new, id, duplicates } = fresh;
+        let Fresh { mut new, id, duplicates, held } = fresh;
         new.event.id = id;
         block::place(&mut new.head, id, 0);
         let event = Arc::new(new.event);
         let mut deliveries = Vec::with_capacity(new.destinations.len());
         for (place, destination) in new.destinations.iter().enumerate() {
             let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
+            let order_key = new.order_keys.get_mut(place).and_then(Option::take);
             let delivery =
-                Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at);
+                Delivery::new(DeliveryId { event: id, ordinal }, event.source.clone(), destination.clone(), event.received_at)
+                    .with_order_key(order_key);
+            if held.contains(&ordinal) {
+                // It has a key: only what has one is held.
+                deliveries.push(DeliveryRecord::new(delivery.clone().held().unwrap_or(delivery)));
+                continue;
+            }
             match self.handoffs.room(destination, new.body.len()) {
                 Some(room) => {
                     let claim = self.claims.take(&delivery);

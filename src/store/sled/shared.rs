@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::aside;
 use super::dedupe::Runs;
 use super::keys;
+use super::order::Line;
 use super::overlay::Overlay;
 use super::tally::Tally;
 use crate::record::{Delivery, DeliveryId, Name};
@@ -66,61 +67,92 @@ pub(super) fn read_tally(tree: &sled::Db) -> Result<Tally, Error> {
 /// Who attempts what. Lives in memory only: it ends with the process, as a lease would.
 #[derive(Default)]
 pub(super) struct Claims {
-    held: Mutex<HashMap<DeliveryId, Held>>,
+    held: Mutex<AllHeld>,
     fence: AtomicU64,
+}
+
+#[derive(Default)]
+struct AllHeld {
+    deliveries: HashMap<DeliveryId, Held>,
+    /// The one of each line that is claimed.
+    lines: HashMap<Line, DeliveryId>,
 }
 
 struct Held {
     fence: u64,
     destination: Name,
+    line: Option<Line>,
+}
+
+impl AllHeld {
+    fn insert(&mut self, delivery: &Delivery, fence: u64) -> Claim {
+        let (id, line) = (delivery.id, Line::of(delivery));
+        self.lines.extend(line.clone().map(|line| (line, id)));
+        self.deliveries.insert(id, Held { fence, destination: delivery.destination.clone(), line });
+        Claim { delivery: id, fence }
+    }
 }
 
 impl Claims {
     /// Claims a delivery that nobody can have claimed.
     pub(super) fn take(&self, delivery: &Delivery) -> Claim {
         let fence = self.fence.fetch_add(1, Ordering::Relaxed);
-        lock(&self.held).insert(delivery.id, Held { fence, destination: delivery.destination.clone() });
-        Claim { delivery: delivery.id, fence }
+        lock(&self.held).insert(delivery, fence)
     }
 
-    /// Claims a delivery, unless somebody has.
-    pub(super) fn try_take(&self, delivery: DeliveryId, destination: &Name) -> Option<Claim> {
+    /// Claims a delivery, unless somebody has it or another one of its line.
+    pub(super) fn try_take(&self, delivery: &Delivery) -> Option<Claim> {
         let mut held = lock(&self.held);
-        if held.contains_key(&delivery) {
+        if held.deliveries.contains_key(&delivery.id) || Line::of(delivery).is_some_and(|line| held.lines.contains_key(&line)) {
             return None;
         }
         let fence = self.fence.fetch_add(1, Ordering::Relaxed);
-        held.insert(delivery, Held { fence, destination: destination.clone() });
-        Some(Claim { delivery, fence })
+        Some(held.insert(delivery, fence))
+    }
+
+    /// Whether a claimed delivery has an order key.
+    pub(super) fn has_line(&self, claim: Claim) -> bool {
+        lock(&self.held).deliveries.get(&claim.delivery).is_some_and(|held| held.line.is_some())
+    }
+
+    /// Whether a delivery is claimed, or another one of its line.
+    pub(super) fn is_busy(&self, delivery: &Delivery) -> bool {
+        let held = lock(&self.held);
+        held.deliveries.contains_key(&delivery.id) || Line::of(delivery).is_some_and(|line| held.lines.contains_key(&line))
     }
 
     /// Whether the claim is the present one.
     pub(super) fn holds(&self, claim: Claim) -> bool {
-        lock(&self.held).get(&claim.delivery).is_some_and(|held| held.fence == claim.fence)
+        lock(&self.held).deliveries.get(&claim.delivery).is_some_and(|held| held.fence == claim.fence)
     }
 
     /// Where a claimed delivery goes.
     pub(super) fn destination(&self, claim: Claim) -> Option<Name> {
-        lock(&self.held).get(&claim.delivery).map(|held| held.destination.clone())
+        lock(&self.held).deliveries.get(&claim.delivery).map(|held| held.destination.clone())
     }
 
     /// Whether a delivery is claimed.
     pub(super) fn has(&self, delivery: DeliveryId) -> bool {
-        lock(&self.held).contains_key(&delivery)
+        lock(&self.held).deliveries.contains_key(&delivery)
     }
 
     /// Gives a claim back.
     pub(super) fn free(&self, claim: Claim) {
         let mut held = lock(&self.held);
-        if held.get(&claim.delivery).is_some_and(|held| held.fence == claim.fence) {
-            held.remove(&claim.delivery);
+        if held.deliveries.get(&claim.delivery).is_none_or(|held| held.fence != claim.fence) {
+            return;
+        }
+        let line = held.deliveries.remove(&claim.delivery).and_then(|freed| freed.line);
+        // The next of its line may have it already.
+        if let Some(line) = line.filter(|line| held.lines.get(line) == Some(&claim.delivery)) {
+            held.lines.remove(&line);
         }
     }
 
     /// How many there are, of one destination or all.
     pub(super) fn count(&self, destination: Option<&Name>) -> u64 {
         let held = lock(&self.held);
-        held.values().filter(|h| destination.is_none_or(|d| *d == h.destination)).count() as u64
+        held.deliveries.values().filter(|h| destination.is_none_or(|d| *d == h.destination)).count() as u64
     }
 }
 

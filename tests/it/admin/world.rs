@@ -23,7 +23,9 @@ use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, N
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
-use hookhold::store::{Appended, Brought, Claimed, Intake, Memory, Quarantine, QuarantineBounds, Settlement, Space, Store};
+use hookhold::store::{
+    Appended, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
+};
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -79,16 +81,17 @@ impl World {
         ]
     }
 
-    fn new(tokens: Vec<Token>, is_tls: bool) -> Self {
+    fn new(tokens: Vec<Token>, tls: bool) -> Self {
         let (store, metrics, folder) = (Arc::new(Memory::new()), Metrics::new(), TempDir::new().unwrap());
         let clock = Clock::following_tokio(START);
         let quarantine = Arc::new(Quarantine::open(folder.path(), QuarantineBounds::default(), clock).unwrap());
-        let (settings, arming) = (Arc::new(settings(tokens, is_tls)), arming());
+        let (settings, arming) = (Arc::new(settings(tokens, tls)), arming());
         let space = Arc::new(Space::new(Path::new("."), None));
-        let fetcher = Fetcher::new(tls(), HashMap::new());
+        let fetcher = Fetcher::new(client_tls(), HashMap::new());
         let confirmer = Confirmer::new(fetcher.clone(), clock);
         let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
-        let gate = Gate::new(&settings, &metrics, outside, arming.clone(), None);
+        let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
+        let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
@@ -97,6 +100,7 @@ impl World {
             line: Arc::new(line),
             told: Arc::new(Told::new(settings, arming)),
             metrics: metrics.clone(),
+            pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
             clock,
             started_at: START,
@@ -277,6 +281,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         allow: Vec::new(),
         quarantines: true,
         destinations: destinations.iter().map(|d| name(d)).collect(),
+        paused: false,
     })
 }
 
@@ -286,13 +291,17 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         url: url.parse().unwrap(),
         timeout: Duration::from_secs(30),
         in_flight: 16,
+        per_second: None,
+        order_by: None,
         retry: Rule::Schedule { waits: Vec::new(), cap: Rule::CAP },
         park_on: Vec::new(),
+        sign: None,
         headers: Vec::new(),
         ca: None,
         connection_age: Duration::from_secs(60),
         append_path: false,
         title_case_headers: false,
+        paused: false,
     })
 }
 
@@ -300,7 +309,7 @@ fn arming() -> Arc<Arming> {
     Arc::new(Arming::new(&settings(Vec::new(), false), Brought::below(Path::new("nowhere"))).unwrap())
 }
 
-fn tls() -> Arc<rustls::ClientConfig> {
+fn client_tls() -> Arc<rustls::ClientConfig> {
     hookhold::net::tls::install_provider();
     hookhold::net::tls::client_config(None).unwrap()
 }

@@ -47,17 +47,48 @@ impl Random {
 /// One operation, in words that mean the same for every store.
 #[derive(Clone, Debug)]
 enum Step {
-    Append { source: &'static str, destinations: Vec<&'static str>, size: usize, key: Option<(String, u64)>, kind: &'static str },
+    Append {
+        source: &'static str,
+        destinations: Vec<&'static str>,
+        size: usize,
+        key: Option<(String, u64)>,
+        kind: &'static str,
+        order: Option<&'static str>,
+    },
     Take,
-    Claim { destination: &'static str, limit: usize },
-    Settle { held: usize, verdict: usize, wait: u64 },
-    Release { held: usize },
-    Replay { event: usize, destinations: Vec<&'static str> },
-    Retry { event: usize, ordinal: u16 },
-    Cancel { event: usize, ordinal: u16 },
-    OpenLane { capacity: usize },
+    Claim {
+        destination: &'static str,
+        limit: usize,
+    },
+    Settle {
+        held: usize,
+        verdict: usize,
+        wait: u64,
+    },
+    Release {
+        held: usize,
+    },
+    Replay {
+        event: usize,
+        destinations: Vec<&'static str>,
+    },
+    Retry {
+        event: usize,
+        ordinal: u16,
+    },
+    Cancel {
+        event: usize,
+        ordinal: u16,
+    },
+    OpenLane {
+        capacity: usize,
+    },
     CloseLane,
-    Purge { done: u64, parked: u64, bytes: Option<u64> },
+    Purge {
+        done: u64,
+        parked: u64,
+        bytes: Option<u64>,
+    },
     Look,
     Reopen,
 }
@@ -90,6 +121,7 @@ fn step(random: &mut Random, now: u64) -> Step {
             size: random.of(&[0, 1, 100, 2048, 2049, 49_152, 49_153, 150_000]),
             key: (!random.one_in(3)).then(|| (format!("key{}", random.below(12)), now + random.below(800) as u64)),
             kind: random.of(&KINDS),
+            order: (!random.one_in(3)).then(|| random.of(&["k", "l", "m"])),
         },
         12..=13 => Step::Take,
         14..=17 => Step::Claim { destination: random.of(&DESTINATIONS), limit: random.below(5) },
@@ -196,8 +228,11 @@ impl Subject {
     }
 
     async fn append(&mut self, step: &Step, now: u64) -> String {
-        let Step::Append { source, destinations, size, key, kind } = step else { return String::new() };
+        let Step::Append { source, destinations, size, key, kind, order } = step else { return String::new() };
         let mut draft = intake(source, destinations).at(now).body(body(*size)).kind(kind);
+        if let Some(order) = order {
+            draft = draft.key(order);
+        }
         if let Some((key, until)) = key {
             draft = draft.dedupe(key, *until);
         }
@@ -233,6 +268,10 @@ impl Subject {
     async fn look(&self, now: u64) -> String {
         let mut seen = format!("{:?}\n", Counts { damaged: 0, ..self.store().counts() });
         for destination in DESTINATIONS {
+            let blocked = self.store().blocked(&name(destination), 50).await.unwrap();
+            let mut by: Vec<_> = blocked.by.iter().map(|t| format!("{} {}", self.shape(t.delivery.id), t.in_flight)).collect();
+            by.sort();
+            seen += &format!("{} {by:?}\n", blocked.keys);
             let Backlog { pending, in_flight, parked, oldest_due_at } = self.store().backlog(&name(destination)).await.unwrap();
             seen += &format!("{destination} {pending} {in_flight} {parked} {oldest_due_at:?}\n");
         }

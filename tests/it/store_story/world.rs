@@ -78,11 +78,20 @@ pub(crate) struct Draft {
     body: Bytes,
     dedupe: Option<Dedupe>,
     kind: Option<String>,
+    order_keys: Vec<Option<String>>,
 }
 
 pub(crate) fn intake(source: &str, destinations: &[&str]) -> Draft {
     let destinations = destinations.iter().map(|d| name(d)).collect();
-    Draft { source: name(source), destinations, received_at: at(0), body: Bytes::from_static(b"{}"), dedupe: None, kind: None }
+    Draft {
+        source: name(source),
+        destinations,
+        received_at: at(0),
+        body: Bytes::from_static(b"{}"),
+        dedupe: None,
+        kind: None,
+        order_keys: Vec::new(),
+    }
 }
 
 impl Draft {
@@ -103,6 +112,12 @@ impl Draft {
 
     pub(crate) fn kind(mut self, kind: &str) -> Self {
         self.kind = Some(kind.to_owned());
+        self
+    }
+
+    /// Each of its deliveries has this order key.
+    pub(crate) fn key(mut self, key: &str) -> Self {
+        self.order_keys = self.destinations.iter().map(|_| Some(key.to_owned())).collect();
         self
     }
 
@@ -129,7 +144,7 @@ impl Draft {
             ..Options::default()
         };
         let verified = Verifier::trusting(options).verify(received).unwrap();
-        Intake::new(verified, self.source, "none".into(), self.destinations, self.dedupe)
+        Intake::new(verified, self.source, "none".into(), self.destinations, self.dedupe).in_order(self.order_keys)
     }
 }
 

@@ -65,8 +65,10 @@ impl Base {
         let written = serde_json::to_value(&scheme).unwrap();
         let mut base = Self {
             body: vector.body(),
-            // The examples of RFC 9421 cover what each says, and none the whole body.
-            covers_body: scheme.covers_body() && captured.provider != "rfc9421",
+            // The examples of RFC 9421 cover what each says, and none the whole body. Of a GET, Plivo signs the address only.
+            covers_body: scheme.covers_body()
+                && captured.provider != "rfc9421"
+                && !(captured.provider == "plivo-v3" && captured.method == "GET"),
             tokens: Vec::new(),
             any_is_enough: false,
             covered: Vec::new(),
@@ -108,6 +110,7 @@ impl Base {
 
     /// Whether another body says the same to one who reads what the scheme signs.
     pub(crate) fn says_the_same(&self, body: &[u8]) -> bool {
+        let body = &self.with_case_of_signature(body)[..];
         let json = |body: &[u8]| serde_json::from_slice::<Value>(body).ok();
         let any_way = |word: &str| self.ways.iter().any(|way| payloads(way).any(|payload| payload.contains(word)));
         let fields = |body: &[u8]| -> Vec<(String, String)> { url::form_urlencoded::parse(body).into_owned().collect() };
@@ -124,6 +127,27 @@ impl Base {
                 let only = |body| fields(body).into_iter().filter(|(known, _)| known == name).collect::<Vec<_>>();
                 only(&self.body) == only(body)
             })
+    }
+
+    /// The body with the signature in it as it was, where only the case of its hexadecimal differs.
+    fn with_case_of_signature(&self, body: &[u8]) -> Vec<u8> {
+        let mut body = body.to_vec();
+        for Token { range, .. } in self.tokens.iter().filter(|token| token.at == Site::Body) {
+            let before = &self.body[range.clone()];
+            if let Some(now) = body.get_mut(range.clone())
+                && before.iter().all(u8::is_ascii_hexdigit)
+                && now.eq_ignore_ascii_case(before)
+            {
+                now.copy_from_slice(before);
+            }
+        }
+        body
+    }
+
+    /// Whether one of its keys is one of the other's: each may stand in another form, and beside others.
+    pub(crate) fn shares_keys(&self, other: &Self) -> bool {
+        let mut pairs = self.keys.iter().flat_map(|mine| other.keys.iter().map(move |theirs| (mine, theirs)));
+        pairs.any(|(mine, theirs)| mine.contains(theirs.as_str()) || theirs.contains(mine.as_str()))
     }
 
     pub(crate) fn is_accepted(&self) -> bool {
@@ -265,13 +289,14 @@ fn payloads(way: &Value) -> impl Iterator<Item = &str> {
     way["payload"].as_str().into_iter().chain(more.filter_map(Value::as_str))
 }
 
-/// The runs of characters of hexadecimal and base64 that are long enough, their padding left out.
+/// The runs of characters of hexadecimal and base64 that are long enough, without padding and without what stands as `%XX`.
 fn runs(text: &[u8], from: usize) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     let pieces = text.split(|&b| !(b.is_ascii_alphanumeric() || b"+/-_.".contains(&b))).map(move |piece| {
-        let start = at;
+        let escaped = if at > 0 && text[at - 1] == b'%' { piece.len().min(2) } else { 0 };
+        let range = from + at + escaped..from + at + piece.len();
         at += piece.len() + 1;
-        from + start..from + start + piece.len()
+        range
     });
     pieces.filter(|range| range.len() >= TOKEN_BYTES_MIN)
 }

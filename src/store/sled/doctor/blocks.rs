@@ -15,7 +15,8 @@ use crate::store::sled::tally::Tally;
 /// Keys that are written at a time.
 const BATCH_KEYS: usize = 256;
 /// The indexes.
-const INDEXES: [u8; 5] = [keys::DUE, keys::BY_STATE, keys::BY_DESTINATION, keys::BY_SOURCE, keys::BY_TYPE];
+const INDEXES: [u8; 7] =
+    [keys::DUE, keys::ORDER, keys::HELD, keys::BY_STATE, keys::BY_DESTINATION, keys::BY_SOURCE, keys::BY_TYPE];
 
 /// An examination of a database.
 pub(super) struct Examination<'e> {
@@ -251,6 +252,8 @@ fn in_words(key: &[u8]) -> String {
         Some(&keys::HEADS) => "heads of block",
         Some(&keys::BODIES) => "bodies of block",
         Some(&keys::DUE) => "due to",
+        Some(&keys::ORDER) => "in order to",
+        Some(&keys::HELD) => "held back from",
         Some(&keys::BY_STATE) => "by state",
         Some(&keys::BY_DESTINATION) => "by destination",
         Some(&keys::BY_SOURCE) => "by source",

@@ -1,0 +1,62 @@
+//! `hookhold destinations`: how applications stand, and pausing them.
+
+use std::process::ExitCode;
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::{Value, json};
+
+use super::admin::{Client, all, encoded};
+use super::table::{self, cell, say};
+
+/// What to do with destinations; `list` where nothing is said.
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<What>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// All of them, by name.
+    List,
+    /// Send nothing more to one; what is for it is kept. Attempts under way end.
+    Pause {
+        /// The destination's name.
+        name: String,
+    },
+    /// Send again, and at once where no answer came or a rest was asked for.
+    Resume {
+        /// The destination's name.
+        name: String,
+    },
+}
+
+pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let changed = |name: &str, change| client.post(&format!("/destinations/{}/{change}", encoded(name)), &json!({}));
+    match &args.command {
+        None | Some(What::List) => list(&all(client, "/destinations")?, as_json),
+        Some(What::Pause { name }) => list(&[changed(name, "pause")?], as_json),
+        Some(What::Resume { name }) => list(&[changed(name, "resume")?], as_json),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(destinations: &[Value], as_json: bool) {
+    if as_json {
+        say(&json!({ "items": destinations }));
+        return;
+    }
+    let row =
+        |d: &Value| [cell(&d["name"]), state(d), cell(&d["in_flight"]), cell(&d["pending"]), cell(&d["parked"]), cell(&d["url"])];
+    table::print(["destination", "state", "in flight", "pending", "parked", "url"], destinations.iter().map(row));
+}
+
+/// What it does, in a word or two.
+pub(super) fn state(destination: &Value) -> String {
+    match (&destination["paused"], &destination["breaker"], &destination["rests_until"]) {
+        (Value::Bool(true), ..) => "paused".to_owned(),
+        (_, Value::String(breaker), _) if breaker != "closed" => "no answer".to_owned(),
+        (.., Value::String(until)) => format!("rests until {until}"),
+        _ => "runs".to_owned(),
+    }
+}

@@ -1,0 +1,49 @@
+//! Of `[destinations.NAME]`: how its deliveries are signed anew.
+
+use super::problem::did_you_mean;
+use super::secret;
+use super::value::Value;
+use crate::signature::preset::{self, Preset};
+use crate::signature::{BadResigner, Resigner, Secret};
+
+/// `{ as = "PROVIDER", secret = { ... } }`, or `secrets = [...]` while they are replaced.
+pub(super) fn prove(value: &Value<'_>) -> Option<Resigner> {
+    let mut section = value.inner()?;
+    let named = section.require("as", "write as = \"standard-webhooks\", or the provider whose library the application uses");
+    let (one, several) = (section.take("secret"), section.take("secrets"));
+    let written = match (one, several) {
+        (Some(one), None) => vec![one],
+        (None, Some(several)) => several.list()?,
+        (Some(_), Some(several)) => return several.error("is there beside a secret: one of them must go"),
+        (None, None) => {
+            section.require("secret", "write secret = { env = \"NAME\" } or { file = \"PATH\" }: the application's own");
+            Vec::new()
+        }
+    };
+    section.finish(&[]);
+    let preset = named.as_ref().and_then(preset);
+    // Each is read, so that the problems of all of them are found.
+    let secrets: Vec<Option<Secret>> = written.iter().map(secret::read).collect();
+    let secrets = secrets.into_iter().collect::<Option<Vec<_>>>()?;
+    if secrets.is_empty() {
+        return written.is_empty().then(|| value.error("has no secret")).flatten();
+    }
+    let named = named?;
+    Resigner::try_new(preset?, secrets).map_or_else(
+        |bad| match bad {
+            BadResigner::Secret(place, bad) => written.get(place)?.error(&format!("cannot be used: {bad}")),
+            BadResigner::OneOnly => named.error(&bad.to_string()),
+            BadResigner::OwnKey | BadResigner::Unsignable(_) => {
+                let help = "write as = \"standard-webhooks\", for which there are libraries in every language".to_owned();
+                named.error_help(&bad.to_string(), Some(help))
+            }
+        },
+        Some,
+    )
+}
+
+fn preset(value: &Value<'_>) -> Option<&'static Preset> {
+    let name = value.text()?;
+    let known = || preset::all().iter().flat_map(|preset| preset.aliases.iter().chain([&preset.name]).map(String::as_str));
+    preset::find(name).or_else(|| value.error_help(&format!("is not known: {name:?}"), did_you_mean(name, known())))
+}

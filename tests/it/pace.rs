@@ -1,0 +1,113 @@
+//! What holds a lane back: its rate, an application that asks for rest, and one that does not answer.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+
+use crate::world::{Reply, World, eventually};
+
+const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1ms"] }"#;
+
+async fn app(world: &World) -> Value {
+    world.get("/destinations/app").await
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_and_what_waits_can_be_changed() {
+    let world = World::start("per_second = 10", "").await;
+    let began = Instant::now();
+    for n in 0..30 {
+        world.send(&n.to_string(), b"{}").await;
+    }
+    // No more than a second's worth is claimed ahead.
+    let seen = app(&world).await;
+    assert!(seen["in_flight"].as_u64().unwrap() <= 20, "{seen}");
+    let last = &world.get("/deliveries?state=pending&limit=1").await["items"][0]["id"];
+    let cancel = format!("/deliveries/{}/cancel", last.as_str().unwrap());
+    assert_eq!(world.admin(Method::POST, &cancel, b"").await.status, 202);
+    world.listed("/deliveries?state=delivered", 29).await;
+    // 28 intervals of 100 ms lie between 29 attempts.
+    assert!(began.elapsed() >= Duration::from_millis(2780), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_high_rate_is_reached() {
+    let world = World::start("per_second = 1000", "").await;
+    let began = Instant::now();
+    world.app.script((0..200).map(|_| Reply::status(200)));
+    let sends = (0..200).map(|n| {
+        let world = &world;
+        async move { world.send(&n.to_string(), b"{}").await }
+    });
+    for send in sends {
+        assert_eq!(send.await.status, 200);
+    }
+    world.app.got(200).await;
+    assert!(began.elapsed() >= Duration::from_millis(180), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_application_that_asks_for_rest_gets_it() {
+    let world = World::start(r#"retry = { schedule = ["1ms"], cap = "1s" }"#, "").await;
+    world.app.script([Reply { headers: vec![("retry-after", "3600".to_owned())], ..Reply::status(429) }]);
+    world.send("first", b"{}").await;
+    let resting = eventually(async || Some(app(&world).await).filter(|app| !app["rests_until"].is_null())).await;
+    let began = Instant::now();
+    world.send("second", b"{}").await;
+    assert_eq!((&resting["breaker"], &resting["last_error"]), (&"closed".into(), &"answered 429".into()));
+    world.listed("/deliveries?state=pending", 2).await;
+    assert_eq!(world.app.requests().len(), 1);
+    world.listed("/deliveries?state=delivered", 2).await;
+    // The cap bounds the hour that it asked for.
+    assert!(began.elapsed() >= Duration::from_millis(500) && began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(app(&world).await["rests_until"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_application_that_is_gone_is_probed_and_nobody_loses_a_budget() {
+    // Nobody listens on this port once its owner is dropped.
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gone.local_addr().unwrap();
+    drop(gone);
+    let dead = format!(
+        r#"
+        [sources.dead]
+        path = "/in/dead"
+        provider = "none"
+        [destinations.dead]
+        url = "http://{address}/"
+        retry = {{ schedule = ["1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms"] }}
+        [[routes]]
+        from = "dead"
+        to = ["dead"]
+        "#
+    );
+    let world = World::start(EAGER, &dead).await;
+    world.post("/in/dead", &[], b"{}").await;
+    let dead = async || world.get("/destinations/dead").await;
+    let open = eventually(async || Some(dead().await).filter(|dead| dead["breaker"] == "open")).await;
+    assert!(open["next_probe_at"].is_string() && open["last_error"].as_str().unwrap().contains("no connection"), "{open}");
+    // While it is open, what comes stays in the index: nothing is in flight.
+    for _ in 0..20 {
+        world.post("/in/dead", &[], b"{}").await;
+    }
+    let seen = eventually(async || Some(dead().await).filter(|dead| dead["in_flight"] == 0)).await;
+    assert_eq!(seen["pending"], 21);
+    // The first probe fails, and only it costs an attempt.
+    let tried = eventually(async || {
+        let items = world.get("/deliveries?destination=dead&limit=100").await["items"].clone();
+        let tried: Vec<u64> = items.as_array().unwrap().iter().map(|d| d["attempts_made"].as_u64().unwrap()).collect();
+        Some(tried).filter(|tried| tried.iter().sum::<u64>() >= 11)
+    });
+    assert!(tried.await.iter().sum::<u64>() <= 12);
+    let text = world.metrics().await;
+    assert!(text.contains(r#"hookhold_destination_breaker_opened_total{destination="dead"}"#), "{text}");
+    // It comes back: all is delivered without anybody's help.
+    let back = crate::world::Upstream::start_at(address).await;
+    world.listed("/deliveries?destination=dead&state=delivered&limit=100", 21).await;
+    assert_eq!(back.got(21).await.len(), 21);
+    assert_eq!(dead().await["breaker"], "closed");
+    world.send("healthy", b"{}").await;
+    world.listed("/deliveries?destination=app&state=delivered", 1).await;
+}
