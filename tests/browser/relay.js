@@ -34,7 +34,7 @@ async function application(seen) {
     request.on("end", () => {
       seen.push({ path: request.url, body: Buffer.concat(chunks) });
       const says = {
-        "/busy": [503, { "x-resp": "<script>alert(1)</script>", "retry-after": "600" }, "<script>alert(1)</script>"],
+        "/busy": [503, { "x-resp": "<script>alert(1)</script>" }, "<script>alert(1)</script>"],
         "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
       };
       const [status, headers, body] = says[request.url] ?? [200, {}, "ok"];
@@ -67,6 +67,7 @@ secrets = [{ file = "secret" }]
 ${["ok", "busy", "refuses"].map((name) => `
 [destinations.${name}]
 url = "http://127.0.0.1:${port}/${name}"
+retry = { schedule = ["10m"] }
 `).join("")}
 [[routes]]
 from = "github"
