@@ -47,6 +47,7 @@ export class Visit {
     visit.page.on("popup", () => visit.wrong.push("a window was opened"));
     visit.page.on("request", (request) => {
       const url = new URL(request.url());
+      if (url.protocol === "about:") return;
       visit.calls.push(url.pathname);
       if (url.host !== host) visit.wrong.push(`a call to ${url.host}`);
     });
@@ -60,8 +61,10 @@ export class Visit {
     return visit;
   }
 
-  /** Opens the page at this place of the address bar, and waits until it is there. */
+  /** Opens the page at this place of the address bar, and waits until it is there. It is loaded anew: what was shown before cannot
+   *  be taken for it. */
   async go(hash) {
+    await this.page.goto("about:blank");
     await this.page.goto(`${this.relay.admin}/${hash}`);
     await this.page.locator("main h1:not(.waiting)").waitFor();
   }

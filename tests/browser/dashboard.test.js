@@ -157,6 +157,29 @@ describe("a relay without tokens", () => {
     await visit.end();
   });
 
+  test("what was not believed is looked at, judged again and dropped", async () => {
+    const visit = await Visit.at(browser, relay);
+    const { page } = visit;
+    await relay.send(JSON.stringify({ x: EVIL }), { secret: "another secret", headers: { "x-evil": EVIL } });
+    await visit.go("#/quarantine?source=github");
+    await page.getByText("1 request", { exact: true }).waitFor();
+    await visit.accessible("the quarantine");
+    await visit.picture("quarantine");
+    await page.getByRole("button", { name: "Judge again" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Judge again" }).click();
+    await page.getByRole("status").getByText("0 requests released; 1 request is refused still.").waitFor();
+    await page.locator("tbody a.row").click();
+    await page.getByLabel("Content of the body").waitFor();
+    await visit.onlyText();
+    await visit.accessible("a refused request");
+    await visit.picture("refused");
+    assert.ok((await page.locator("main").innerText()).includes(EVIL));
+    await page.getByRole("button", { name: "Drop" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Drop" }).click();
+    await page.getByText("No request is kept aside.").waitFor();
+    await visit.end();
+  });
+
   test("filters and pages are in the address bar", async () => {
     const visit = await Visit.at(browser, relay);
     const { page } = visit;

@@ -34,7 +34,7 @@ async function application(seen) {
     request.on("end", () => {
       seen.push({ path: request.url, body: Buffer.concat(chunks) });
       const says = {
-        "/busy": [503, { "x-resp": "<script>alert(1)</script>", "retry-after": "600" }, "<script>alert(1)</script>"],
+        "/busy": [503, { "x-resp": "<script>alert(1)</script>" }, "<script>alert(1)</script>"],
         "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
       };
       const [status, headers, body] = says[request.url] ?? [200, {}, "ok"];
@@ -67,6 +67,7 @@ secrets = [{ file = "secret" }]
 ${["ok", "busy", "refuses"].map((name) => `
 [destinations.${name}]
 url = "http://127.0.0.1:${port}/${name}"
+retry = { schedule = ["10m"] }
 `).join("")}
 [[routes]]
 from = "github"
@@ -128,10 +129,10 @@ export class Relay {
     rmSync(this.folder, { recursive: true });
   }
 
-  /** Sends a webhook as GitHub does, and gives the event's id. */
-  async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {} } = {}) {
+  /** Sends a webhook as GitHub does, and gives the event's id; with another secret than the relay's it must be refused. */
+  async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {}, secret = SECRET } = {}) {
     const bytes = Buffer.from(body);
-    const signature = `sha256=${createHmac("sha256", SECRET).update(bytes).digest("hex")}`;
+    const signature = `sha256=${createHmac("sha256", secret).update(bytes).digest("hex")}`;
     const own = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id };
     const all = { ...own, "x-hub-signature-256": signature, ...headers };
     const options = { method: "POST", path: `/in/${source}${query}`, headers: all, rejectUnauthorized: false };
@@ -143,7 +144,7 @@ export class Relay {
       request.on("error", fail);
       request.end(bytes);
     });
-    if (answer.statusCode !== 200) throw new Error(`the relay answered ${answer.statusCode}`);
+    if (answer.statusCode !== (secret === SECRET ? 200 : 401)) throw new Error(`the relay answered ${answer.statusCode}`);
     return answer.headers["hookhold-event-id"];
   }
 

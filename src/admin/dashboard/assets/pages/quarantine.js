@@ -17,7 +17,7 @@ export async function load({ query }, signal) {
 export function view({ list, query, sources }, context) {
   const fields = [
     { name: "source", label: "Source", options: sources },
-    { name: "reason", label: "Reason", hint: "bad_signature" },
+    { name: "reason", label: "Reason", hint: "mismatch" },
     { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
     { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];

@@ -19,7 +19,7 @@ export function view(request, context) {
     facts([
       ["Received", [time(request.received_at), " ", h("span", { class: "quiet" }, relative(request.received_at))]],
       ["Source", h("a", { href: link("quarantine", null, { source: request.source }) }, data(request.source))],
-      ["Reason", data(request.reason)],
+      ["Reason", [data(request.reason), request.detail && h("span", { class: "quiet" }, ` ${request.detail}`)]],
       ["Id", data(request.id)],
       ["Request", request.target && data(`${request.method ?? ""} ${request.target}`)],
       ["From", data(request.peer)],
