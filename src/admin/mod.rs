@@ -29,6 +29,7 @@ use axum::response::Response;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::settings::Settings;
+use crate::delivery::Replays;
 use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
 use crate::store::{Pauses, Quarantine, Space, Store};
@@ -59,6 +60,8 @@ pub struct Context {
     pub quarantine: Arc<Quarantine>,
     /// What judges them again.
     pub line: Arc<Line>,
+    /// Old events, delivered again.
+    pub replays: Arc<Replays>,
     /// Whether there is room for more of them.
     pub space: Arc<Space>,
     /// What the relay was told.

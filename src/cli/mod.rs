@@ -14,6 +14,7 @@ mod providers;
 mod quarantine;
 mod reload;
 mod replay;
+mod replays;
 mod restore;
 mod send;
 pub mod serve;
@@ -56,8 +57,10 @@ enum Command {
     Send(send::Args),
     /// List and read stored events.
     Events(events::Args),
-    /// Deliver a stored event again.
+    /// Deliver a stored event again, or all that fit a filter.
     Replay(replay::Args),
+    /// Show replays by filter, hold them, let them go on, call them off.
+    Replays(replays::Args),
     /// Give a delivery a new budget and try it now.
     Retry(replay::RetryArgs),
     /// Show destinations, pause them, let them go on.
@@ -130,6 +133,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Send(args) => send::run(&args, &config, json),
         Command::Events(args) => events::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
+        Command::Replays(args) => replays::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Destinations(args) => destinations::run(&args, &client()?, json),
         Command::Sources(args) => sources::run(&args, &client()?, json),

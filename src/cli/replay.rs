@@ -7,13 +7,17 @@ use serde_json::{Value, json};
 
 use super::admin::{Client, encoded};
 use super::events::show_delivery;
+use super::replays::{self, Filter};
 use super::table::{cell, say};
 
 /// Which event goes where.
 #[derive(ClapArgs)]
 pub(super) struct Args {
-    /// The event's id.
-    event: String,
+    /// The event's id; without one, all events that fit what follows.
+    #[arg(conflicts_with_all = ["source", "kind", "state", "destination", "since", "until", "rate", "dry_run"])]
+    event: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     /// To this destination instead of those of its source's routes; can be given several times.
     #[arg(long, value_name = "DESTINATION")]
     to: Vec<String>,
@@ -27,8 +31,12 @@ pub(super) struct RetryArgs {
 }
 
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let Some(event) = &args.event else {
+        anyhow::ensure!(args.filter.is_given(), "name an event, or say which ones: see `hookhold replay --help`");
+        return replays::create(&args.filter, &args.to, client, as_json);
+    };
     let body = if args.to.is_empty() { json!({}) } else { json!({ "destinations": args.to }) };
-    let made = client.post(&format!("/events/{}/replay", encoded(&args.event)), &body)?;
+    let made = client.post(&format!("/events/{}/replay", encoded(event)), &body)?;
     if as_json {
         say(&made);
     } else {

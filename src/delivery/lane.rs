@@ -313,6 +313,9 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now }).await {
         tracing::error!(delivery = %delivery.id, %error, "an attempt could not be recorded; it will be repeated");
     }
+    if let Some(replay) = &delivery.replay_id {
+        road.replays.settled(replay, verdict);
+    }
     (sign, rest)
 }
 

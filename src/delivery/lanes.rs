@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, handovers};
 use super::prepare::Shape;
+use super::replays::Replays;
 use super::road::Road;
 use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub struct Lanes {
     open: HashMap<Name, Open>,
     store: Arc<dyn Store>,
     pauses: Arc<Pauses>,
+    replays: Arc<Replays>,
     metrics: Arc<Metrics>,
     clock: Clock,
     stop: CancellationToken,
@@ -59,12 +61,12 @@ impl Lanes {
     pub fn start(
         settings: &Settings,
         store: Arc<dyn Store>,
-        pauses: Arc<Pauses>,
+        (pauses, replays): (Arc<Pauses>, Arc<Replays>),
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, BadDestination> {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, pauses, metrics, clock, stop, cut };
+        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, pauses, replays, metrics, clock, stop, cut };
         let roads = lanes.prepare(settings, |_| false)?;
         lanes.replace(roads);
         Ok(lanes)
@@ -87,6 +89,7 @@ impl Lanes {
                 shape,
                 metrics: self.metrics.destination(&destination.name),
                 clock: self.clock,
+                replays: self.replays.clone(),
                 prefixes: prefixes.clone(),
             })
         };

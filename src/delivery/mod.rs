@@ -5,6 +5,8 @@ mod gate;
 mod lane;
 mod lanes;
 mod prepare;
+mod replays;
 mod road;
 
 pub use lanes::Lanes;
+pub use replays::{NotReplayed, Replay, ReplayState, Replays, Routes, Wanted};

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::prepare::Shape;
+use super::replays::Replays;
 use crate::config::settings::Destination;
 use crate::metrics::DestinationMetrics;
 use crate::net::pool::Pool;
@@ -19,6 +20,8 @@ pub(super) struct Road {
     pub(super) shape: Shape,
     pub(super) metrics: Arc<DestinationMetrics>,
     pub(super) clock: Clock,
+    /// Told of what became of their deliveries.
+    pub(super) replays: Arc<Replays>,
     /// The paths of sources that take everything below them.
     pub(super) prefixes: Arc<HashMap<Name, String>>,
 }

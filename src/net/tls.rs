@@ -79,9 +79,15 @@ pub fn client_config_pinning(file: &Path) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
+/// Where the certificate and key for development are, or will be.
+pub fn self_signed_files(folder: &Path) -> (PathBuf, PathBuf) {
+    let [cert, key] = SELF_SIGNED_FILES.map(|name| folder.join(name));
+    (cert, key)
+}
+
 /// The certificate and key for development in `folder`, made at first call: for localhost and the loopback addresses.
 pub fn self_signed(folder: &Path) -> Result<(PathBuf, PathBuf), Error> {
-    let [cert, key] = SELF_SIGNED_FILES.map(|name| folder.join(name));
+    let (cert, key) = self_signed_files(folder);
     if !(cert.exists() && key.exists()) {
         make_self_signed(folder, &cert, &key).map_err(|why| Error::SelfSigned { folder: folder.into(), why })?;
     }

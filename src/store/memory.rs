@@ -16,7 +16,7 @@ use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
     Appended, Backlog, Blocked, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh,
-    Intake, Listed, Page, Purge, Purged, Settlement, Store, Tracked,
+    Intake, Listed, Made, Page, Purge, Purged, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
@@ -175,7 +175,13 @@ impl Inner {
         Ok(delivery.clone())
     }
 
-    fn replay(&mut self, event: EventId, source: &Name, destination: &Name, now: Timestamp) -> Result<DeliveryId, Error> {
+    fn replay(
+        &mut self,
+        event: EventId,
+        (source, destination): (&Name, &Name),
+        replay: Option<String>,
+        now: Timestamp,
+    ) -> Result<Made, Error> {
         let open = self.of_event(event).find(|d| d.destination == *destination && d.due().is_some()).cloned();
         if let Some(open) = open {
             let id = open.id;
@@ -184,7 +190,7 @@ impl Inner {
                 self.deliveries.insert(id, open.clone().retried(now).map_err(|e| Error::Conflict(e.to_string()))?);
                 self.reorder(&open, first, now);
             }
-            return Ok(id);
+            return Ok(Made { id, is_new: false });
         }
         let last = self.of_event(event).map(|d| d.id.ordinal).max().unwrap_or_default();
         let ordinal = last.checked_add(1).ok_or_else(|| Error::Conflict("the event has too many deliveries".to_owned()))?;
@@ -192,10 +198,11 @@ impl Inner {
         let earlier = self.of_event(event).filter(|d| d.destination == *destination).last();
         let order_key = earlier.and_then(|d| d.order_key.clone());
         let made = Delivery::new(id, source.clone(), destination.clone(), now).with_order_key(order_key);
+        let made = Delivery { replay_id: replay, ..made };
         let first = self.first_like(&made);
         self.deliveries.insert(id, made.clone());
         self.reorder(&made, first, now);
-        Ok(id)
+        Ok(Made { id, is_new: true })
     }
 
     fn bytes_of(&self, fits: impl Fn(Class) -> bool) -> u64 {
@@ -334,11 +341,17 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error> {
+    async fn replay_as(
+        &self,
+        event: EventId,
+        destinations: &[Name],
+        replay: Option<String>,
+        now: Timestamp,
+    ) -> Result<Vec<Made>, Error> {
         let mut inner = self.change()?;
         let source = inner.events.get(&event).map(|(e, _)| e.source.clone());
         let source = source.ok_or_else(|| Error::NotFound(event.to_string()))?;
-        let made: Result<_, _> = destinations.iter().map(|d| inner.replay(event, &source, d, now)).collect();
+        let made: Result<_, _> = destinations.iter().map(|d| inner.replay(event, (&source, d), replay.clone(), now)).collect();
         drop(inner);
         self.nudge_all(destinations);
         made

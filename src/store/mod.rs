@@ -77,7 +77,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Makes new deliveries of an event: to `destinations`. Where a delivery to one of them is pending (or in flight), that
     /// one is made due now instead, and its id is returned. [`Error::NotFound`] for an unknown event.
-    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error>;
+    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error> {
+        let made = self.replay_as(event, destinations, None, now).await?;
+        Ok(made.into_iter().map(|made| made.id).collect())
+    }
+
+    /// As [`Self::replay`], for a replay that is a job: new deliveries name it.
+    async fn replay_as(
+        &self,
+        event: EventId,
+        destinations: &[Name],
+        replay: Option<String>,
+        now: Timestamp,
+    ) -> Result<Vec<Made>, Error>;
 
     /// Makes a delivery due now, with a new budget. [`Error::Conflict`] where its state forbids it or it is in flight.
     async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
@@ -148,6 +160,15 @@ pub enum Appended {
     Stored(EventId),
     /// The provider sent this event before; it is durable, and now counts one more duplicate. Or it was, and is gone since.
     Duplicate(EventId),
+}
+
+/// A delivery that a replay made, or hurried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The delivery.
+    pub id: DeliveryId,
+    /// Whether it is new; else it was pending already.
+    pub is_new: bool,
 }
 
 /// The right to attempt a delivery, until it is settled or released.

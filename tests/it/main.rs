@@ -18,6 +18,7 @@ mod published;
 mod quarantine;
 mod refused;
 mod reload;
+mod replays;
 mod retention;
 mod sign;
 mod store_story;

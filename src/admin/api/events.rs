@@ -56,7 +56,7 @@ fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {
     })
 }
 
-fn state(word: &str) -> Option<EventState> {
+pub(super) fn state(word: &str) -> Option<EventState> {
     use EventState::{Cancelled, Delivered, Parked, Pending, Unrouted};
     [Pending, Parked, Delivered, Cancelled, Unrouted].into_iter().find(|state| state.as_str() == word)
 }

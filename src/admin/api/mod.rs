@@ -7,6 +7,7 @@ mod destinations;
 mod events;
 mod quarantine;
 mod reload;
+mod replays;
 mod sources;
 mod status;
 
@@ -28,6 +29,7 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(sources::routes())
         .merge(status::routes())
         .merge(reload::routes())
+        .merge(replays::routes())
         .merge(quarantine::routes())
         .merge(backup::routes())
 }

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs};
 use crate::admin::Told;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
-use crate::net::tls::Certificates;
+use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::Pauses;
 
@@ -115,7 +115,11 @@ async fn look_at_certificates(certificates: Weak<Certificates>, told: Weak<Told>
 
 /// Loads the certificates where their files differ from `shown`; the digest of what they hold now.
 fn look(certificates: &Certificates, settings: &Settings, shown: Option<[u8; 32]>) -> Option<[u8; 32]> {
-    let Ok(pairs) = pairs(&settings.tls) else { return shown };
+    // Nothing is made here: what is missing, a start or a reload makes.
+    let pairs = match &settings.tls {
+        Tls::SelfSigned { folder } => vec![tls::self_signed_files(folder)],
+        Tls::Certificates(files) => files.iter().map(|files| (files.cert.clone(), files.key.clone())).collect(),
+    };
     let found = digest(&pairs);
     if found.is_none() || found == shown || shown.is_none() {
         return found.or(shown);

@@ -20,7 +20,7 @@ use super::reload::{Changing, watch_certificates};
 use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Tls};
-use crate::delivery::Lanes;
+use crate::delivery::{Lanes, Replays};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
 use crate::net::confirm::Confirmer;
@@ -28,6 +28,7 @@ use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
+use crate::record::Name;
 use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 
@@ -47,6 +48,7 @@ pub struct Relay {
     pub admin: SocketAddr,
     pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Lanes,
+    pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
     pub(super) public: Serving,
     pub(super) private: Serving,
@@ -75,11 +77,13 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let rule = settings.store.retention;
     let retention = Retention::start(rule, store.clone(), space.clone(), metrics.clone(), clock).await;
     let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
-    let lanes = Lanes::start(&settings, store.clone(), pauses.clone(), metrics.clone(), clock)?;
+    let arming = Arc::new(arming(&settings)?);
+    let told = Arc::new(Told::new(settings.clone(), arming.clone()));
+    let replays = open_replays(&settings, &store, told.clone(), clock)?;
+    let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), clock)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
-    let arming = Arc::new(arming(&settings)?);
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
@@ -87,12 +91,12 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
-    let told = Arc::new(Told::new(settings.clone(), arming));
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
         space,
         line: line.clone(),
+        replays: replays.clone(),
         quarantine,
         told: told.clone(),
         metrics: metrics.clone(),
@@ -104,7 +108,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
     let changing = Changing { imprint, line, told, pauses, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, retention, public, private, changing, reloads })
+    Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
@@ -150,6 +154,17 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
         Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
     let store = tokio::task::spawn_blocking(move || Sled::open(&path, observer)).await??;
     Ok(Arc::new(store))
+}
+
+/// Where events of a source are replayed to is what the routes say at that time.
+fn open_replays(settings: &Settings, store: &Arc<dyn Store>, told: Arc<Told>, clock: Clock) -> anyhow::Result<Arc<Replays>> {
+    let routes = move |name: &Name| {
+        let settings = told.settings();
+        let source = settings.sources.iter().find(|source| source.name == *name);
+        source.map_or_else(Vec::new, |source| source.destinations.to_vec())
+    };
+    let replays = Replays::open(&settings.store.path, store.clone(), Arc::new(routes), clock);
+    replays.map(Arc::new).context("the replays of the store cannot be read")
 }
 
 async fn open_quarantine(settings: &Settings, clock: Clock) -> anyhow::Result<Arc<Quarantine>> {

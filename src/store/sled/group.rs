@@ -11,7 +11,7 @@ use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use super::order::Line;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
-use crate::store::{Appended, Claim, Error, Purge, Purged, Settlement};
+use crate::store::{Appended, Claim, Error, Made, Purge, Purged, Settlement};
 use crate::time::Timestamp;
 
 /// An answer that somebody waits for.
@@ -39,8 +39,9 @@ pub(super) enum Job {
     Replay {
         event: EventId,
         destinations: Vec<Name>,
+        replay: Option<String>,
         now: Timestamp,
-        reply: Reply<Vec<DeliveryId>>,
+        reply: Reply<Vec<Made>>,
     },
     Retry {
         delivery: DeliveryId,

@@ -21,7 +21,7 @@ use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName};
 use crate::store::commit::{Ledger, Written};
 use crate::store::journal::Journal;
-use crate::store::{Appended, Error, Settlement, space};
+use crate::store::{Appended, Error, Made, Settlement, space};
 use crate::time::Timestamp;
 
 /// Writes groups to the journal.
@@ -170,8 +170,8 @@ impl SledLedger {
             }
             Job::Hold(delivery) => self.hold_back(delivery, group)?,
             Job::Turn { delivery, now } => self.let_go(delivery, now, group)?,
-            Job::Replay { event, destinations, now, reply } => {
-                let made = self.replay(event, &destinations, now, group)?;
+            Job::Replay { event, destinations, replay, now, reply } => {
+                let made = self.replay(event, &destinations, replay, now, group)?;
                 group.then.push(Box::new(move || drop(reply.send(made))));
             }
             Job::Retry { delivery, now, reply } => {
@@ -271,9 +271,10 @@ impl SledLedger {
         &self,
         id: EventId,
         destinations: &[Name],
+        replay: Option<String>,
         now: Timestamp,
         group: &mut Group,
-    ) -> Result<Result<Vec<DeliveryId>, Error>, Error> {
+    ) -> Result<Result<Vec<Made>, Error>, Error> {
         let Some(source) = self.load_head(id)?.map(|event| event.source) else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
@@ -292,7 +293,7 @@ impl SledLedger {
                     record.delivery = retried;
                     *is_changed = true;
                 }
-                made.push(record.delivery.id);
+                made.push(Made { id: record.delivery.id, is_new: false });
                 continue;
             }
             let Some(ordinal) = event.next_ordinal() else {
@@ -301,13 +302,14 @@ impl SledLedger {
             let earlier = event.deliveries.iter().map(|record| &record.delivery).rfind(|d| d.destination == *destination);
             let order_key = earlier.and_then(|delivery| delivery.order_key.clone());
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
-            let delivery = delivery.with_order_key(order_key);
-            made.push(delivery.id);
+            let delivery = Delivery { replay_id: replay.clone(), ..delivery.with_order_key(order_key) };
+            made.push(Made { id: delivery.id, is_new: true });
             event.deliveries.push(DeliveryRecord::new(delivery));
             *is_changed = true;
         }
         group.nudges.extend_from_slice(destinations);
-        let lines = self.lines_of(&made, &lines, group);
+        let ids: Vec<DeliveryId> = made.iter().map(|made| made.id).collect();
+        let lines = self.lines_of(&ids, &lines, group);
         self.reorder_all(lines, now, group)?;
         Ok(Ok(made))
     }

@@ -56,7 +56,7 @@ use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
 use super::space;
 use super::{
-    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Page, Purge,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
     Purged, Settlement, Store, Tracked,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
@@ -200,9 +200,15 @@ impl Store for Sled {
         self.commit.submit(Job::Release(claim))
     }
 
-    async fn replay(&self, event: EventId, destinations: &[Name], now: Timestamp) -> Result<Vec<DeliveryId>, Error> {
+    async fn replay_as(
+        &self,
+        event: EventId,
+        destinations: &[Name],
+        replay: Option<String>,
+        now: Timestamp,
+    ) -> Result<Vec<Made>, Error> {
         let destinations = destinations.to_vec();
-        self.ask(|reply| Job::Replay { event, destinations, now, reply }).await
+        self.ask(|reply| Job::Replay { event, destinations, replay, now, reply }).await
     }
 
     async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {

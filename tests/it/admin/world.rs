@@ -13,6 +13,7 @@ use hookhold::config::settings::{
     Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
 };
+use hookhold::delivery::Replays;
 use hookhold::ingest::{Arming, Gate, Line, Outside};
 use hookhold::metrics::Metrics;
 use hookhold::net::confirm::Confirmer;
@@ -92,12 +93,14 @@ impl World {
         let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
+        let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| Vec::new()), clock).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
             space,
             quarantine,
             line: Arc::new(line),
+            replays,
             told: Arc::new(Told::new(settings, arming)),
             metrics: metrics.clone(),
             pauses,
