@@ -10,7 +10,7 @@ use hookhold::signature::{ConfiguredKey, Options, Scheme, Secret, Verifier};
 use hookhold_fuzz::{received, scheme};
 use libfuzzer_sys::fuzz_target;
 
-const ALGORITHMS: [&str; 5] = ["ed25519", "ecdsa-p256-sha256-der", "ecdsa-p256-sha256", "rsa-pkcs1-sha256", "rsa-pkcs1-sha1"];
+const ALGORITHMS: [&str; 5] = ["ed25519", "ecdsa-p256-sha256-der", "ecdsa-p256-sha256-fixed", "rsa-pkcs1-sha256", "rsa-pkcs1-sha1"];
 
 static SCHEMES: LazyLock<Vec<Scheme>> = LazyLock::new(|| {
     let of = |algorithm: &str| {
