@@ -38,6 +38,8 @@ fuzz_target!(|data: &[u8]| {
     let host = url.host_str().expect("a host");
     assert_eq!(url.as_str(), needed.address());
     assert!(host.starts_with("sns.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")), "{host}");
-    assert!(host.matches('.').count() <= 4 && url.path().starts_with("/SimpleNotificationService-") && url.path().ends_with(".pem"));
+    assert!(
+        host.matches('.').count() <= 4 && url.path().starts_with("/SimpleNotificationService-") && url.path().ends_with(".pem")
+    );
     assert!(url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.query().is_none());
 });

@@ -3,15 +3,20 @@
 
 use hookhold_fuzz::id_of;
 use libfuzzer_sys::fuzz_target;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 const POINTERS: [&str; 5] = ["/id", "/a/id", "/a/0", "/a/1/id", "/~0~1"];
 
 fuzz_target!(|data: &[u8]| {
-    let whole = serde_json::from_slice::<Value>(data);
+    let is_json = serde_json::from_slice::<IgnoredAny>(data).is_ok();
+    let whole = serde_json::from_slice::<Value>(data).ok();
     for pointer in POINTERS {
         let Some(found) = id_of(&format!("json:{pointer}"), &[], data) else { continue };
-        let value = whole.as_ref().ok().and_then(|whole| whole.pointer(pointer)).unwrap_or_else(|| panic!("{found:?} is nowhere"));
+        assert!(is_json, "{found:?} is found in what is no JSON");
+        // The whole reader refuses numbers beyond a double, half a surrogate, and what is very deep, wherever it stands.
+        let Some(whole) = &whole else { continue };
+        let value = whole.pointer(pointer).unwrap_or_else(|| panic!("{found:?} is nowhere"));
         match value {
             Value::String(text) => assert_eq!(*text, found),
             // A number stays as it is written.

@@ -18,9 +18,8 @@ fuzz_target!(|data: &[u8]| {
     if value.contains(BOUNDARY) || value.is_empty() || value.len() > 1024 {
         return;
     }
-    let part = |name: &str, value: &str| {
-        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
-    };
+    let part =
+        |name: &str, value: &str| format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
     let body = |parts: &[String]| format!("{}--{BOUNDARY}--\r\n", parts.concat()).into_bytes();
     assert_eq!(read(&body(&[part("a", "1"), part("id", value), part("ids", "2")])).as_deref(), Some(value));
     assert_eq!(read(&body(&[part("id", "1"), part("id", value)])), None);

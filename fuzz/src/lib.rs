@@ -17,9 +17,7 @@ pub const TARGET: &str = "/in/x?b=2&a=1&a=%20";
 
 /// A request; `None` where a header could not be sent.
 pub fn received(headers: &[(&str, &[u8])], body: &[u8]) -> Option<Received> {
-    let field = |(name, value): &(&str, &[u8])| {
-        Some((HeaderName::try_from(*name).ok()?, HeaderValue::from_bytes(value).ok()?))
-    };
+    let field = |(name, value): &(&str, &[u8])| Some((HeaderName::try_from(*name).ok()?, HeaderValue::from_bytes(value).ok()?));
     Some(Received {
         method: "POST".into(),
         target: TARGET.into(),
