@@ -66,11 +66,7 @@ impl StampFormat {
 
 /// Decimal digits and nothing else: `parse` would take a sign.
 fn digits(text: &str) -> Option<u64> {
-    let digit = |number: u64, byte: u8| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    };
-    if text.is_empty() { None } else { text.bytes().try_fold(0, digit) }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
