@@ -38,24 +38,32 @@ impl Base {
 
     /// Where nothing is configured: TLS and the host that the sender named.
     pub(super) fn of_host(authority: &str) -> Self {
-        Self(format!("https://{authority}"))
+        Self(["https://", authority].concat())
     }
 
     /// Gives the address of `target` in that form, piece by piece.
     pub(super) fn feed(&self, form: Form, target: &str, sink: &mut dyn FnMut(&[u8])) {
+        match form {
+            Form::Whole | Form::NoQuery => sink(self.0.as_bytes()),
+            Form::Port | Form::NoPort => self.feed_with_port(form == Form::Port, sink),
+        }
+        let whole = form != Form::NoQuery;
+        sink(if whole { target } else { path_of(target) }.as_bytes());
+    }
+
+    /// Gives it with a port or without one, whether it has one or not.
+    fn feed_with_port(&self, wanted: bool, sink: &mut dyn FnMut(&[u8])) {
         let (front, port, path) = self.split();
         sink(front.as_bytes());
-        match (form, port) {
-            (Form::NoPort, _) | (Form::Whole | Form::NoQuery, None) => {}
-            (_, Some(port)) => {
+        match port {
+            _ if !wanted => {}
+            Some(port) => {
                 sink(b":");
                 sink(port.as_bytes());
             }
-            (Form::Port, None) => sink(if front.starts_with("http://") { b":80" } else { b":443" }),
+            None => sink(if front.starts_with("http://") { b":80" } else { b":443" }),
         }
         sink(path.as_bytes());
-        let whole = form != Form::NoQuery;
-        sink(if whole { target } else { path_of(target) }.as_bytes());
     }
 
     /// Scheme and host; the port; the path.

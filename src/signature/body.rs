@@ -40,6 +40,12 @@ impl<'a> Body<'a> {
             sink(self.raw);
             return Ok(());
         }
+        self.feed_gunzipped(sink)
+    }
+
+    /// Apart, so that only who gunzips pays for the room on the stack.
+    #[inline(never)]
+    fn feed_gunzipped(self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         let mut decoder = MultiGzDecoder::new(self.raw);
         let (mut step, mut total) = ([0; STEP_BYTES], 0);
         loop {

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use super::Reason;
 use super::encoding::Encoding;
+use super::few::Few;
 use super::hash::Tag;
 use super::view::View;
 use super::written::Place;
@@ -66,14 +67,14 @@ pub(super) struct Group<'a> {
     /// The `key=value` items that are no signatures, in order.
     pub(super) fields: Vec<(&'a str, &'a str)>,
     /// The signatures.
-    pub(super) claims: Vec<Claim<'a>>,
+    pub(super) claims: Few<Claim<'a>>,
     /// Why something that was there did not become a signature.
     fault: Option<Reason>,
 }
 
 impl Source {
     /// Adds the texts that stand there. A header line each, in order; several only where the form has a list.
-    pub(super) fn add_texts<'a>(&'a self, view: &View<'a>, texts: &mut Vec<Text<'a>>) -> Result<(), Reason> {
+    pub(super) fn add_texts<'a>(&'a self, view: &View<'a>, texts: &mut Few<Text<'a>>) -> Result<(), Reason> {
         let add = |value: Cow<'a, [u8]>| {
             if !value.is_empty() {
                 texts.push((self, text(value)?));

@@ -103,6 +103,22 @@ impl Keyed {
             Self::Sha512(mac) => Tag::new(&mac.finalize().into_bytes()),
         }
     }
+
+    /// The tag of the text that `feed` gives piece by piece. Only this hash's own state is cloned, which is half of the longest one.
+    pub(super) fn tag_of<E>(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+        match self {
+            Self::Md5(mac) => tag_of(mac.clone(), feed),
+            Self::Sha1(mac) => tag_of(mac.clone(), feed),
+            Self::Sha256(mac) => tag_of(mac.clone(), feed),
+            Self::Sha384(mac) => tag_of(mac.clone(), feed),
+            Self::Sha512(mac) => tag_of(mac.clone(), feed),
+        }
+    }
+}
+
+fn tag_of<M: Mac, E>(mut mac: M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+    feed(&mut |piece| mac.update(piece))?;
+    Ok(Tag::new(&mac.finalize().into_bytes()))
 }
 
 impl Tag {

@@ -1,11 +1,11 @@
 //! A secret made ready for one way to sign. The keyed state is built here, once, and cloned for each request.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
-use sha2::digest::DynDigest;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::claim::Claim;
+use super::few::Few;
 use super::hash::{Hash, Keyed, Tag};
 use super::scheme::{Check, Way};
 use super::template::{Beside, Template};
@@ -26,12 +26,6 @@ enum Ready {
     Mac(Keyed),
     Digest(Hash, Zeroizing<Vec<u8>>),
     Shown(Zeroizing<Vec<u8>>),
-}
-
-#[expect(clippy::large_enum_variant)]
-enum Running {
-    Mac(Keyed),
-    Digest(Box<dyn DynDigest>),
 }
 
 impl Key {
@@ -59,7 +53,7 @@ impl Key {
     }
 
     /// Whether one of `claims` is the tag that this key gives for one of the way's payloads.
-    pub(super) fn proves(&self, way: &Way, view: &View<'_>, beside: Beside<'_>, claims: &[Claim<'_>]) -> Result<(), Reason> {
+    pub(super) fn proves(&self, way: &Way, view: &View<'_>, beside: Beside<'_>, claims: &Few<Claim<'_>>) -> Result<(), Reason> {
         let mine = |claim: &&Claim<'_>| claim.slot.is_none() || self.secret.slot().is_none_or(|slot| claim.slot == Some(slot));
         let mut claims = claims.iter().filter(mine).map(|claim| &claim.bytes[..]).peekable();
         if claims.peek().is_none() {
@@ -83,13 +77,15 @@ impl Key {
 
     /// The tag of a payload. For a secret that is shown, the secret itself is all there is: no tag.
     pub(super) fn tag(&self, payload: &Template, view: &View<'_>, beside: Beside<'_>) -> Result<Tag, Reason> {
-        let (mut running, secret) = match &self.ready {
-            Ready::Mac(keyed) => (Running::Mac(keyed.clone()), &b""[..]),
-            Ready::Digest(hash, secret) => (Running::Digest(hash.start()), &secret[..]),
-            Ready::Shown(_) => return Err(Reason::Mismatch),
-        };
-        payload.feed(view, &Beside { secret, ..beside }, &mut |piece| running.update(piece))?;
-        Ok(running.finish())
+        match &self.ready {
+            Ready::Mac(keyed) => keyed.tag_of(|sink| payload.feed(view, &beside, sink)),
+            Ready::Digest(hash, secret) => {
+                let mut running = hash.start();
+                payload.feed(view, &Beside { secret, ..beside }, &mut |piece| running.update(piece))?;
+                Ok(Tag::new(&running.finalize()))
+            }
+            Ready::Shown(_) => Err(Reason::Mismatch),
+        }
     }
 
     /// The secret that is shown, where the way is to show it.
@@ -101,22 +97,6 @@ impl Key {
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(masked)")
-    }
-}
-
-impl Running {
-    fn update(&mut self, piece: &[u8]) {
-        match self {
-            Self::Mac(keyed) => keyed.update(piece),
-            Self::Digest(digest) => digest.update(piece),
-        }
-    }
-
-    fn finish(self) -> Tag {
-        match self {
-            Self::Mac(keyed) => keyed.finish(),
-            Self::Digest(digest) => Tag::new(&digest.finalize()),
-        }
     }
 }
 

@@ -16,6 +16,7 @@ mod claim;
 mod documents;
 mod element;
 mod encoding;
+mod few;
 mod form;
 mod hash;
 mod json;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::body::Body;
 use super::claim::{Group, Text};
 use super::element;
+use super::few::Few;
 use super::hash::Tag;
 use super::key::Key;
 use super::pointer;
@@ -116,15 +117,15 @@ impl Way {
     }
 
     /// The texts in which signatures stand; at least one.
-    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Vec<Text<'a>>, Reason> {
-        let mut texts = Vec::new();
+    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Few<Text<'a>>, Reason> {
+        let mut texts = Few::new();
         self.sources.iter().try_for_each(|source| source.add_texts(view, &mut texts))?;
         if texts.is_empty() { Err(Reason::MissingHeader) } else { Ok(texts) }
     }
 
     /// What stands in these texts; all in one group where the items beside a signature change nothing.
-    pub(super) fn groups<'a>(&'a self, texts: &'a [Text<'a>]) -> Result<Vec<Group<'a>>, Reason> {
-        let mut groups: Vec<Group<'a>> = Vec::new();
+    pub(super) fn groups<'a>(&'a self, texts: &'a Few<Text<'a>>) -> Result<Few<Group<'a>>, Reason> {
+        let mut groups = Few::<Group<'a>>::new();
         for (source, text) in texts {
             for text in source.groups_in(text) {
                 if groups.is_empty() || self.by_group {

@@ -64,13 +64,9 @@ impl StampFormat {
     }
 }
 
-/// Decimal digits and nothing else: `parse` would take a sign.
+/// Decimal digits and nothing else: `parse` would take a `+` before them.
 fn digits(text: &str) -> Option<u64> {
-    let digit = |number: u64, byte: u8| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
-    };
-    if text.is_empty() { None } else { text.bytes().try_fold(0, digit) }
+    if text.starts_with('+') { None } else { text.parse().ok() }
 }
 
 #[cfg(test)]
@@ -115,9 +111,22 @@ mod tests {
 
     #[test]
     fn what_is_not_a_time_is_refused() {
-        for bad in
-            ["", "+1790000000", "-1", " 1790000000", "1790000000 ", "1790000000.0", "1e9", "0x1", "٣", "99999999999999999999"]
-        {
+        for bad in [
+            "",
+            "+",
+            "+1790000000",
+            "++1790000000",
+            "-1790000000",
+            "-0",
+            "-1",
+            " 1790000000",
+            "1790000000 ",
+            "1790000000.0",
+            "1e9",
+            "0x1",
+            "٣",
+            "99999999999999999999",
+        ] {
             assert_eq!(judge(StampFormat::Unix, bad), Err(Reason::BadTimestamp), "{bad:?}");
         }
         for bad in ["", "2026-09-21", "2026-09-21 14:13:20Z", "1790000000", "2026-13-01T00:00:00Z"] {

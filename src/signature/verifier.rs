@@ -91,9 +91,9 @@ impl Verifier {
     /// The same with what the provider publishes. Where a document is missing that could change the judgement, the refusal names it.
     pub fn verify_with(&self, received: Received, documents: &Documents) -> Result<Verified, Box<Refused>> {
         let shelf = Shelf::new(documents);
-        match self.prove(&received, &shelf) {
+        let mut view = self.view(&received);
+        match self.prove(&view, received.at, &shelf) {
             Ok(Proof { way, ready, claims }) => {
-                let mut view = self.view(&received);
                 view.unpacked.claims = claims.as_ref();
                 let inner = way.and_then(|way| way.naming_body(&view, &ready.keys, received.at));
                 let (id, kind) = ready.naming.read(&view, inner.as_deref());
@@ -151,25 +151,22 @@ impl Verifier {
         view
     }
 
-    fn prove(&self, received: &Received, shelf: &Shelf<'_>) -> Result<Proof<'_>, Reason> {
-        let view = self.view(received);
+    fn prove(&self, view: &View<'_>, at: Timestamp, shelf: &Shelf<'_>) -> Result<Proof<'_>, Reason> {
         let Some(scheme) = &self.scheme else {
             return self.ready.first().map(|ready| Proof { way: None, ready, claims: None }).ok_or(Reason::NoSecret);
         };
-        let moment = Moment { now: received.at, terms: &self.terms };
+        let moment = Moment { now: at, terms: &self.terms };
+        let case = |keys| Case { view: *view, keys, shelf, at, terms: &self.terms };
         let mut refusal = Reason::MissingHeader;
         for (way, ready) in scheme.ways().iter().zip(&self.ready) {
             let proof = match (&way.signed, &ready.signed) {
-                (None, _) => way.prove(&ready.keys, &view, moment).map(|()| None),
-                (Some(signed), Some(keys)) => {
-                    way.prove_signed(signed, Case { view, keys, shelf, at: received.at, terms: &self.terms })
-                }
+                (None, _) => way.prove(&ready.keys, view, moment).map(|()| None),
+                (Some(signed), Some(keys)) => way.prove_signed(signed, case(keys)),
                 (Some(_), None) => continue,
             };
             match proof {
                 Ok(claims) => {
-                    let case = |keys| Case { view, keys, shelf, at: received.at, terms: &self.terms };
-                    self.prove_also(scheme, &view, case)?;
+                    self.prove_also(scheme, view, case)?;
                     return Ok(Proof { way: Some(way), ready, claims });
                 }
                 // What cannot be judged now outweighs every refusal; else what one way refuses for good tells more than that

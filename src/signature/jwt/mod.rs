@@ -9,6 +9,7 @@ mod times;
 
 use super::Reason;
 use super::claim::Group;
+use super::few::Few;
 use super::scheme::Way;
 use super::signed::proof::Found;
 use super::signed::written::WrittenToken;
@@ -54,15 +55,15 @@ fn prove_signature(
 fn only_text(way: &Way, view: &View<'_>) -> Result<String, Reason> {
     let mut fault = Reason::MissingHeader;
     for source in &way.sources {
-        let mut texts = Vec::new();
+        let mut texts = Few::new();
         source.add_texts(view, &mut texts)?;
         for text in texts.iter().flat_map(|(_, text)| source.groups_in(text)) {
             let mut group = Group::default();
             source.read(text, &mut group);
-            match &group.claims[..] {
-                [claim] => return String::from_utf8(claim.bytes.to_vec()).map_err(|_| Reason::BadEncoding),
-                [] => fault = group.fault(),
-                _ => return Err(Reason::BadEncoding),
+            match group.claims.only() {
+                Some(claim) => return String::from_utf8(claim.bytes.to_vec()).map_err(|_| Reason::BadEncoding),
+                None if group.claims.is_empty() => fault = group.fault(),
+                None => return Err(Reason::BadEncoding),
             }
         }
     }
