@@ -154,7 +154,8 @@ fn what_is_written_arrives() {
     assert_eq!(settings.admin.tokens[0].role, Role::Operator);
     assert_eq!(settings.store.path.file_name().unwrap(), "elsewhere");
     assert_eq!(settings.store.max_bytes, Some(20 << 30));
-    let retention = Retention { done: 3 * 24 * HOUR, parked: 30 * 24 * HOUR, done_bytes: Some(100 << 20) };
+    let retention =
+        Retention { done: 3 * 24 * HOUR, parked: 30 * 24 * HOUR, done_bytes: Some(100 << 20), quarantined: 24 * HOUR };
     assert_eq!(settings.store.retention, retention);
     let limits = &settings.limits;
     assert_eq!((limits.body_bytes, limits.body_bytes_in_flight, limits.connections), (1 << 20, 64 << 20, 500));

@@ -31,7 +31,12 @@ const STORE_BYTES_MIN: u64 = 512 << 20;
 /// More than a machine has.
 const STORE_BYTES_MAX: u64 = 1 << 50;
 /// What people ask about after a holiday; what waits for them may wait for longer.
-const RETENTION_DEFAULT: Retention = Retention { done: DAY.saturating_mul(14), parked: DAY.saturating_mul(90), done_bytes: None };
+const RETENTION_DEFAULT: Retention = Retention {
+    done: DAY.saturating_mul(14),
+    parked: DAY.saturating_mul(90),
+    done_bytes: None,
+    quarantined: DAY.saturating_mul(3),
+};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Short enough to keep next to nothing.
 const RETENTION_MIN: Duration = Duration::from_secs(1);
@@ -152,8 +157,9 @@ fn retention(mut section: Section<'_>) -> Retention {
         done: section.or("delivered", default.done, time),
         parked: section.or("parked", default.parked, time),
         done_bytes: section.take("delivered_bytes").and_then(|value| value.size(RETENTION_BYTES_MIN..=STORE_BYTES_MAX)),
+        quarantined: section.or("quarantined", default.quarantined, time),
     };
-    section.finish(&["quarantined"]);
+    section.finish(&[]);
     retention
 }
 

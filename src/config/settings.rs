@@ -107,7 +107,7 @@ pub struct Store {
     pub retention: Retention,
 }
 
-/// `[store] retention`: how long events are kept. What is pending or in flight is kept in any case.
+/// `[store] retention`: how long events, and requests that did not become one, are kept. What is pending or in flight is kept in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// After the last of their deliveries was delivered or cancelled, or after their arrival where they have none.
@@ -116,6 +116,8 @@ pub struct Retention {
     pub parked: Duration,
     /// Beyond so many bytes of events that are done, the oldest of them go earlier.
     pub done_bytes: Option<u64>,
+    /// Requests that were not believed, after they came.
+    pub quarantined: Duration,
 }
 
 /// `[limits]`

@@ -126,7 +126,12 @@ mod tests {
     #[test]
     fn the_smaller_bound_counts() {
         let keeper = |done_bytes, max_bytes| Keeper {
-            rule: Rule { done: Duration::from_millis(300), parked: Duration::from_millis(500), done_bytes },
+            rule: Rule {
+                done: Duration::from_millis(300),
+                parked: Duration::from_millis(500),
+                done_bytes,
+                quarantined: Duration::ZERO,
+            },
             store: Arc::new(Memory::new()),
             space: Arc::new(Space::new(Path::new("."), max_bytes)),
             metrics: Metrics::new(),

@@ -7,15 +7,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
-use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs};
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
 use crate::admin::Told;
-use crate::config::settings::{Settings, Tls};
+use crate::config::settings::{Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
-use crate::store::Pauses;
+use crate::store::{Pauses, Quarantine};
 
 /// Certificates are looked at so often. Their files may be links into folders that are exchanged whole, which no watch of a file sees.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
@@ -24,6 +24,7 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Changing {
     pub(super) imprint: Imprint,
     pub(super) line: Arc<Line>,
+    pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
     pub(super) pauses: Arc<Pauses>,
     pub(super) certificates: Arc<Certificates>,
@@ -35,7 +36,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, told, pauses, certificates, metrics, .. } = &self.changing;
+        let Changing { line, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -54,6 +55,7 @@ impl Relay {
         let outside = gate.outside().renewed(fetcher, known(&settings));
         line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
         self.lanes.replace(lanes);
+        quarantine.set_bounds(quarantine_bounds(&settings));
         told.replace(settings.clone(), arming);
         let mut changes = self.told_of(&changes).await;
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
@@ -83,6 +85,11 @@ impl Relay {
     }
 }
 
+/// How long events are kept.
+fn of_events(settings: &Settings) -> Retention {
+    Retention { quarantined: Duration::ZERO, ..settings.store.retention }
+}
+
 /// What is different and cannot change while the relay runs.
 fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static str> {
     let settings = [
@@ -90,6 +97,8 @@ fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static s
         ("admin.listen", before.admin.listen != after.admin.listen),
         ("admin.tls", before.admin.tls != after.admin.tls),
         ("store.path", before.store.path != after.store.path),
+        ("store.max_bytes", before.store.max_bytes != after.store.max_bytes),
+        ("store.retention of events", of_events(before) != of_events(after)),
         ("limits.connections", before.limits.connections != after.limits.connections),
         ("log.format", before.log.format != after.log.format),
     ];

@@ -97,7 +97,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         space,
         line: line.clone(),
         replays: replays.clone(),
-        quarantine,
+        quarantine: quarantine.clone(),
         told: told.clone(),
         metrics: metrics.clone(),
         pauses: pauses.clone(),
@@ -107,7 +107,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     };
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, told, pauses, certificates, metrics };
+    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics };
     Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
 }
 
@@ -167,9 +167,15 @@ fn open_replays(settings: &Settings, store: &Arc<dyn Store>, told: Arc<Told>, cl
     replays.map(Arc::new).context("the replays of the store cannot be read")
 }
 
+/// What is kept of a source's requests that were not believed.
+pub(super) fn quarantine_bounds(settings: &Settings) -> QuarantineBounds {
+    QuarantineBounds { age: settings.store.retention.quarantined, ..QuarantineBounds::default() }
+}
+
 async fn open_quarantine(settings: &Settings, clock: Clock) -> anyhow::Result<Arc<Quarantine>> {
     let path = settings.store.path.clone();
-    let opened = tokio::task::spawn_blocking(move || Quarantine::open(&path, QuarantineBounds::default(), clock)).await?;
+    let bounds = quarantine_bounds(settings);
+    let opened = tokio::task::spawn_blocking(move || Quarantine::open(&path, bounds, clock)).await?;
     Ok(Arc::new(opened.context("the quarantine cannot be opened")?))
 }
 

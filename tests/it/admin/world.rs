@@ -248,7 +248,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
         store: StoreSettings {
             path: PathBuf::from("data"),
             max_bytes: None,
-            retention: Retention { done: DAY, parked: DAY, done_bytes: None },
+            retention: Retention { done: DAY, parked: DAY, done_bytes: None, quarantined: DAY },
         },
         limits: Limits {
             body_bytes: 1 << 20,
