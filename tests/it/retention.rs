@@ -73,14 +73,15 @@ async fn a_full_store_refuses_delivers_and_recovers() {
     assert_eq!(world.send("small", b"{}").await.status, 503);
     let events = status["store"]["events"].as_u64().unwrap();
     let pending = world.listed("/deliveries?state=pending&limit=100", usize::try_from(events).unwrap()).await;
-    for delivery in &pending[pending.len() - 2..] {
+    // How many got in before the store saw that it is full depends on how fast they came.
+    for delivery in &pending[3..] {
         let path = format!("/deliveries/{}/cancel", delivery["id"].as_str().unwrap());
         assert_eq!(world.admin(Method::POST, &path, b"").await.status, 202);
     }
     let taken = eventually(async || Some(world.send("small", b"{}").await).filter(|answer| answer.status == 200)).await;
     assert!(taken.headers.contains_key("hookhold-event-id"));
     assert_eq!(world.ready().await.status, 200);
-    // One came, and as many went as there had to be room for: one, or both.
+    // One came, and at least one went.
     let left = world.get("/status").await["store"]["events"].as_u64().unwrap();
     assert!(left <= events, "{left} of {events}");
 }
