@@ -108,8 +108,12 @@ impl Durable {
         let newest = newest_segment(&self.database).map_err(Error::from_io)?;
         self.database.sync_data().map_err(Error::from_io)?;
         self.mark.lock().unwrap_or_else(PoisonError::into_inner).set(newest).map_err(Error::from_io)?;
-        let was_pinned = PINNED.take().is_some();
-        PINNED.set(was_pinned.then(sled::pin));
+        if PINNED.take().is_some() {
+            let guard = sled::pin();
+            // What was replaced before this sync is not needed any more; sled alone lets much of it gather.
+            guard.flush();
+            PINNED.set(Some(guard));
+        }
         Ok(())
     }
 }
