@@ -100,7 +100,7 @@ impl QuarantineFilter {
 #[derive(Debug)]
 pub struct Quarantine {
     inner: Arc<Inner>,
-    /// To the thread that writes; `None` once it is to end.
+    /// To the thread that writes, which ends with it.
     waiting: SyncSender<Waiting>,
 }
 
