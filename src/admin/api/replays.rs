@@ -82,8 +82,6 @@ struct ReplayView {
 impl From<Replay> for ReplayView {
     fn from(replay: Replay) -> Self {
         let Replay { id, state, created_at, matched, through, created, delivered, failed, to, rate_per_s, filter } = replay;
-        // It was written as JSON; else it is shown as it is.
-        let filter = serde_json::from_str(&filter).unwrap_or(serde_json::Value::String(filter));
         Self { id, state: state.as_str(), filter, to, matched, through, created, delivered, failed, rate_per_s, created_at }
     }
 }
@@ -108,7 +106,7 @@ async fn create(
     Ok((StatusCode::ACCEPTED, Json(ReplayView::from(made?))).into_response())
 }
 
-fn wanted(context: &Context, request: Request) -> Result<(Wanted, String), Problem> {
+fn wanted(context: &Context, request: Request) -> Result<(Wanted, serde_json::Value), Problem> {
     let asked = asked(&request.filter);
     let FilterRequest { source, r#type, state: word, destination, since, until } = request.filter;
     let state = match word {
@@ -133,7 +131,7 @@ fn wanted(context: &Context, request: Request) -> Result<(Wanted, String), Probl
 }
 
 /// The filter as JSON, without what was left out.
-fn asked(filter: &FilterRequest) -> String {
+fn asked(filter: &FilterRequest) -> serde_json::Value {
     let FilterRequest { source, r#type, state, destination, since, until } = filter;
     let fields = serde_json::json!({
         "source": source, "type": r#type, "state": state, "destination": destination, "since": since, "until": until,
@@ -145,7 +143,7 @@ fn asked(filter: &FilterRequest) -> String {
         .filter(|(_, value)| !value.is_null())
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    serde_json::Value::Object(fields).to_string()
+    serde_json::Value::Object(fields)
 }
 
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<ReplayView>>, Problem> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::record::{EventId, Name};
 use crate::time::Timestamp;
@@ -67,8 +68,8 @@ pub struct Replay {
     pub to: Vec<Name>,
     /// So many events in a second at most.
     pub rate_per_s: Option<f64>,
-    /// What a person asked for, for people.
-    pub filter: String,
+    /// The filter as a person asked for it.
+    pub filter: Value,
 }
 
 /// The files of all jobs.
@@ -202,7 +203,7 @@ mod tests {
             failed: 0,
             to: Vec::new(),
             rate_per_s: Some(0.5),
-            filter: "all".to_owned(),
+            filter: Value::from("all"),
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -127,8 +128,8 @@ impl Replays {
         Ok(count)
     }
 
-    /// Makes a job and starts it. When it returns, the job is durable. `asked`: the filter, for people.
-    pub async fn create(&self, wanted: Wanted, asked: String) -> Result<Replay, NotReplayed> {
+    /// Makes a job and starts it. When it returns, the job is durable. `asked`: the filter as it was asked for.
+    pub async fn create(&self, wanted: Wanted, asked: Value) -> Result<Replay, NotReplayed> {
         let inner = &self.inner;
         inner.make_room()?;
         let now = inner.clock.now();
@@ -262,7 +263,7 @@ impl Inner {
     }
 
     async fn run(&self, job: &Running) {
-        let kept = Mutex::new(Stopwatch::start());
+        let mut kept = Stopwatch::start();
         loop {
             let (state, through) = {
                 let replay = job.replay();
@@ -271,7 +272,7 @@ impl Inner {
             match state {
                 ReplayState::Done | ReplayState::Cancelled => return self.keep(job),
                 ReplayState::Paused => job.changed.notified().await,
-                ReplayState::Running => match self.some(job, through, &kept).await {
+                ReplayState::Running => match self.some(job, through, &mut kept).await {
                     Ok(true) => {}
                     Ok(false) => job.replay().state = ReplayState::Done,
                     Err(error) => {
@@ -284,7 +285,7 @@ impl Inner {
     }
 
     /// Replays the next few events; whether there were any.
-    async fn some(&self, job: &Running, through: u64, kept: &Mutex<Stopwatch>) -> Result<bool, NotReplayed> {
+    async fn some(&self, job: &Running, through: u64, kept: &mut Stopwatch) -> Result<bool, NotReplayed> {
         let (id, gap) = {
             let replay = job.replay();
             (replay.id, replay.rate_per_s.map(|rate| Duration::from_secs_f64(1.0 / rate)))
@@ -303,9 +304,9 @@ impl Inner {
             }
             self.one(job, id, *event).await?;
             job.replay().through += 1;
-            if lock(kept).elapsed() >= KEEP_PAUSE {
+            if kept.elapsed() >= KEEP_PAUSE {
                 self.keep(job);
-                *lock(kept) = Stopwatch::start();
+                *kept = Stopwatch::start();
             }
             if let Some(gap) = gap {
                 tokio::time::sleep((gap * n).saturating_sub(watch.elapsed())).await;
