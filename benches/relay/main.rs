@@ -1,6 +1,6 @@
 //! An end-to-end measurement: a real relay process, TLS, signatures, its store on this disk, and delivery to a sink.
 //!
-//! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH] [--fill N]`
+//! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH] [--fill N | --scale N]`
 //!
 //! It alternates short closed-loop slices between the relay and a bare server (hyper, TLS and HMAC, no storage), so that a ratio
 //! comes out although the machine is noisy; then sends at a constant rate for latency. Generator, sink and servers share the
@@ -12,6 +12,7 @@ mod bare;
 mod load;
 mod process;
 mod report;
+mod scale;
 mod sink;
 mod wire;
 
@@ -62,6 +63,12 @@ struct Arguments {
     /// Store so many events and report memory, instead of measuring rates
     #[arg(long)]
     fill: Option<u64>,
+    /// Compare a store of so many events with a small one, instead
+    #[arg(long, conflicts_with = "fill")]
+    scale: Option<u64>,
+    /// Of these, so many stay due
+    #[arg(long, requires = "scale", default_value_t = 200_000)]
+    due: u64,
     /// Measure the bare server only; no relay is started
     #[arg(long)]
     bare_only: bool,
@@ -87,7 +94,7 @@ fn main() -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<Report> {
-    let requests = Arc::new(Requests::signed(arguments.body, SECRET)?);
+    let requests = Arc::new(Requests::signed("/in/github", arguments.body, SECRET)?);
     let mut report = Report::new(arguments.connections, arguments.body);
     if arguments.bare_only {
         let bare = Bare::start().await?;
@@ -97,7 +104,13 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         return Ok(report);
     }
     let sink = Sink::start().await?;
-    let relay = Relay::start(&binary(arguments), sink.port, SECRET).await?;
+    let mut relay = Relay::start(&binary(arguments), sink.port, SECRET).await?;
+    if let Some(events) = arguments.scale {
+        let found = scale::measure(&mut relay, arguments.connections, arguments.body, events, arguments.due).await?;
+        report.scale = Some(found);
+        relay.stop().await?;
+        return Ok(report);
+    }
     let load = Load::new(relay.port, requests.clone(), arguments.connections)?;
     match arguments.fill {
         Some(events) => fill(events, &relay, &load, &sink, &mut report).await?,

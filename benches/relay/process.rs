@@ -11,19 +11,20 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// From a start to ready; a start on an empty store takes milliseconds.
-const START_MAX: Duration = Duration::from_secs(20);
+/// From a start to ready: milliseconds on an empty store, seconds on a large one.
+const START_MAX: Duration = Duration::from_secs(60);
 /// The relay lets attempts in flight finish for 8 s.
 const STOP_MAX: Duration = Duration::from_secs(15);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A relay with a GitHub source and one destination.
+/// A relay with a GitHub source whose application works, and one whose application is down.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// Its HTTPS port on loopback.
     pub(crate) port: u16,
     admin_port: u16,
     process: Process,
+    command: Command,
     folder: TempDir,
 }
 
@@ -34,20 +35,21 @@ impl Relay {
         let config = folder.path().join("relay.toml");
         std::fs::write(&config, relay_toml(port, admin_port, sink_port))?;
         let log = std::fs::File::create(folder.path().join("log"))?;
-        let child = Command::new(binary)
-            .arg("--config")
-            .arg(&config)
-            .arg("serve")
-            .current_dir(folder.path())
-            .env("BENCH_SECRET", secret)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let mut relay = Self { port, admin_port, process: Process(child), folder };
+        let mut command = Command::new(binary);
+        command.arg("--config").arg(&config).arg("serve").current_dir(folder.path()).env("BENCH_SECRET", secret);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        let mut relay = Self { port, admin_port, process: Process(child), command, folder };
         relay.wait_until_ready().await?;
         Ok(relay)
+    }
+
+    /// Kills it as the system would, starts it again on what it left, and waits until it is ready.
+    pub(crate) async fn kill_and_start(&mut self) -> Result<()> {
+        self.process.0.kill()?;
+        self.process.0.wait()?;
+        self.process = Process(self.command.spawn()?);
+        self.wait_until_ready().await
     }
 
     async fn wait_until_ready(&mut self) -> Result<()> {
@@ -93,7 +95,8 @@ impl Relay {
         bail!("the relay did not end within {STOP_MAX:?}");
     }
 
-    async fn get(&self, path: &str) -> Result<(u16, String)> {
+    /// `GET` at the admin listener: the status and the body.
+    pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
@@ -130,6 +133,15 @@ url = "http://127.0.0.1:{sink_port}/hooks"
 [[routes]]
 from = "github"
 to = ["sink"]
+[sources.down]
+path = "/in/down"
+provider = "github"
+secrets = [{{ env = "BENCH_SECRET" }}]
+[destinations.down]
+url = "http://127.0.0.1:9/hooks"
+[[routes]]
+from = "down"
+to = ["down"]
 "#
     )
 }

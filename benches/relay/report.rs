@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::load::Slice;
 use crate::process::Usage;
 use crate::rate_per_s;
+use crate::scale::Scale;
 
 /// Everything that was measured; parts that were not run are left out.
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) open_loop: Option<OpenLoop>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) open_loop_bare: Option<OpenLoop>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scale: Option<Scale>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_events: Option<Value>,
     /// `GET /api/v1/status` at the end.
@@ -158,12 +161,13 @@ impl From<Slice> for OpenLoop {
 }
 
 /// The smallest value that is not exceeded by this share of the ascending `values`.
-fn percentile(values: &[Duration], share: f64) -> Duration {
+pub(crate) fn percentile(values: &[Duration], share: f64) -> Duration {
     let rank = (share * values.len() as f64).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-fn rounded(value: f64, digits: i32) -> f64 {
+/// With so many digits behind the point.
+pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

@@ -36,10 +36,10 @@ impl Requests {
     const POOL: u64 = 64;
     const ID_DIGITS: usize = 12;
 
-    /// A pool of requests whose bodies have `body_bytes` bytes. GitHub's signature covers the body only, so one signature serves
+    /// A pool of requests for `path` whose bodies have `body_bytes` bytes. GitHub's signature covers the body only, so one signature serves
     /// every delivery id.
-    pub(crate) fn signed(body_bytes: usize, secret: &str) -> Result<Self> {
-        let pool = (0..Self::POOL).map(|n| Template::new(&body(n, body_bytes), secret)).collect::<Result<_>>()?;
+    pub(crate) fn signed(path: &str, body_bytes: usize, secret: &str) -> Result<Self> {
+        let pool = (0..Self::POOL).map(|n| Template::new(path, &body(n, body_bytes), secret)).collect::<Result<_>>()?;
         Ok(Self { pool, next: AtomicU64::new(0) })
     }
 
@@ -57,12 +57,14 @@ impl Requests {
 }
 
 impl Template {
-    fn new(body: &[u8], secret: &str) -> Result<Self> {
+    fn new(path: &str, body: &[u8], secret: &str) -> Result<Self> {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("the secret is no HMAC key")?;
         mac.update(body);
         let signature = hex::encode(mac.finalize().into_bytes());
-        let before_id = "POST /in/github HTTP/1.1\r\nHost: localhost\r\nUser-Agent: GitHub-Hookshot/bench\r\nAccept: */*\r\n\
-             Content-Type: application/json\r\nX-GitHub-Event: push\r\nX-GitHub-Delivery: 72d3162e-cc78-11e3-81ab-";
+        let before_id = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: GitHub-Hookshot/bench\r\nAccept: */*\r\n\
+             Content-Type: application/json\r\nX-GitHub-Event: push\r\nX-GitHub-Delivery: 72d3162e-cc78-11e3-81ab-"
+        );
         let after_id = format!("\r\nX-Hub-Signature-256: sha256={signature}\r\nContent-Length: {}\r\n\r\n", body.len());
         let mut bytes = before_id.as_bytes().to_vec();
         bytes.resize(bytes.len() + Requests::ID_DIGITS, b'0');
