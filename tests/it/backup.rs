@@ -267,7 +267,7 @@ fn a_backup_that_is_cut_off_is_known_as_that() {
     let folder = TempDir::new().unwrap();
     let nowhere = nowhere();
     write_config(folder.path(), [&nowhere; 4].map(String::as_str));
-    let start = format!("{:<39}\n", format!("hookhold backup {} 0123456789abcdef", hookhold::store::FORMAT));
+    let start = format!("{:<39}\n", format!("hookhold backup {} 0123456789abcdef", hookhold::store::archive::VERSION));
     // Cut off in the midst of a piece; and ended as if that were all.
     for (n, end) in ["100\r\nhalf", "0\r\n\r\n"].into_iter().enumerate() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

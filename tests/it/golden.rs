@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use hookhold::record::{ParkReason, StateName, Verdict};
-use hookhold::store::archive::{Archive, Target};
+use hookhold::store::archive::{Archive, Target, VERSION};
 use hookhold::store::{Appended, DeliveryFilter, EventFilter, FORMAT, Page, Proof, Sled, Store, restore};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -238,7 +238,7 @@ async fn the_present_formats_are_read_as_they_were_written() {
     check_backup(&backup, &expected).await;
     if std::env::var_os("GOLDEN").is_some() {
         keep(&data(&format!("store-v{FORMAT}")), &kept, &expected);
-        keep(&data(&format!("backup-v{FORMAT}")), &backup, &expected);
+        keep(&data(&format!("backup-v{VERSION}")), &backup, &expected);
     }
 }
 

@@ -68,7 +68,7 @@ chapters!(
 );
 
 async fn bytes_in_are_bytes_out(mut world: World) {
-    let sizes = [0, 1, 2047, 2048, 2049, 48 * 1024, 48 * 1024 + 1, 96 * 1024, 1 << 20];
+    let sizes = [0, 1, 2047, 2048, 2049, 16 * 1024, 16 * 1024 + 1, 48 * 1024, 1 << 20];
     let mut ids = Vec::new();
     for (n, size) in sizes.into_iter().enumerate() {
         ids.push(stored(&*world.store, intake("s", &["d"]).at(n as u64).body(body(size))).await);

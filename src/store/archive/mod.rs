@@ -24,8 +24,8 @@ pub(in crate::store) use stream::{Sender, pair};
 
 use super::journal::frame;
 
-/// The version of a backup.
-const VERSION: u32 = super::FORMAT;
+/// The version of a backup. Not that of a store: a backup knows nothing of chunks and blocks.
+pub const VERSION: u32 = 3;
 /// Bytes before the first record.
 const START_BYTES: usize = 40;
 /// The first byte of the closing record's payload: that of no other record.

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-/// The largest value that is written: sixteen of them in one leaf stay far below what sled would put into a file of its own.
-pub(super) const CHUNK_BYTES: usize = 48 * 1024;
+/// The largest value that is written: sixteen of them in one leaf stay far below what sled would put into a file of its own. Smaller
+/// than that would ask for, because sled keeps what the last eight thousand or so accesses were to, whatever its cache is set to.
+pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Bodies on their way into a block.
 #[derive(Clone, Default)]

@@ -31,7 +31,7 @@ const BATCH_KEYS: usize = 256;
 const BATCH_BYTES: usize = 512 * 1024;
 
 /// sled's log is synced after so many bytes, also within a checkpoint: between two syncs sled keeps all that it replaces.
-const UNSYNCED_BYTES_MAX: usize = 1024 * 1024;
+const UNSYNCED_BYTES_MAX: usize = 512 * 1024;
 
 /// A checkpoint that takes so long has failed: after an error of the drive sled may wait for ever.
 const STUCK_TIME: Duration = Duration::from_secs(30);

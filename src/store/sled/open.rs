@@ -16,7 +16,7 @@ use super::restore::BUILDING;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// Names the format; written before sled is opened.
 pub(super) const FORMAT_FILE: &str = "format";
 /// sled's log: all that is in the database.

@@ -27,13 +27,13 @@ const LOOKED_BLOCKS_MAX: usize = 256;
 const SETTLED_TIMES: usize = 2;
 /// The database may take this part (of a hundred) of its events' bytes, and this beside, before space is won back.
 const GOOD_PART: u64 = 150;
-const GOOD_BYTES: u64 = 64 << 20;
+const GOOD_BYTES: u64 = 32 << 20;
 /// Pages that one checkpoint moves to win space back.
-const MOVED_PAGES_MAX: usize = 64;
+const MOVED_PAGES_MAX: usize = 192;
 /// Changes of a leaf after which sled writes it anew, one more than it keeps apart; then it moves one page as well.
 const CHANGES: usize = 11;
 /// Pages that are moved between two syncs: sled must not be far ahead of them, see `checkpoint.rs`.
-const MOVED_PAGES_SYNCED: usize = 8;
+const MOVED_PAGES_SYNCED: usize = 24;
 /// Blocks of which the last trace is removed by one checkpoint; the rest is for the next.
 const FORGOTTEN_BLOCKS_MAX: usize = 4096;
 

@@ -118,7 +118,7 @@ fn step(random: &mut Random, now: u64) -> Step {
         0..=11 => Step::Append {
             source: random.of(&SOURCES),
             destinations: some(random),
-            size: random.of(&[0, 1, 100, 2048, 2049, 49_152, 49_153, 150_000]),
+            size: random.of(&[0, 1, 100, 2048, 2049, 16_384, 16_385, 150_000]),
             key: (!random.one_in(3)).then(|| (format!("key{}", random.below(12)), now + random.below(800) as u64)),
             kind: random.of(&KINDS),
             order: (!random.one_in(3)).then(|| random.of(&["k", "l", "m"])),
