@@ -107,16 +107,17 @@ impl Keyed {
     /// The tag of the text that `feed` gives piece by piece. Only this hash's own state is cloned, which is half of the longest one.
     pub(super) fn tag_of<E>(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
         match self {
-            Self::Md5(mac) => tag_of(mac.clone(), feed),
-            Self::Sha1(mac) => tag_of(mac.clone(), feed),
-            Self::Sha256(mac) => tag_of(mac.clone(), feed),
-            Self::Sha384(mac) => tag_of(mac.clone(), feed),
-            Self::Sha512(mac) => tag_of(mac.clone(), feed),
+            Self::Md5(keyed) => tag_of(keyed, feed),
+            Self::Sha1(keyed) => tag_of(keyed, feed),
+            Self::Sha256(keyed) => tag_of(keyed, feed),
+            Self::Sha384(keyed) => tag_of(keyed, feed),
+            Self::Sha512(keyed) => tag_of(keyed, feed),
         }
     }
 }
 
-fn tag_of<M: Mac, E>(mut mac: M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+fn tag_of<M: Mac + Clone, E>(keyed: &M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+    let mut mac = keyed.clone();
     feed(&mut |piece| mac.update(piece))?;
     Ok(Tag::new(&mac.finalize().into_bytes()))
 }
@@ -142,13 +143,17 @@ impl Tag {
         &self.bytes[..self.length]
     }
 
-    /// Whether it is `claimed`, whole, compared in constant time: all words are taken together before any of them decides. Byte by
-    /// byte, the comparison would cost as much as a block of the hash.
+    /// Whether it is `claimed`, whole.
     pub(super) fn is(&self, claimed: &[u8]) -> bool {
-        if claimed.len() != self.length {
+        claimed.len() == self.length && self.equals(&Self::new(claimed))
+    }
+
+    /// The same, compared in constant time: all words are taken together before any of them decides. Byte by byte, the comparison
+    /// would cost as much as a block of the hash.
+    pub(super) fn equals(&self, claimed: &Self) -> bool {
+        if claimed.length != self.length {
             return false;
         }
-        let claimed = Self::new(claimed);
         let difference = self.words().zip(claimed.words()).fold(0, |any, (mine, theirs)| any | (mine ^ theirs));
         subtle::ConstantTimeEq::ct_eq(&difference, &0).into()
     }

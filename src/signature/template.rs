@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Reason;
 use super::address::{self, Form};
+use super::few::Few;
 use super::form::{self, Repeats};
 use super::hash::Hash;
 use super::json;
@@ -23,7 +24,7 @@ pub(super) struct Beside<'a> {
     /// The timestamp's text, verbatim.
     pub(super) stamp: Option<&'a str>,
     /// The header's `key=value` items.
-    pub(super) fields: &'a [(&'a str, &'a str)],
+    pub(super) fields: Option<&'a Few<(&'a str, &'a str)>>,
     /// The secret, for those who hash it with the text.
     pub(super) secret: &'a [u8],
     /// The header fields that a token lists, as lines.
@@ -334,8 +335,8 @@ fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Resu
 }
 
 /// The one item of that key; two are refused.
-pub(super) fn only_field<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>, Reason> {
-    let mut values = fields.iter().filter(|(key, _)| *key == name).map(|&(_, value)| value);
+pub(super) fn only_field<'a>(fields: Option<&Few<(&'a str, &'a str)>>, name: &str) -> Result<Option<&'a str>, Reason> {
+    let mut values = fields.into_iter().flatten().filter(|(key, _)| *key == name).map(|&(_, value)| value);
     let value = values.next();
     if values.next().is_some() { Err(Reason::BadEncoding) } else { Ok(value) }
 }

@@ -9,6 +9,7 @@ use super::written::{WrittenContent, WrittenEnvelope};
 use crate::signature::body::Body;
 use crate::signature::claim::Group;
 use crate::signature::documents::Shelf;
+use crate::signature::few::Few;
 use crate::signature::scheme::Way;
 use crate::signature::template::Beside;
 use crate::signature::view::View;
@@ -72,23 +73,16 @@ impl Way {
         let mut case = case;
         case.view.unpacked.envelope = envelope.as_ref();
         let view = &case.view;
-        let texts = self.texts(view)?;
-        let groups = self.groups(&texts)?;
-        if groups.iter().all(|group| group.claims.is_empty()) {
-            return Err(groups.first().map_or(Reason::MissingHeader, Group::fault));
-        }
+        let mut texts = Few::new();
+        self.add_texts(view, &mut texts)?;
+        // Without a signature no key is looked for.
+        self.any_group(&texts, &mut |group| if group.claims.is_empty() { Err(group.fault()) } else { Ok(()) })?;
         let id = signed.key_id(view)?;
         let [(_, maker)] = &signed.makers[..] else { return Err(Reason::UnknownVersion) };
         let wish = Wish { maker: *maker, jose: None, id: id.as_deref(), at: case.at };
         let keys = signed.source.find(wish, case.keys, view, case.shelf)?;
-        let mut refusal = Reason::MissingHeader;
-        for group in &groups {
-            match self.prove_payload_group(group, &keys, case) {
-                Ok(()) => return Ok(Found { envelope, claims: None }),
-                Err(reason) => refusal = reason,
-            }
-        }
-        Err(refusal)
+        self.any_group(&texts, &mut |group| self.prove_payload_group(group, &keys, case))?;
+        Ok(Found { envelope, claims: None })
     }
 
     fn prove_payload_group(
@@ -101,7 +95,7 @@ impl Way {
             Some(stamp) => Some(case.timely(stamp, stamp.text(self, group, &case.view)?)?),
             None => None,
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
+        let beside = Beside { stamp: stamp.as_deref(), fields: Some(&group.fields), ..Beside::default() };
         let signatures: Vec<&[u8]> = group.claims.iter().map(|claim| &claim.bytes[..]).collect();
         if signatures.is_empty() {
             return Err(group.fault());
