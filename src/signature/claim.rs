@@ -10,6 +10,10 @@ use super::hash::Tag;
 use super::view::View;
 use super::written::Place;
 
+/// The key of the item that is the timestamp where items have no keys. An empty one would be compared with itself, which costs as much
+/// as two blocks of the hash.
+pub(super) const BY_PLACE: &str = "by place";
+
 /// Where signatures stand, proved.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -124,7 +128,7 @@ impl Source {
                 }
                 None => return group.blame(Reason::UnknownVersion),
             },
-            (None, Some(stamp)) if stamp == index => return group.fields.push(("", item)),
+            (None, Some(stamp)) if stamp == index => return group.fields.push((BY_PLACE, item)),
             _ => item,
         };
         // An empty value claims nothing (some send the field of the other mode empty).

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::body::Body;
-use super::claim::{Group, Text};
+use super::claim::{BY_PLACE, Group, Text};
 use super::element;
 use super::few::Few;
 use super::hash::Tag;
@@ -156,7 +156,7 @@ impl WrittenStamp {
     pub(super) fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
         if self.place == Place::Field {
             let positional = way.sources.iter().any(|source| source.positional.is_some());
-            let name = if positional { "" } else { &self.name };
+            let name = if positional { BY_PLACE } else { &self.name };
             return only_field(Some(&group.fields), name)?.map(Cow::Borrowed).ok_or(Reason::MissingTimestamp);
         }
         let mut value = view.value(self.place, &self.name)?;
