@@ -2,12 +2,13 @@
 //!
 //! A [`Tag`] is compared in constant time and never printed.
 
+use std::convert::Infallible;
+
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
-use sha2::digest::DynDigest;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::encoding::Encoding;
 
@@ -47,15 +48,25 @@ pub(super) enum Keyed {
 }
 
 impl Hash {
-    /// A hash that has taken nothing yet.
-    pub(super) fn start(self) -> Box<dyn DynDigest> {
+    /// Of the text that `feed` gives piece by piece.
+    pub(super) fn of<E>(self, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
         match self {
-            Self::Md5 => Box::new(Md5::default()),
-            Self::Sha1 => Box::new(Sha1::default()),
-            Self::Sha256 => Box::new(Sha256::default()),
-            Self::Sha384 => Box::new(Sha384::default()),
-            Self::Sha512 => Box::new(Sha512::default()),
+            Self::Md5 => hash_of::<Md5, E>(feed),
+            Self::Sha1 => hash_of::<Sha1, E>(feed),
+            Self::Sha256 => hash_of::<Sha256, E>(feed),
+            Self::Sha384 => hash_of::<Sha384, E>(feed),
+            Self::Sha512 => hash_of::<Sha512, E>(feed),
         }
+    }
+
+    /// Of one text.
+    pub(super) fn of_bytes(self, text: &[u8]) -> Tag {
+        let feed = |sink: &mut dyn FnMut(&[u8])| {
+            sink(text);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(tag) = self.of(feed);
+        tag
     }
 
     /// How long its output is.
@@ -114,6 +125,12 @@ impl Keyed {
             Self::Sha512(keyed) => tag_of(keyed, feed),
         }
     }
+}
+
+fn hash_of<D: Digest, E>(feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+    let mut running = D::new();
+    feed(&mut |piece| running.update(piece))?;
+    Ok(Tag::new(&running.finalize()))
 }
 
 fn tag_of<M: Mac + Clone, E>(keyed: &M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {

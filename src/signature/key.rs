@@ -79,11 +79,7 @@ impl Key {
     pub(super) fn tag(&self, payload: &Template, view: &View<'_>, beside: Beside<'_>) -> Result<Tag, Reason> {
         match &self.ready {
             Ready::Mac(keyed) => keyed.tag_of(|sink| payload.feed(view, &beside, sink)),
-            Ready::Digest(hash, secret) => {
-                let mut running = hash.start();
-                payload.feed(view, &Beside { secret, ..beside }, &mut |piece| running.update(piece))?;
-                Ok(Tag::new(&running.finalize()))
-            }
+            Ready::Digest(hash, secret) => hash.of(|sink| payload.feed(view, &Beside { secret, ..beside }, sink)),
             Ready::Shown(_) => Err(Reason::Mismatch),
         }
     }
@@ -118,9 +114,7 @@ impl WrittenSecret {
             return Err(BadSecret::Empty);
         }
         let Some(hash) = self.prehash else { return Ok(bytes) };
-        let mut running = hash.start();
-        running.update(&bytes);
-        Ok(Zeroizing::new(running.finalize().into_vec()))
+        Ok(Zeroizing::new(hash.of_bytes(&bytes).as_bytes().to_vec()))
     }
 }
 

@@ -185,8 +185,6 @@ impl WrittenBodyHash {
 
     /// The hash of the body.
     pub(super) fn of(&self, view: &View<'_>) -> Result<Tag, Reason> {
-        let mut running = self.hash.start();
-        view.body.feed(&mut |piece| running.update(piece))?;
-        Ok(Tag::new(&running.finalize()))
+        self.hash.of(|sink| view.body.feed(sink))
     }
 }

@@ -8,7 +8,7 @@ use super::Reason;
 use super::address::{self, Form};
 use super::few::Few;
 use super::form::{self, Repeats};
-use super::hash::Hash;
+use super::hash::{Hash, Tag};
 use super::json;
 use super::view::View;
 use super::words::{self, Word};
@@ -299,8 +299,8 @@ impl Filter {
 
     fn feed(&self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         match self {
-            Self::Raw(hash) => sink(&hashed(*hash, part, view, beside)?),
-            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?).as_bytes()),
+            Self::Raw(hash) => sink(hashed(*hash, part, view, beside)?.as_bytes()),
+            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?.as_bytes()).as_bytes()),
             Self::Lower => part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()))?,
             Self::Json => {
                 let whole = gathered(part, view, beside)?;
@@ -328,10 +328,8 @@ fn gathered(part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Vec<u8>
     Ok(whole)
 }
 
-fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Box<[u8]>, Reason> {
-    let mut running = hash.start();
-    part.feed(view, beside, None, &mut |piece| running.update(piece))?;
-    Ok(running.finalize())
+fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Tag, Reason> {
+    hash.of(|sink| part.feed(view, beside, None, sink))
 }
 
 /// The one item of that key; two are refused.
