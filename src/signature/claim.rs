@@ -10,6 +10,10 @@ use super::hash::Tag;
 use super::view::View;
 use super::written::Place;
 
+/// The key of the item that is the timestamp where items have no keys. An empty one would be compared with itself, which costs as much
+/// as two blocks of the hash.
+pub(super) const BY_PLACE: &str = "by place";
+
 /// Where signatures stand, proved.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -65,7 +69,7 @@ pub(super) type Text<'a> = (&'a Source, Cow<'a, str>);
 #[derive(Default)]
 pub(super) struct Group<'a> {
     /// The `key=value` items that are no signatures, in order.
-    pub(super) fields: Vec<(&'a str, &'a str)>,
+    pub(super) fields: Few<(&'a str, &'a str)>,
     /// The signatures.
     pub(super) claims: Few<Claim<'a>>,
     /// Why something that was there did not become a signature.
@@ -124,11 +128,11 @@ impl Source {
                 }
                 None => return group.blame(Reason::UnknownVersion),
             },
-            (None, Some(stamp)) if stamp == index => return group.fields.push(("", item)),
+            (None, Some(stamp)) if stamp == index => return group.fields.push((BY_PLACE, item)),
             _ => item,
         };
         // An empty value claims nothing (some send the field of the other mode empty).
-        match value.strip_prefix(self.prefix.as_str()).or_else(|| self.prefix_in_any_case(value)) {
+        match self.without_prefix(value) {
             Some("") => {}
             Some(claimed) => match self.form.read(claimed) {
                 Some(bytes) => group.claims.push(Claim { bytes, slot }),
@@ -137,6 +141,15 @@ impl Source {
             None if value.is_empty() => {}
             None => group.blame(Reason::UnknownVersion),
         }
+    }
+
+    /// What follows the prefix. Most have none: to compare nothing with nothing in memory that is nowhere costs as much as two blocks
+    /// of the hash.
+    fn without_prefix<'a>(&self, value: &'a str) -> Option<&'a str> {
+        if self.prefix.is_empty() {
+            return Some(value);
+        }
+        value.strip_prefix(self.prefix.as_str()).or_else(|| self.prefix_in_any_case(value))
     }
 
     /// The names of HTTP's authentication schemes (`Bearer`, `Basic`) have no case.
@@ -185,6 +198,13 @@ impl Form {
             Self::Basic => Encoding::Base64.decode(text).filter(|pair| pair.contains(&b':')),
         };
         bytes.map(Claimed::Bytes)
+    }
+}
+
+impl Claimed {
+    /// Whether it is that tag.
+    pub(super) fn is_tag(&self, tag: &Tag) -> bool {
+        matches!(self, Self::Tag(claimed) if tag.equals(claimed))
     }
 }
 

@@ -81,31 +81,32 @@ impl Encoding {
     }
 }
 
-/// What each digit of hexadecimal stands for; [`NO_DIGIT`] for all that is none.
-const DIGITS: [u8; 256] = {
-    let mut digits = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        digits[b"0123456789abcdef"[value as usize] as usize] = value;
-        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
-        value += 1;
-    }
-    digits
-};
-const NO_DIGIT: u8 = 0xff;
-
-/// Nearly every signature is hexadecimal, and two looks at a table are a fifth of what comparing ranges costs.
+/// Nearly every signature is hexadecimal. Without a branch or a table in its loops, the compiler takes sixteen digits in one step.
 fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
+    const STEP: usize = 64;
     if text.len() != 2 * out.len() {
         return None;
     }
     let mut seen = 0;
-    for (pair, byte) in text.chunks_exact(2).zip(out) {
-        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
-        seen |= high | low;
-        *byte = high << 4 | low;
+    for (text, out) in text.chunks(STEP).zip(out.chunks_mut(STEP / 2)) {
+        let mut digits = [0; STEP];
+        for (digit, &character) in digits.iter_mut().zip(text) {
+            *digit = digit_of(character);
+            seen |= *digit;
+        }
+        for (byte, pair) in out.iter_mut().zip(digits.as_chunks::<2>().0) {
+            let pair = u16::from_le_bytes(*pair);
+            *byte = (pair << 4 | pair >> 8) as u8;
+        }
     }
     (seen < 16).then_some(())
+}
+
+/// What a digit of hexadecimal stands for; 16 or more for what is none.
+fn digit_of(character: u8) -> u8 {
+    let (number, letter) = (character.wrapping_sub(b'0'), (character | 0x20).wrapping_sub(b'a'));
+    let number = if number > 9 { u8::MAX } else { number };
+    number.min(letter.saturating_add(10))
 }
 
 #[cfg(test)]

@@ -30,21 +30,9 @@ impl<T> Few<T> {
         self.first.iter().chain(&self.more)
     }
 
-    pub(super) fn first(&self) -> Option<&T> {
-        self.first.as_ref()
-    }
-
     /// The only one; `None` where there is none or several.
     pub(super) fn only(&self) -> Option<&T> {
         self.first.as_ref().filter(|_| self.more.is_empty())
-    }
-
-    pub(super) fn last_mut(&mut self) -> Option<&mut T> {
-        self.more.last_mut().or(self.first.as_mut())
-    }
-
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,11 +62,10 @@ mod tests {
     #[test]
     fn elements_stay_in_order() {
         let mut few = Few::new();
-        assert!(few.is_empty() && few.first().is_none() && few.only().is_none() && few.last_mut().is_none());
+        assert!(few.is_empty() && few.only().is_none());
         for added in 1..=3 {
             few.push(added);
-            assert_eq!((few.len(), few.first(), few.iter().last()), (added, Some(&1), Some(&added)));
-            assert_eq!(few.last_mut(), Some(&mut added.clone()));
+            assert_eq!((few.is_empty(), few.iter().last()), (false, Some(&added)));
             assert_eq!(few.only().is_some(), added == 1);
         }
         assert_eq!(few.iter().copied().collect::<Vec<_>>(), [1, 2, 3]);

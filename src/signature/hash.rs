@@ -2,12 +2,13 @@
 //!
 //! A [`Tag`] is compared in constant time and never printed.
 
+use std::convert::Infallible;
+
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
-use sha2::digest::DynDigest;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::encoding::Encoding;
 
@@ -47,15 +48,25 @@ pub(super) enum Keyed {
 }
 
 impl Hash {
-    /// A hash that has taken nothing yet.
-    pub(super) fn start(self) -> Box<dyn DynDigest> {
+    /// Of the text that `feed` gives piece by piece.
+    pub(super) fn of<E>(self, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
         match self {
-            Self::Md5 => Box::new(Md5::default()),
-            Self::Sha1 => Box::new(Sha1::default()),
-            Self::Sha256 => Box::new(Sha256::default()),
-            Self::Sha384 => Box::new(Sha384::default()),
-            Self::Sha512 => Box::new(Sha512::default()),
+            Self::Md5 => hash_of::<Md5, E>(feed),
+            Self::Sha1 => hash_of::<Sha1, E>(feed),
+            Self::Sha256 => hash_of::<Sha256, E>(feed),
+            Self::Sha384 => hash_of::<Sha384, E>(feed),
+            Self::Sha512 => hash_of::<Sha512, E>(feed),
         }
+    }
+
+    /// Of one text.
+    pub(super) fn of_bytes(self, text: &[u8]) -> Tag {
+        let feed = |sink: &mut dyn FnMut(&[u8])| {
+            sink(text);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(tag) = self.of(feed);
+        tag
     }
 
     /// How long its output is.
@@ -107,16 +118,23 @@ impl Keyed {
     /// The tag of the text that `feed` gives piece by piece. Only this hash's own state is cloned, which is half of the longest one.
     pub(super) fn tag_of<E>(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
         match self {
-            Self::Md5(mac) => tag_of(mac.clone(), feed),
-            Self::Sha1(mac) => tag_of(mac.clone(), feed),
-            Self::Sha256(mac) => tag_of(mac.clone(), feed),
-            Self::Sha384(mac) => tag_of(mac.clone(), feed),
-            Self::Sha512(mac) => tag_of(mac.clone(), feed),
+            Self::Md5(keyed) => tag_of(keyed, feed),
+            Self::Sha1(keyed) => tag_of(keyed, feed),
+            Self::Sha256(keyed) => tag_of(keyed, feed),
+            Self::Sha384(keyed) => tag_of(keyed, feed),
+            Self::Sha512(keyed) => tag_of(keyed, feed),
         }
     }
 }
 
-fn tag_of<M: Mac, E>(mut mac: M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+fn hash_of<D: Digest, E>(feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+    let mut running = D::new();
+    feed(&mut |piece| running.update(piece))?;
+    Ok(Tag::new(&running.finalize()))
+}
+
+fn tag_of<M: Mac + Clone, E>(keyed: &M, feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<(), E>) -> Result<Tag, E> {
+    let mut mac = keyed.clone();
     feed(&mut |piece| mac.update(piece))?;
     Ok(Tag::new(&mac.finalize().into_bytes()))
 }
@@ -142,13 +160,17 @@ impl Tag {
         &self.bytes[..self.length]
     }
 
-    /// Whether it is `claimed`, whole, compared in constant time: all words are taken together before any of them decides. Byte by
-    /// byte, the comparison would cost as much as a block of the hash.
+    /// Whether it is `claimed`, whole.
     pub(super) fn is(&self, claimed: &[u8]) -> bool {
-        if claimed.len() != self.length {
+        claimed.len() == self.length && self.equals(&Self::new(claimed))
+    }
+
+    /// The same, compared in constant time: all words are taken together before any of them decides. Byte by byte, the comparison
+    /// would cost as much as a block of the hash.
+    pub(super) fn equals(&self, claimed: &Self) -> bool {
+        if claimed.length != self.length {
             return false;
         }
-        let claimed = Self::new(claimed);
         let difference = self.words().zip(claimed.words()).fold(0, |any, (mine, theirs)| any | (mine ^ theirs));
         subtle::ConstantTimeEq::ct_eq(&difference, &0).into()
     }

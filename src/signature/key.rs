@@ -55,19 +55,19 @@ impl Key {
     /// Whether one of `claims` is the tag that this key gives for one of the way's payloads.
     pub(super) fn proves(&self, way: &Way, view: &View<'_>, beside: Beside<'_>, claims: &Few<Claim<'_>>) -> Result<(), Reason> {
         let mine = |claim: &&Claim<'_>| claim.slot.is_none() || self.secret.slot().is_none_or(|slot| claim.slot == Some(slot));
-        let mut claims = claims.iter().filter(mine).map(|claim| &claim.bytes[..]).peekable();
-        if claims.peek().is_none() {
+        let claims = claims.iter().filter(mine).map(|claim| &claim.bytes);
+        if claims.clone().next().is_none() {
             return Err(Reason::MissingHeader);
         }
         if let Ready::Shown(secret) = &self.ready {
             // Every claim is compared, so that the time does not tell which one was right.
-            let equal = claims.fold(0, |any, claim| any | secret.ct_eq(claim).unwrap_u8());
+            let equal = claims.fold(0, |any, claim| any | secret.ct_eq(&claim[..]).unwrap_u8());
             return if equal == 1 { Ok(()) } else { Err(Reason::Mismatch) };
         }
         let mut refusal = None;
         for payload in &way.payloads {
             match self.tag(payload, view, beside) {
-                Ok(tag) if claims.clone().any(|claim| tag.is(claim)) => return Ok(()),
+                Ok(tag) if claims.clone().any(|claim| claim.is_tag(&tag)) => return Ok(()),
                 Ok(_) => refusal = Some(Reason::Mismatch),
                 Err(reason) => refusal = refusal.or(Some(reason)),
             }
@@ -79,11 +79,7 @@ impl Key {
     pub(super) fn tag(&self, payload: &Template, view: &View<'_>, beside: Beside<'_>) -> Result<Tag, Reason> {
         match &self.ready {
             Ready::Mac(keyed) => keyed.tag_of(|sink| payload.feed(view, &beside, sink)),
-            Ready::Digest(hash, secret) => {
-                let mut running = hash.start();
-                payload.feed(view, &Beside { secret, ..beside }, &mut |piece| running.update(piece))?;
-                Ok(Tag::new(&running.finalize()))
-            }
+            Ready::Digest(hash, secret) => hash.of(|sink| payload.feed(view, &Beside { secret, ..beside }, sink)),
             Ready::Shown(_) => Err(Reason::Mismatch),
         }
     }
@@ -118,9 +114,7 @@ impl WrittenSecret {
             return Err(BadSecret::Empty);
         }
         let Some(hash) = self.prehash else { return Ok(bytes) };
-        let mut running = hash.start();
-        running.update(&bytes);
-        Ok(Zeroizing::new(running.finalize().into_vec()))
+        Ok(Zeroizing::new(hash.of_bytes(&bytes).as_bytes().to_vec()))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::body::Body;
-use super::claim::{Group, Text};
+use super::claim::{BY_PLACE, Group, Text};
 use super::element;
 use super::few::Few;
 use super::hash::Tag;
@@ -31,8 +31,14 @@ pub(super) struct Moment<'a> {
 impl Way {
     /// Whether one of `keys` signed the request in this way, at a time that counts.
     pub(super) fn prove(&self, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
-        let inner = self.inner_body(view)?;
-        let view = &View { body: inner.as_deref().map_or(view.body, |json| Body::new(json, false)), ..*view };
+        match self.inner_body(view)? {
+            None => self.prove_each(keys, view, at),
+            Some(json) => self.prove_each(keys, &View { body: Body::new(&json, false), ..*view }, at),
+        }
+    }
+
+    /// The same for the body that counts: each of its elements, where the scheme signs those.
+    fn prove_each(&self, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
         let Some((list, item)) = &self.for_each else {
             return self.prove_whole(keys, view, at);
         };
@@ -57,19 +63,13 @@ impl Way {
 
     fn prove_whole(&self, keys: &[Key], view: &View<'_>, at: Moment<'_>) -> Result<(), Reason> {
         self.meets_requirements(view)?;
-        let texts = self.texts(view)?;
-        let groups = self.groups(&texts)?;
+        let mut texts = Few::new();
+        self.add_texts(view, &mut texts)?;
         if !keys.iter().any(|key| key.is_valid_at(at.now)) {
             return Err(Reason::NoSecret);
         }
-        let mut refusal = Reason::MissingHeader;
-        for group in &groups {
-            match self.prove_group(group, keys, view, at) {
-                Ok(()) => return self.holds(view, at.terms),
-                Err(reason) => refusal = reason,
-            }
-        }
-        Err(refusal)
+        self.any_group(&texts, &mut |group| self.prove_group(group, keys, view, at))?;
+        self.holds(view, at.terms)
     }
 
     /// Whether what only counts once the sender is proved is so: the scheme's rules, and the source's own.
@@ -90,7 +90,7 @@ impl Way {
             }
             _ => None,
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
+        let beside = Beside { stamp: stamp.as_deref(), fields: Some(&group.fields), ..Beside::default() };
         let mut refusal = Reason::MissingHeader;
         let proved = keys.iter().filter(|key| key.is_valid_at(at.now)).any(|key| {
             let proof = key.proves(self, view, beside, &group.claims);
@@ -116,28 +116,38 @@ impl Way {
         Ok(())
     }
 
-    /// The texts in which signatures stand; at least one.
-    pub(super) fn texts<'a>(&'a self, view: &View<'a>) -> Result<Few<Text<'a>>, Reason> {
-        let mut texts = Few::new();
-        self.sources.iter().try_for_each(|source| source.add_texts(view, &mut texts))?;
-        if texts.is_empty() { Err(Reason::MissingHeader) } else { Ok(texts) }
+    /// Adds the texts in which signatures stand; at least one.
+    pub(super) fn add_texts<'a>(&'a self, view: &View<'a>, texts: &mut Few<Text<'a>>) -> Result<(), Reason> {
+        self.sources.iter().try_for_each(|source| source.add_texts(view, texts))?;
+        if texts.is_empty() { Err(Reason::MissingHeader) } else { Ok(()) }
     }
 
-    /// What stands in these texts; all in one group where the items beside a signature change nothing.
-    pub(super) fn groups<'a>(&'a self, texts: &'a Few<Text<'a>>) -> Result<Few<Group<'a>>, Reason> {
-        let mut groups = Few::<Group<'a>>::new();
-        for (source, text) in texts {
-            for text in source.groups_in(text) {
-                if groups.is_empty() || self.by_group {
-                    groups.push(Group::default());
-                }
-                if groups.len() > GROUPS_MAX {
-                    return Err(Reason::BadEncoding);
-                }
-                groups.last_mut().into_iter().for_each(|group| source.read(text, group));
+    /// Whether `judge` takes one of the groups in these texts; there is one group only where the items beside a signature change
+    /// nothing. A group is read where it is judged: to hand a list of them on would cost as much as a block of the hash.
+    pub(super) fn any_group<'a>(
+        &'a self,
+        texts: &'a Few<Text<'a>>,
+        judge: &mut dyn FnMut(&Group<'a>) -> Result<(), Reason>,
+    ) -> Result<(), Reason> {
+        let all = || texts.iter().flat_map(|(source, text)| source.groups_in(text).map(move |text| (*source, text)));
+        if !self.by_group {
+            let mut group = Group::default();
+            all().for_each(|(source, text)| source.read(text, &mut group));
+            return judge(&group);
+        }
+        if all().count() > GROUPS_MAX {
+            return Err(Reason::BadEncoding);
+        }
+        let mut refusal = Reason::MissingHeader;
+        for (source, text) in all() {
+            let mut group = Group::default();
+            source.read(text, &mut group);
+            match judge(&group) {
+                Ok(()) => return Ok(()),
+                Err(reason) => refusal = reason,
             }
         }
-        Ok(groups)
+        Err(refusal)
     }
 }
 
@@ -146,8 +156,8 @@ impl WrittenStamp {
     pub(super) fn text<'a>(&'a self, way: &Way, group: &Group<'a>, view: &View<'a>) -> Result<Cow<'a, str>, Reason> {
         if self.place == Place::Field {
             let positional = way.sources.iter().any(|source| source.positional.is_some());
-            let name = if positional { "" } else { &self.name };
-            return only_field(&group.fields, name)?.map(Cow::Borrowed).ok_or(Reason::MissingTimestamp);
+            let name = if positional { BY_PLACE } else { &self.name };
+            return only_field(Some(&group.fields), name)?.map(Cow::Borrowed).ok_or(Reason::MissingTimestamp);
         }
         let mut value = view.value(self.place, &self.name)?;
         for name in &self.fallback {
@@ -175,8 +185,6 @@ impl WrittenBodyHash {
 
     /// The hash of the body.
     pub(super) fn of(&self, view: &View<'_>) -> Result<Tag, Reason> {
-        let mut running = self.hash.start();
-        view.body.feed(&mut |piece| running.update(piece))?;
-        Ok(Tag::new(&running.finalize()))
+        self.hash.of(|sink| view.body.feed(sink))
     }
 }

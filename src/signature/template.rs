@@ -6,8 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Reason;
 use super::address::{self, Form};
+use super::few::Few;
 use super::form::{self, Repeats};
-use super::hash::Hash;
+use super::hash::{Hash, Tag};
 use super::json;
 use super::view::View;
 use super::words::{self, Word};
@@ -23,7 +24,7 @@ pub(super) struct Beside<'a> {
     /// The timestamp's text, verbatim.
     pub(super) stamp: Option<&'a str>,
     /// The header's `key=value` items.
-    pub(super) fields: &'a [(&'a str, &'a str)],
+    pub(super) fields: Option<&'a Few<(&'a str, &'a str)>>,
     /// The secret, for those who hash it with the text.
     pub(super) secret: &'a [u8],
     /// The header fields that a token lists, as lines.
@@ -298,8 +299,8 @@ impl Filter {
 
     fn feed(&self, part: &Part, view: &View<'_>, beside: &Beside<'_>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Reason> {
         match self {
-            Self::Raw(hash) => sink(&hashed(*hash, part, view, beside)?),
-            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?).as_bytes()),
+            Self::Raw(hash) => sink(hashed(*hash, part, view, beside)?.as_bytes()),
+            Self::Hex(hash) => sink(hex::encode(hashed(*hash, part, view, beside)?.as_bytes()).as_bytes()),
             Self::Lower => part.feed(view, beside, None, &mut |piece| sink(&piece.to_ascii_lowercase()))?,
             Self::Json => {
                 let whole = gathered(part, view, beside)?;
@@ -327,15 +328,13 @@ fn gathered(part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Vec<u8>
     Ok(whole)
 }
 
-fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Box<[u8]>, Reason> {
-    let mut running = hash.start();
-    part.feed(view, beside, None, &mut |piece| running.update(piece))?;
-    Ok(running.finalize())
+fn hashed(hash: Hash, part: &Part, view: &View<'_>, beside: &Beside<'_>) -> Result<Tag, Reason> {
+    hash.of(|sink| part.feed(view, beside, None, sink))
 }
 
 /// The one item of that key; two are refused.
-pub(super) fn only_field<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>, Reason> {
-    let mut values = fields.iter().filter(|(key, _)| *key == name).map(|&(_, value)| value);
+pub(super) fn only_field<'a>(fields: Option<&Few<(&'a str, &'a str)>>, name: &str) -> Result<Option<&'a str>, Reason> {
+    let mut values = fields.into_iter().flatten().filter(|(key, _)| *key == name).map(|&(_, value)| value);
     let value = values.next();
     if values.next().is_some() { Err(Reason::BadEncoding) } else { Ok(value) }
 }

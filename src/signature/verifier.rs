@@ -91,16 +91,19 @@ impl Verifier {
     /// The same with what the provider publishes. Where a document is missing that could change the judgement, the refusal names it.
     pub fn verify_with(&self, received: Received, documents: &Documents) -> Result<Verified, Box<Refused>> {
         let shelf = Shelf::new(documents);
-        let mut view = self.view(&received);
-        match self.prove(&view, received.at, &shelf) {
-            Ok(Proof { way, ready, claims }) => {
-                view.unpacked.claims = claims.as_ref();
-                let inner = way.and_then(|way| way.naming_body(&view, &ready.keys, received.at));
-                let (id, kind) = ready.naming.read(&view, inner.as_deref());
-                Ok(Verified::new(received, id, kind))
-            }
+        match self.prove_and_name(&received, &shelf) {
+            Ok((id, kind)) => Ok(Verified::new(received, id, kind)),
             Err(reason) => Err(Box::new(Refused { received, reason, needed: shelf.into_needed() })),
         }
+    }
+
+    /// The id and the type of a request that is proved.
+    fn prove_and_name(&self, received: &Received, shelf: &Shelf<'_>) -> Result<(Option<String>, Option<String>), Reason> {
+        let mut view = self.view(received);
+        let Proof { way, ready, claims } = self.prove(&view, received.at, shelf)?;
+        view.unpacked.claims = claims.as_ref();
+        let inner = way.and_then(|way| way.naming_body(&view, &ready.keys, received.at));
+        Ok(ready.naming.read(&view, inner.as_deref()))
     }
 
     /// The addresses of what the provider publishes, as far as they depend on no request.

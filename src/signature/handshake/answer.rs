@@ -6,7 +6,7 @@ use super::text::{Text, Word};
 use super::written::{WrittenAnswer, WrittenHash};
 use super::{BadHandshake, Terms};
 use crate::signature::address::Form;
-use crate::signature::hash::{Keyed, Tag};
+use crate::signature::hash::Keyed;
 use crate::signature::pointer;
 use crate::signature::view::View;
 use crate::signature::written::Place;
@@ -199,9 +199,7 @@ impl WrittenHash {
             keyed.update(text.as_bytes());
             keyed.finish()
         } else {
-            let mut running = self.hash.start();
-            running.update(text.as_bytes());
-            Tag::new(&running.finalize())
+            self.hash.of_bytes(text.as_bytes())
         };
         self.encoding.encode(tag.as_bytes())
     }

@@ -3,7 +3,6 @@
 use super::compact::{Header, Token};
 use super::{only_text, prove_signature};
 use crate::signature::Reason;
-use crate::signature::claim::Group;
 use crate::signature::scheme::Way;
 use crate::signature::signed::proof::Found;
 use crate::signature::signed::written::{WrittenSignedHeaders, WrittenToken};
@@ -20,8 +19,7 @@ pub(in crate::signature) fn prove(way: &Way, signed: &Signed, rules: &WrittenTok
     let Token { header, protected, signature, .. } = detached(&text)?;
     header.crit(rules.b64)?;
     let fields = rules.signed_headers.as_ref().map(|list| signed_fields(list, &header, &case.view)).transpose()?;
-    let group = Group::default();
-    let beside = Beside { signed_fields: fields.as_deref(), fields: &group.fields, ..Beside::default() };
+    let beside = Beside { signed_fields: fields.as_deref(), ..Beside::default() };
     let payload = way.payloads.first().ok_or(Reason::MissingPart)?;
     prove_signature(signed, &header, &signature, case, &|sink| {
         sink(protected.as_bytes());

@@ -3,7 +3,7 @@
 use super::component::joined;
 use super::structured::{self, Bare, Item, Member};
 use crate::signature::Reason;
-use crate::signature::hash::{Hash, Tag};
+use crate::signature::hash::Hash;
 use crate::signature::view::View;
 
 /// The field's name.
@@ -21,9 +21,7 @@ pub(super) fn holds(view: &View<'_>) -> Result<(), Reason> {
             _ => continue,
         };
         let Member::Item(Item { value: Bare::Bytes(claimed), .. }) = member else { return Err(Reason::BadEncoding) };
-        let mut running = hash.start();
-        view.body.feed(&mut |piece| running.update(piece))?;
-        if !Tag::new(&running.finalize()).is(claimed) {
+        if !hash.of(|sink| view.body.feed(sink))?.is(claimed) {
             return Err(Reason::Mismatch);
         }
         checked = true;

@@ -9,6 +9,7 @@ use super::written::{WrittenContent, WrittenEnvelope};
 use crate::signature::body::Body;
 use crate::signature::claim::Group;
 use crate::signature::documents::Shelf;
+use crate::signature::few::Few;
 use crate::signature::scheme::Way;
 use crate::signature::template::Beside;
 use crate::signature::view::View;
@@ -72,23 +73,16 @@ impl Way {
         let mut case = case;
         case.view.unpacked.envelope = envelope.as_ref();
         let view = &case.view;
-        let texts = self.texts(view)?;
-        let groups = self.groups(&texts)?;
-        if groups.iter().all(|group| group.claims.is_empty()) {
-            return Err(groups.first().map_or(Reason::MissingHeader, Group::fault));
-        }
+        let mut texts = Few::new();
+        self.add_texts(view, &mut texts)?;
+        // Without a signature no key is looked for.
+        self.any_group(&texts, &mut |group| if group.claims.is_empty() { Err(group.fault()) } else { Ok(()) })?;
         let id = signed.key_id(view)?;
         let [(_, maker)] = &signed.makers[..] else { return Err(Reason::UnknownVersion) };
         let wish = Wish { maker: *maker, jose: None, id: id.as_deref(), at: case.at };
         let keys = signed.source.find(wish, case.keys, view, case.shelf)?;
-        let mut refusal = Reason::MissingHeader;
-        for group in &groups {
-            match self.prove_payload_group(group, &keys, case) {
-                Ok(()) => return Ok(Found { envelope, claims: None }),
-                Err(reason) => refusal = reason,
-            }
-        }
-        Err(refusal)
+        self.any_group(&texts, &mut |group| self.prove_payload_group(group, &keys, case))?;
+        Ok(Found { envelope, claims: None })
     }
 
     fn prove_payload_group(
@@ -101,7 +95,7 @@ impl Way {
             Some(stamp) => Some(case.timely(stamp, stamp.text(self, group, &case.view)?)?),
             None => None,
         };
-        let beside = Beside { stamp: stamp.as_deref(), fields: &group.fields, ..Beside::default() };
+        let beside = Beside { stamp: stamp.as_deref(), fields: Some(&group.fields), ..Beside::default() };
         let signatures: Vec<&[u8]> = group.claims.iter().map(|claim| &claim.bytes[..]).collect();
         if signatures.is_empty() {
             return Err(group.fault());
@@ -163,5 +157,109 @@ impl WrittenContent {
     fn read(&self, view: &View<'_>) -> Result<Value, Reason> {
         let text = view.value(self.place, &self.name)?.ok_or(Reason::MissingPart)?;
         json::strict_object(&text).map_err(|_| Reason::BadEncoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature as sig;
+    use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Received;
+    use crate::signature::{ConfiguredKey, Options, Scheme, Secret, Verifier};
+
+    const NOW: u64 = 1_790_000_000;
+
+    /// What signs, and its public key as text.
+    type Pair = (Box<dyn Fn(&[u8]) -> Vec<u8>>, String);
+
+    fn ed25519() -> Pair {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let key = hex::encode(pair.public_key());
+        (Box::new(move |text| pair.sign(text).as_ref().to_vec()), key)
+    }
+
+    fn ecdsa(curve: &str, algorithm: &'static EcdsaSigningAlgorithm) -> Pair {
+        let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+        let (_, point) = pair.public_key().as_ref().split_first().unwrap();
+        let (x, y) = point.split_at(point.len() / 2);
+        let [x, y] = [x, y].map(|number| URL_SAFE_NO_PAD.encode(number));
+        let key = format!(r#"{{"kty":"EC","crv":"{curve}","x":"{x}","y":"{y}"}}"#);
+        (Box::new(move |text| pair.sign(&SystemRandom::new(), text).unwrap().as_ref().to_vec()), key)
+    }
+
+    fn pairs() -> [(&'static str, Pair); 7] {
+        [
+            ("ed25519", ed25519()),
+            ("ecdsa-p256-sha256-der", ecdsa("P-256", &sig::ECDSA_P256_SHA256_ASN1_SIGNING)),
+            ("ecdsa-p256-sha256-fixed", ecdsa("P-256", &sig::ECDSA_P256_SHA256_FIXED_SIGNING)),
+            ("ecdsa-p384-sha384-der", ecdsa("P-384", &sig::ECDSA_P384_SHA384_ASN1_SIGNING)),
+            ("ecdsa-p384-sha384-fixed", ecdsa("P-384", &sig::ECDSA_P384_SHA384_FIXED_SIGNING)),
+            ("ecdsa-p521-sha512-der", ecdsa("P-521", &sig::ECDSA_P521_SHA512_ASN1_SIGNING)),
+            ("ecdsa-p521-sha512-fixed", ecdsa("P-521", &sig::ECDSA_P521_SHA512_FIXED_SIGNING)),
+        ]
+    }
+
+    fn verifier(algorithm: &str, key: &str) -> Verifier {
+        let scheme: Scheme = toml::from_str(&format!(
+            r#"kind = "signature"
+            algorithms = ["{algorithm}"]
+            signature = [{{ in = "header", name = "X-Sig", encoding = "base64" }}]
+            timestamp = {{ in = "header", name = "X-At", format = "unix", max_age = 300, max_future = 300 }}
+            payload = "{{ts}}.{{body}}""#
+        ))
+        .unwrap();
+        let text = Secret::try_new(key.as_bytes().to_vec(), None).unwrap();
+        let keys = vec![ConfiguredKey { id: None, algorithm: None, text }];
+        Verifier::try_new(scheme, Vec::new(), Options { keys, ..Options::default() }).unwrap()
+    }
+
+    fn request(at: u64, body: &[u8], signature: &[u8]) -> Received {
+        let fields = [("x-at", at.to_string()), ("x-sig", STANDARD.encode(signature))];
+        let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
+        Received {
+            method: "POST".into(),
+            target: "/in/x".into(),
+            authority: "hooks.example".into(),
+            headers: fields.into_iter().map(field).collect(),
+            body: body.to_vec().into(),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            at: Timestamp::from_ms(NOW * 1000),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_a_key_signs_is_verified_and_a_flipped_bit_is_not(
+            body in prop::collection::vec(any::<u8>(), 1..200),
+            flip: prop::sample::Index,
+            bit in 0u8..8,
+        ) {
+            let flipped = |bytes: &[u8]| {
+                let mut bytes = bytes.to_vec();
+                let at = flip.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+                bytes
+            };
+            for (algorithm, (sign, key)) in pairs() {
+                let signature = sign(&[NOW.to_string().as_bytes(), b".", &body].concat());
+                let verifier = verifier(algorithm, &key);
+                let judge = |received| verifier.verify(received).map(drop).map_err(|refused| refused.reason);
+                prop_assert_eq!(judge(request(NOW, &body, &signature)), Ok(()), "{}", algorithm);
+                prop_assert_eq!(judge(request(NOW, &flipped(&body), &signature)), Err(Reason::Mismatch), "{}", algorithm);
+                prop_assert_eq!(judge(request(NOW - 1, &body, &signature)), Err(Reason::Mismatch), "{}", algorithm);
+                prop_assert_eq!(judge(request(NOW, &body, &flipped(&signature))), Err(Reason::Mismatch), "{}", algorithm);
+            }
+        }
     }
 }

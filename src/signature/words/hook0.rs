@@ -34,12 +34,14 @@ pub(super) fn headers(view: &View<'_>, beside: &Beside<'_>, field: &str) -> Resu
 mod tests {
     use super::super::on_request;
     use super::*;
+    use crate::signature::few::Few;
 
     #[test]
     fn names_and_values() {
         let read = |given: &[(&str, &str)], list: &str| {
-            let fields = [("h", list)];
-            let beside = Beside { fields: &fields, ..Beside::default() };
+            let mut fields = Few::new();
+            fields.push(("h", list));
+            let beside = Beside { fields: Some(&fields), ..Beside::default() };
             on_request("POST", "/", given, "", |view| headers(view, &beside, "h").map(|out| String::from_utf8(out).unwrap()))
         };
         assert_eq!(read(&[("x-a", "1"), ("x-b", "2.3")], "x-b X-A"), Ok("x-b X-A.2.3.1".into()));
