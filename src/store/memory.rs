@@ -31,7 +31,7 @@ pub struct Memory {
     handoffs: Handoffs,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     ids: EventIds,
     fence: u64,
@@ -46,12 +46,7 @@ struct Inner {
 
 impl Default for Memory {
     fn default() -> Self {
-        let inner = Arc::<Mutex<Inner>>::default();
-        let claims = inner.clone();
-        let give_back = move |claim| {
-            lock(&claims).give_back(claim);
-        };
-        Self { inner, handoffs: Handoffs::new(give_back) }
+        Self::holding(Inner::default())
     }
 }
 
@@ -59,6 +54,21 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store as this one would be after a start: with all that it holds, and nothing claimed.
+    pub fn reopened(&self) -> Self {
+        let inner = lock(&self.inner).clone();
+        Self::holding(Inner { claims: BTreeMap::new(), failed: None, closed: false, ..inner })
+    }
+
+    fn holding(inner: Inner) -> Self {
+        let inner = Arc::new(Mutex::new(inner));
+        let claims = inner.clone();
+        let give_back = move |claim| {
+            lock(&claims).give_back(claim);
+        };
+        Self { inner, handoffs: Handoffs::new(give_back) }
     }
 
     /// From now on every change fails for this reason, as on a broken disk.
