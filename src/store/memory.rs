@@ -166,12 +166,13 @@ impl Inner {
         (id, made)
     }
 
-    /// What is pending for `destination` and not claimed, the longest due first.
+    /// What is pending for `destination` and may be claimed, the longest due first.
     fn waiting(&self, destination: &Name) -> Vec<(Timestamp, DeliveryId)> {
-        let free = |d: &&Delivery| {
-            d.destination == *destination && !self.claims.contains_key(&d.id) && !d.is_held() && !self.is_key_busy(d)
-        };
-        let mut waiting: Vec<_> = self.deliveries.values().filter(free).filter_map(|d| Some((d.due()?, d.id))).collect();
+        let free = |d: &&Delivery| d.destination == *destination && !self.claims.contains_key(&d.id);
+        let turns = self.turns(destination);
+        let may_go = |d: &&Delivery| d.order_key.as_ref().is_none_or(|key| turns.get(key) == Some(&d.id)) && !d.is_held();
+        let waiting = self.deliveries.values().filter(free).filter(may_go);
+        let mut waiting: Vec<_> = waiting.filter_map(|d| Some((d.due()?, d.id))).collect();
         waiting.sort();
         waiting
     }

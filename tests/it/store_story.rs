@@ -17,7 +17,7 @@ use hookhold::store::{Appended, Counts, Cursor, DeliveryFilter, Error, EventFilt
 use moving::nothing_is_forgotten_while_it_is_moved;
 use order::{
     a_head_that_ends_in_any_way_frees_its_key, a_hot_key_does_not_hide_others, an_older_one_that_comes_back_goes_first,
-    one_of_a_key_at_a_time_in_order,
+    one_of_a_key_at_a_time_in_order, what_is_given_back_overtakes_nobody,
 };
 use purging::{
     the_oldest_go_where_bytes_are_many, what_is_left_of_many_is_whole, what_is_settled_for_long_goes, what_is_wanted_again_stays,
@@ -63,6 +63,7 @@ chapters!(
     one_of_a_key_at_a_time_in_order,
     a_head_that_ends_in_any_way_frees_its_key,
     an_older_one_that_comes_back_goes_first,
+    what_is_given_back_overtakes_nobody,
     a_hot_key_does_not_hide_others,
     a_closed_store_says_so,
 );
