@@ -335,7 +335,8 @@ impl Store for Memory {
         inner.attempts.entry(claim.delivery).or_default().push(attempt);
         let is_in_line = inner.reorder(&delivery, None, now).is_some();
         drop(inner);
-        if is_in_line || matches!(verdict, Verdict::RetryAt(due) if due <= now) {
+        // Whenever it is due: the lane may have looked before its claim was given back.
+        if is_in_line || matches!(verdict, Verdict::RetryAt(_)) {
             self.handoffs.nudge(&destination);
         }
         Ok(())

@@ -285,7 +285,10 @@ async fn a_replay_makes_a_delivery_or_hurries_one(mut world: World) {
     let id = |ordinal| DeliveryId { event, ordinal };
     let d = claim_one(&*store, "d", at(2)).await;
     assert_eq!(store.replay(event, &[name("d")], at(3)).await, Ok(vec![id(1)]), "in flight");
+    let lane = store.handoff(&name("d"), 1);
+    lane.take_behind();
     settle(&*store, attempt(&d, 503, Verdict::RetryAt(at(5000)), at(4))).await;
+    assert!(lane.take_behind(), "whenever it comes again, its lane hears of it");
     assert_eq!(store.replay(event, &[name("d")], at(5)).await, Ok(vec![id(1)]), "pending");
     let d = claim_one(&*store, "d", at(5)).await;
     assert_eq!((d.delivery.id, d.delivery.budget.attempts), (id(1), 0));

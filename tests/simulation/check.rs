@@ -7,7 +7,7 @@ use hookhold::store::{DeliveryFilter, EventFilter, Memory, Store, Tracked};
 
 use crate::config::{Retry, SOURCES};
 use crate::store::ALL;
-use crate::truth::{Truth, number_in};
+use crate::truth::Truth;
 
 /// Statuses that park at once where relay.toml says nothing.
 const REFUSALS: [u16; 5] = [400, 410, 413, 415, 422];
@@ -19,7 +19,7 @@ pub(crate) async fn all(memory: &Memory, truth: &Truth) {
     for event in memory.events(&EventFilter::default(), ALL).await.unwrap().items {
         events.insert(event.id);
         let body = memory.body(event.id).await.unwrap().unwrap();
-        let webhook = number_in(&body).and_then(|number| truth.with(|known| known.webhooks.get(number).cloned()));
+        let webhook = truth.with(|known| known.webhook_of(event.id).cloned());
         let Some(webhook) = webhook.filter(|webhook| webhook.body == body && webhook.source == &*event.source) else {
             truth.blame(format!("event {} was never sent", event.id));
             continue;

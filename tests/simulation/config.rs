@@ -44,7 +44,7 @@ pub(crate) enum Retry {
 }
 
 /// The longest wait between two attempts in any story.
-pub(crate) const CAP_MAX: Duration = Duration::from_secs(900);
+pub(crate) const CAP_MAX: Duration = Duration::from_secs(4 * 3600);
 
 const S: Duration = Duration::from_secs(1);
 
@@ -132,10 +132,14 @@ impl Retry {
         if random.random_bool(0.2) {
             return Self::Schedule { waits: random.random_range(1..6) };
         }
-        let cap = S * [5, 60, 600, 900][random.random_range(0..4)];
+        // Short waits end soon: a story of days would be one of attempts otherwise.
+        let (caps, ends) = match random.random_range(0..3) {
+            0 => ([5, 20, 60], [60, 600, 1200]),
+            _ => ([1800, 3600, 4 * 3600], [3600, 86_400, 7 * 86_400]),
+        };
+        let (cap, keep_for) = (S * caps[random.random_range(0..3)], S * ends[random.random_range(0..3)]);
         assert!(cap <= CAP_MAX);
         let base = (S * [1, 2, 30][random.random_range(0..3)]).min(cap);
-        let keep_for = S * [600, 86_400, 7 * 86_400][random.random_range(0..3)];
         Self::Backoff { base, cap, keep_for }
     }
 

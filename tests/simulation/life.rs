@@ -15,7 +15,6 @@ use hookhold::metrics::Metrics;
 use hookhold::net::confirm::Confirmer;
 use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
-use hookhold::net::tls;
 use hookhold::record::Name;
 use hookhold::store::{Brought, Memory, Pauses, Quarantine, QuarantineBounds, Space};
 use hookhold::time::Clock;
@@ -25,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::network::{Applications, Wire};
 use crate::script::Fault;
+use crate::sender::trust;
 use crate::store::Grouped;
 use crate::truth::Truth;
 
@@ -144,7 +144,7 @@ impl Life {
 }
 
 fn fetcher() -> Fetcher {
-    Fetcher::new(tls::client_config(None).unwrap(), HashMap::new())
+    Fetcher::new(trust(), HashMap::new())
 }
 
 /// In memory where that can be had: what is synced is small and many.

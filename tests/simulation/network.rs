@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::application::{Application, Fate, Said, Welcome};
 use crate::store::{ALL, Grouped};
-use crate::truth::{Truth, number_in};
+use crate::truth::Truth;
 
 /// What a pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -52,6 +52,8 @@ struct Connection {
 }
 
 struct Held {
+    /// The life of the relay that made it.
+    life: u64,
     attempt: Option<u64>,
     is_gone: bool,
 }
@@ -92,7 +94,7 @@ impl Dial for Wire {
         let at = self.applications.iter().position(|(other, _)| *other == name).unwrap();
         let (app, application) = &self.applications[at];
         let attempt = self.truth.begin(app);
-        let state = Mutex::new(Held { attempt: Some(attempt), is_gone: false });
+        let state = Mutex::new(Held { life: self.truth.with(|known| known.life), attempt: Some(attempt), is_gone: false });
         let connection = Arc::new(Connection { app, at, truth: self.truth.clone(), state });
         let mut near = Near { connection: connection.clone(), is_alive: self.is_alive.clone(), io: None };
         let welcome = application.welcome(self.truth.now());
@@ -141,7 +143,8 @@ async fn serve(
     let delivery: DeliveryId = header("hookhold-delivery-id").parse().unwrap();
     let fate = application.fate(truth.now());
     truth.tell(|known| format!("{app} gets {}, attempt {}: {fate:?}", known.name_of(delivery), header("hookhold-attempt")));
-    match number_in(&body).filter(|n| truth.with(|known| known.webhooks.get(*n).is_some_and(|sent| sent.body == body))) {
+    let number = header("x-github-delivery").strip_prefix("id-").and_then(|number| number.parse::<usize>().ok());
+    match number.filter(|n| truth.with(|known| known.webhooks.get(*n).is_some_and(|sent| sent.body == body))) {
         Some(webhook) => judge(truth, memory, app, attempt, delivery, webhook).await,
         None => truth.blame(format!("{app} gets what nobody sent: {body:?}")),
     }
@@ -183,7 +186,7 @@ async fn answer(truth: &Truth, connection: &Connection, delivery: DeliveryId, fa
                 // Near its timeout, and the time that a connection may take, the relay may have stopped waiting.
                 let is_heard = truth.now().since(begun) + Duration::from_millis(100) < timeout;
                 if (200..300).contains(&status) && is_whole && is_heard {
-                    known.taken.insert(delivery, known.life);
+                    known.taken.insert(delivery, connection.state.lock().unwrap().life);
                 }
             });
             if is_whole {

@@ -24,7 +24,7 @@ use crate::store::ALL;
 use crate::truth::{Truth, Webhook};
 
 /// Things that happen in a story.
-const STEPS: usize = 120;
+const STEPS: usize = 70;
 const KEYS: [Option<&str>; 5] = [None, Some("k1"), Some("k1"), Some("k2"), Some("k3")];
 /// More than a hand-over holds of one body.
 const LARGE_BYTES: usize = 70 * 1024;
@@ -200,8 +200,8 @@ impl Scene {
             30..55 => 50,
             55..78 => 5_000,
             78..90 => 600_000,
-            90..97 => 6 * 3_600_000,
-            _ => 2 * 86_400_000,
+            90..96 => 3 * 3_600_000,
+            _ => 36 * 3_600_000,
         };
         let time = Duration::from_millis(self.random.random_range(0..most_ms));
         // Who is ready goes first in any case.

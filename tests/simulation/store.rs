@@ -168,8 +168,14 @@ impl Inner {
                 Box::new(move || drop(answer.send(appended)))
             }
             Change::Replay(event, destinations, replay, now, answer) => {
+                let before = self.memory.deliveries_of(event).await.unwrap_or_default();
                 let made = self.memory.replay_as(event, &destinations, replay, now).await;
-                made.iter().flatten().for_each(|made| self.truth.revived(made.id));
+                for (made, destination) in made.iter().flatten().zip(&destinations) {
+                    self.truth.revived(made.id);
+                    if !before.iter().any(|tracked| tracked.delivery.destination == *destination) {
+                        self.truth.with(|known| known.keyless.insert(made.id));
+                    }
+                }
                 Box::new(move || drop(answer.send(made)))
             }
             Change::Retry(delivery, now, answer) => {

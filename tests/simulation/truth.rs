@@ -30,7 +30,7 @@ pub(crate) struct Webhook {
 }
 
 /// The number of a webhook, as its body says it.
-pub(crate) fn number_in(body: &[u8]) -> Option<usize> {
+fn number_in(body: &[u8]) -> Option<usize> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     usize::try_from(body.get("n")?.as_u64()?).ok()
 }
@@ -59,6 +59,8 @@ pub(crate) struct Known {
     pub(crate) stored: BTreeMap<usize, Vec<(EventId, Timestamp)>>,
     /// Deliveries that were seen in the store.
     pub(crate) seen: BTreeSet<DeliveryId>,
+    /// Replays to where their events never went: nothing was there to take a key from.
+    pub(crate) keyless: BTreeSet<DeliveryId>,
     /// How often a person asked for something to be done with a delivery.
     pub(crate) asked: BTreeMap<DeliveryId, u64>,
     /// Deliveries that a person called off, and nobody asked for since.
@@ -240,7 +242,7 @@ impl Truth {
             let Some(running) = known.running.get(&attempt).cloned() else { return Vec::new() };
             let mut problems = Vec::new();
             let config = known.config.as_ref().unwrap().app(running.app);
-            let key = known.webhooks[webhook].key.filter(|_| config.is_ordered);
+            let key = known.webhooks[webhook].key.filter(|_| config.is_ordered && !known.keyless.contains(&delivery));
             let others = known.running.values().filter(|other| other.app == running.app);
             for (other, other_key) in others.filter_map(|other| other.arrived) {
                 if other == delivery || (key.is_some() && other_key == key) {
@@ -248,7 +250,8 @@ impl Truth {
                 }
             }
             let claimed = known.claimed.get(&delivery);
-            for earlier in pending.iter().filter(|earlier| **earlier < delivery && key.is_some()) {
+            let earlier = pending.iter().filter(|earlier| **earlier < delivery && !known.keyless.contains(earlier));
+            for earlier in earlier.filter(|_| key.is_some()) {
                 let is_like = known.webhook_of(earlier.event).is_some_and(|webhook| webhook.key == key);
                 if is_like && known.revived.get(earlier) < claimed {
                     problems.push(format!("out of order at {}: {delivery} before {earlier}, key {key:?}", running.app));
