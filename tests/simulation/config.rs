@@ -93,14 +93,13 @@ impl Config {
     pub(crate) fn read(&self) -> Loaded {
         let mut text = "[listen]\nhttps = '127.0.0.1:0'\n[tls]\nself_signed = true\n".to_owned();
         for (name, _, _) in SOURCES {
-            let provider = if self.proves { format!("'github'\nsecrets = [{{ env = '{name}' }}]") } else { "'none'".to_owned() };
-            let dedupe = match self.knows_repeats {
-                true => format!("{{ header = 'X-GitHub-Delivery', for = '{}s' }}", self.window.as_secs()),
-                false => "false".to_owned(),
-            };
-            writeln!(text, "[sources.{name}]\npath = '/in/{name}'\nprovider = {provider}\ndedupe = {dedupe}").unwrap();
             // What is kept aside is written by a thread of its own.
-            writeln!(text, "on_bad_signature = 'reject'\n[[routes]]\nfrom = '{name}'\nto = {:?}", self.routes(name)).unwrap();
+            let signed = format!("'github'\nsecrets = [{{ env = '{name}' }}]\non_bad_signature = 'reject'");
+            let provider = if self.proves { signed } else { "'none'".to_owned() };
+            let window = if self.knows_repeats { self.window } else { S };
+            writeln!(text, "[sources.{name}]\npath = '/in/{name}'\nprovider = {provider}").unwrap();
+            writeln!(text, "dedupe = {{ header = 'X-GitHub-Delivery', for = '{}s' }}", window.as_secs()).unwrap();
+            writeln!(text, "[[routes]]\nfrom = '{name}'\nto = {:?}", self.routes(name)).unwrap();
         }
         self.apps.iter().filter(|app| app.is_there).for_each(|app| app.write(&mut text));
         let secret = |env: &str| SOURCES.iter().find(|(name, _, _)| *name == env).map(|(_, secret, _)| secret.into());

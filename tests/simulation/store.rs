@@ -172,9 +172,12 @@ impl Inner {
                 let made = self.memory.replay_as(event, &destinations, replay, now).await;
                 for (made, destination) in made.iter().flatten().zip(&destinations) {
                     self.truth.revived(made.id);
-                    if !before.iter().any(|tracked| tracked.delivery.destination == *destination) {
-                        self.truth.with(|known| known.keyless.insert(made.id));
-                    }
+                    let there = before.iter().filter(|tracked| tracked.delivery.destination == *destination);
+                    self.truth.with(|known| {
+                        if there.map(|tracked| tracked.delivery.id).all(|id| known.keyless.contains(&id)) {
+                            known.keyless.insert(made.id);
+                        }
+                    });
                 }
                 Box::new(move || drop(answer.send(made)))
             }
