@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hookhold::record::{Delivery, ParkReason, State, StateName};
-use hookhold::store::{DeliveryFilter, EventFilter, Memory, Store, Tracked};
+use hookhold::store::{DeliveryFilter, EventFilter, Store, Tracked};
 
 use crate::config::{Retry, SOURCES};
 use crate::store::ALL;
@@ -13,12 +13,12 @@ use crate::truth::Truth;
 const REFUSALS: [u16; 5] = [400, 410, 413, 415, 422];
 
 /// Looks at all that is there.
-pub(crate) async fn all(memory: &Memory, truth: &Truth) {
+pub(crate) async fn all(kept: &dyn Store, truth: &Truth) {
     let mut events = BTreeSet::new();
     let mut deliveries = BTreeMap::new();
-    for event in memory.events(&EventFilter::default(), ALL).await.unwrap().items {
+    for event in kept.events(&EventFilter::default(), ALL).await.unwrap().items {
         events.insert(event.id);
-        let body = memory.body(event.id).await.unwrap().unwrap();
+        let body = kept.body(event.id).await.unwrap().unwrap();
         let webhook = truth.with(|known| known.webhook_of(event.id).cloned());
         let Some(webhook) = webhook.filter(|webhook| webhook.body == body && webhook.source == &*event.source) else {
             truth.blame(format!("event {} was never sent", event.id));
@@ -27,7 +27,7 @@ pub(crate) async fn all(memory: &Memory, truth: &Truth) {
         if webhook.is_forged {
             truth.blame(format!("forged {:?} is stored", webhook.body));
         }
-        let of_event = memory.deliveries_of(event.id).await.unwrap();
+        let of_event = kept.deliveries_of(event.id).await.unwrap();
         if !goes_where_routes_lead(webhook.source, truth.with(|known| known.was_whole), &of_event) {
             truth.blame(format!("event {} of {} goes to {of_event:?}", event.id, webhook.source));
         }
@@ -104,23 +104,23 @@ fn has_turns<'a>(deliveries: impl Iterator<Item = &'a Tracked>, truth: &Truth) {
 }
 
 /// How much is not done yet.
-pub(crate) fn left(memory: &Memory) -> u64 {
-    let counts = memory.counts();
+pub(crate) fn left(kept: &dyn Store) -> u64 {
+    let counts = kept.counts();
     counts.pending + counts.in_flight
 }
 
 /// What must hold when all applications were well for long enough.
-pub(crate) async fn end(memory: &Memory, truth: &Truth) {
-    if left(memory) > 0 {
+pub(crate) async fn end(kept: &dyn Store, truth: &Truth) {
+    if left(kept) > 0 {
         let pending = DeliveryFilter { state: Some(StateName::Pending), ..DeliveryFilter::default() };
-        let mut stuck = memory.deliveries(&pending, ALL).await.unwrap().items;
+        let mut stuck = kept.deliveries(&pending, ALL).await.unwrap().items;
         let in_flight = DeliveryFilter { in_flight: Some(true), ..DeliveryFilter::default() };
-        stuck.extend(memory.deliveries(&in_flight, ALL).await.unwrap().items);
+        stuck.extend(kept.deliveries(&in_flight, ALL).await.unwrap().items);
         truth.blame(format!("stuck, though all is well: {stuck:#?}"));
     }
     let retried = truth.with(|known| std::mem::take(&mut known.retried));
     for (id, attempts) in retried {
-        let Some(Tracked { delivery, .. }) = memory.delivery(id).await.unwrap() else { continue };
+        let Some(Tracked { delivery, .. }) = kept.delivery(id).await.unwrap() else { continue };
         if delivery.attempts_made <= attempts && delivery.state.name() != StateName::Cancelled {
             truth.blame(format!("a person asked for {delivery:?}, and it was not attempted"));
         }

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::kept::{Kept, OnSled};
 use crate::network::{Applications, Wire};
 use crate::script::Fault;
 use crate::sender::trust;
@@ -56,25 +57,26 @@ pub(crate) struct Life {
 
 /// What is left when a relay has ended.
 pub(crate) struct Remains {
-    memory: Memory,
+    kept: Arc<dyn Kept>,
     folder: TempDir,
 }
 
 impl Remains {
-    pub(crate) fn nothing() -> Self {
-        Self { memory: Memory::new(), folder: folder() }
+    pub(crate) fn nothing(on_sled: bool) -> Self {
+        let kept: Arc<dyn Kept> = if on_sled { Arc::new(OnSled::new()) } else { Arc::new(Memory::new()) };
+        Self { kept, folder: folder() }
     }
 }
 
 impl Life {
     pub(crate) fn start(ground: &Ground, config: &Config, remains: Remains) -> Self {
         let Ground { applications, truth, clock, chance, fault } = ground.clone();
-        let Remains { memory, folder } = remains;
+        let Remains { kept, folder } = remains;
         truth.new_life();
         truth.follow(config);
         let Loaded { settings, imprint, .. } = config.read();
         let (settings, metrics) = (Arc::new(settings), Metrics::new());
-        let store = Grouped::start(memory, truth.clone(), chance.clone(), fault);
+        let store = Grouped::start(kept, truth.clone(), chance.clone(), fault);
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let told = Arc::new(Mutex::new(settings.clone()));
         let routes = {
@@ -126,10 +128,10 @@ impl Life {
         self.is_alive.store(false, Ordering::SeqCst);
         // What the dead do until they are gone happens elsewhere.
         let folder = copy(self.folder.path());
-        let memory = self.store.crash().await;
+        let kept = self.store.crash().await;
         truth.new_life();
         self.requests.lock().unwrap().abort_all();
-        Remains { memory, folder }
+        Remains { kept, folder }
     }
 
     /// It ends in order.
@@ -139,7 +141,7 @@ impl Life {
         self.replays.stop();
         self.is_alive.store(false, Ordering::SeqCst);
         let folder = copy(self.folder.path());
-        Remains { memory: self.store.end().await, folder }
+        Remains { kept: self.store.end().await, folder }
     }
 }
 
@@ -148,7 +150,7 @@ fn fetcher() -> Fetcher {
 }
 
 /// In memory where that can be had: what is synced is small and many.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 

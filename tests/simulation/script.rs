@@ -89,11 +89,20 @@ impl Story {
 
 /// Tells the story of a seed.
 pub(crate) fn run(seed: u64, fault: Option<Fault>) -> Story {
+    told(seed, fault, false)
+}
+
+/// The same on the real store, whose threads make that no two runs are the same to the last line.
+pub(crate) fn run_on_sled(seed: u64) -> Story {
+    told(seed, None, true)
+}
+
+fn told(seed: u64, fault: Option<Fault>, on_sled: bool) -> Story {
     hookhold::net::tls::install_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let mut scene = Scene::new(seed, fault);
-        scene.play().await;
+        scene.play(on_sled).await;
         let truth = &scene.ground.truth;
         let (trace, broken) = truth.take();
         let took = truth.took();
@@ -137,13 +146,13 @@ impl Scene {
         Self { random, ground, config, life: None, door: Door::default(), busy: JoinSet::new(), replayed: 0 }
     }
 
-    async fn play(&mut self) {
-        self.begin(Remains::nothing());
+    async fn play(&mut self, on_sled: bool) {
+        self.begin(Remains::nothing(on_sled));
         for _ in 0..STEPS {
             self.step().await;
             self.let_time_pass().await;
             while self.busy.try_join_next().is_some() {}
-            check::all(self.life().store.memory(), &self.truth()).await;
+            check::all(self.life().store.kept(), &self.truth()).await;
             if self.truth().is_broken() {
                 return;
             }
@@ -299,7 +308,7 @@ impl Scene {
     }
 
     async fn some_delivery(&mut self) -> Option<Tracked> {
-        let all = self.life().store.memory().deliveries(&DeliveryFilter::default(), ALL).await.unwrap().items;
+        let all = self.life().store.kept().deliveries(&DeliveryFilter::default(), ALL).await.unwrap().items;
         if all.is_empty() {
             return None;
         }
@@ -336,7 +345,7 @@ impl Scene {
     }
 
     async fn some_event(&mut self) -> Option<EventId> {
-        let all = self.life().store.memory().events(&EventFilter::default(), ALL).await.unwrap().items;
+        let all = self.life().store.kept().events(&EventFilter::default(), ALL).await.unwrap().items;
         if all.is_empty() {
             return None;
         }
@@ -429,7 +438,7 @@ impl Scene {
         }
         SOURCES.iter().for_each(|(source, _, _)| self.set_source_paused(source, false));
         // The longest wait of each kind, and as long for each delivery as the slowest rate takes.
-        let waiting = check::left(self.life().store.memory()) + 3 * self.replayed;
+        let waiting = check::left(self.life().store.kept()) + 3 * self.replayed;
         let time = 2 * CAP_MAX + Duration::from_secs(300) + Duration::from_secs(6) * u32::try_from(waiting).unwrap();
         let until = truth.now().after(time);
         while truth.now() < until && !self.is_done() {
@@ -440,9 +449,9 @@ impl Scene {
             // Who asked a relay that died waits for ever, and is let go.
             self.busy.abort_all();
         }
-        let memory = self.life().store.memory();
-        check::all(memory, &truth).await;
-        check::end(memory, &truth).await;
+        let kept = self.life().store.kept();
+        check::all(kept, &truth).await;
+        check::end(kept, &truth).await;
         if !self.life().replays.list().iter().all(|replay| replay.state == ReplayState::Done) {
             truth.blame(format!("a replay is stuck: {:?}", self.life().replays.list()));
         }
@@ -451,7 +460,7 @@ impl Scene {
 
     fn is_done(&self) -> bool {
         let life = self.life();
-        check::left(life.store.memory()) == 0 && life.replays.list().iter().all(|replay| replay.state == ReplayState::Done)
+        check::left(life.store.kept()) == 0 && life.replays.list().iter().all(|replay| replay.state == ReplayState::Done)
     }
 }
 

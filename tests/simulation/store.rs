@@ -1,4 +1,4 @@
-//! The store of a story: the one in memory behind a writer of groups, as the real one has it. What waits for its group at a crash is
+//! The store of a story, behind a writer of groups: one more than the real one has, and one that can be killed. What waits for its group at a crash is
 //! lost, or is there and nobody was told.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,12 +11,13 @@ use bytes::Bytes;
 use hookhold::chance::Chance;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use hookhold::store::{
-    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Memory,
-    Page, Purge, Purged, Settlement, Store, Tracked,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
+    Purged, Settlement, Store, Tracked,
 };
 use hookhold::time::Timestamp;
 use tokio::sync::{Notify, oneshot};
 
+use crate::kept::Kept;
 use crate::script::Fault;
 use crate::truth::Truth;
 
@@ -29,15 +30,17 @@ const SETTLED_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Grouped(Arc<Inner>);
 
 struct Inner {
-    memory: Memory,
+    kept: Arc<dyn Kept>,
     waiting: Mutex<VecDeque<Change>>,
     news: Notify,
+    /// One change or claim at a time, so that what is known of them is in their order.
+    one: tokio::sync::Mutex<()>,
     is_alive: AtomicBool,
     truth: Arc<Truth>,
     chance: Chance,
     fault: Option<Fault>,
     /// As the store was before the last group: what a broken one comes back with.
-    before: Mutex<Option<Memory>>,
+    before: Mutex<Option<Arc<dyn Kept>>>,
 }
 
 enum Change {
@@ -53,11 +56,12 @@ enum Change {
 type Answer = Box<dyn FnOnce() + Send>;
 
 impl Grouped {
-    pub(crate) fn start(memory: Memory, truth: Arc<Truth>, chance: Chance, fault: Option<Fault>) -> Arc<Self> {
+    pub(crate) fn start(kept: Arc<dyn Kept>, truth: Arc<Truth>, chance: Chance, fault: Option<Fault>) -> Arc<Self> {
         let inner = Inner {
-            memory,
+            kept,
             waiting: Mutex::default(),
             news: Notify::new(),
+            one: tokio::sync::Mutex::default(),
             is_alive: AtomicBool::new(true),
             truth,
             chance,
@@ -70,12 +74,12 @@ impl Grouped {
     }
 
     /// What is durable.
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.0.memory
+    pub(crate) fn kept(&self) -> &dyn Store {
+        &*self.0.kept
     }
 
     /// The power is gone. Gives what is there afterwards: of what waited, none or the first part, though nobody was told.
-    pub(crate) async fn crash(&self) -> Memory {
+    pub(crate) async fn crash(&self) -> Arc<dyn Kept> {
         let inner = &self.0;
         inner.is_alive.store(false, Ordering::SeqCst);
         let mut group: Vec<_> = inner.waiting.lock().unwrap().drain(..).take(GROUP_MAX).collect();
@@ -84,18 +88,21 @@ impl Grouped {
             drop(inner.apply(change).await);
         }
         let before = inner.before.lock().unwrap().take().filter(|_| inner.fault == Some(Fault::ForgetsAGroup));
-        before.map_or_else(|| inner.memory.reopened(), |before| before.reopened())
+        match before {
+            Some(before) => before,
+            None => inner.kept.reopened().await,
+        }
     }
 
     /// All that waits is made durable.
-    pub(crate) async fn end(&self) -> Memory {
+    pub(crate) async fn end(&self) -> Arc<dyn Kept> {
         let inner = &self.0;
         inner.is_alive.store(false, Ordering::SeqCst);
         let group: Vec<_> = inner.waiting.lock().unwrap().drain(..).collect();
         for change in group {
             (inner.apply(change).await)();
         }
-        inner.memory.reopened()
+        inner.kept.reopened().await
     }
 
     fn ask<T>(&self, change: impl FnOnce(oneshot::Sender<T>) -> Change) -> oneshot::Receiver<T> {
@@ -137,7 +144,8 @@ async fn write(inner: Arc<Inner>) {
         }
         let group: Vec<_> = inner.waiting.lock().unwrap().drain(..count).collect();
         if inner.fault == Some(Fault::ForgetsAGroup) {
-            *inner.before.lock().unwrap() = Some(inner.memory.reopened());
+            let before = inner.kept.reopened().await;
+            *inner.before.lock().unwrap() = Some(before);
         }
         let mut answers = Vec::with_capacity(group.len());
         for change in group {
@@ -162,14 +170,15 @@ impl Inner {
     }
 
     async fn apply(&self, change: Change) -> Answer {
+        let _one = self.one.lock().await;
         match change {
             Change::Append(intake, answer) => {
                 let appended = self.append(intake).await;
                 Box::new(move || drop(answer.send(appended)))
             }
             Change::Replay(event, destinations, replay, now, answer) => {
-                let before = self.memory.deliveries_of(event).await.unwrap_or_default();
-                let made = self.memory.replay_as(event, &destinations, replay, now).await;
+                let before = self.kept.deliveries_of(event).await.unwrap_or_default();
+                let made = self.kept.replay_as(event, &destinations, replay, now).await;
                 for (made, destination) in made.iter().flatten().zip(&destinations) {
                     self.truth.revived(made.id);
                     let there = before.iter().filter(|tracked| tracked.delivery.destination == *destination);
@@ -182,12 +191,12 @@ impl Inner {
                 Box::new(move || drop(answer.send(made)))
             }
             Change::Retry(delivery, now, answer) => {
-                let retried = self.memory.retry(delivery, now).await;
+                let retried = self.kept.retry(delivery, now).await;
                 retried.iter().for_each(|delivery| self.truth.revived(delivery.id));
                 Box::new(move || drop(answer.send(retried)))
             }
             Change::Cancel(delivery, now, answer) => {
-                let cancelled = self.memory.cancel(delivery, now).await;
+                let cancelled = self.kept.cancel(delivery, now).await;
                 Box::new(move || drop(answer.send(cancelled)))
             }
             Change::Purge(purge, answer) => {
@@ -198,7 +207,7 @@ impl Inner {
                 if self.fault == Some(Fault::LosesASettlement) && self.chance.draw().is_multiple_of(40) {
                     return Box::new(|| ());
                 }
-                let _ = self.memory.settle(settlement).await;
+                let _ = self.kept.settle(settlement).await;
                 Box::new(|| ())
             }
         }
@@ -208,13 +217,13 @@ impl Inner {
         let intake = if self.fault == Some(Fault::IgnoresOrder) { intake.in_order(Vec::new()) } else { intake };
         // Of all events only the one that it repeats can change.
         let parked = DeliveryFilter { state: Some(StateName::Parked), ..DeliveryFilter::default() };
-        let parked = self.memory.deliveries(&parked, ALL).await?.items;
+        let parked = self.kept.deliveries(&parked, ALL).await?.items;
         let (body, at) = (intake.body().clone(), intake.received_at());
-        let appended = self.memory.append(intake).await;
+        let appended = self.kept.append(intake).await;
         match &appended {
             Ok(Appended::Stored(event)) => {
                 self.truth.stored(*event, &body, at);
-                for tracked in self.memory.deliveries_of(*event).await? {
+                for tracked in self.kept.deliveries_of(*event).await? {
                     self.truth.revived(tracked.delivery.id);
                     if tracked.in_flight {
                         self.truth.claimed(tracked.delivery.id);
@@ -231,7 +240,7 @@ impl Inner {
 
     async fn purge(&self, purge: Purge) -> Result<Purged, Error> {
         let before: BTreeMap<_, _> = self.all().await?;
-        let purged = self.memory.purge(purge).await?;
+        let purged = self.kept.purge(purge).await?;
         let after = self.all().await?;
         for (event, states) in before.iter().filter(|(event, _)| !after.contains_key(event)) {
             if states.contains(&StateName::Pending) {
@@ -244,8 +253,8 @@ impl Inner {
 
     async fn all(&self) -> Result<BTreeMap<EventId, Vec<StateName>>, Error> {
         let mut all = BTreeMap::new();
-        for event in self.memory.events(&EventFilter::default(), ALL).await?.items {
-            let deliveries = self.memory.deliveries_of(event.id).await?;
+        for event in self.kept.events(&EventFilter::default(), ALL).await?.items {
+            let deliveries = self.kept.deliveries_of(event.id).await?;
             all.insert(event.id, deliveries.iter().map(|tracked| tracked.delivery.state.name()).collect());
         }
         Ok(all)
@@ -263,12 +272,13 @@ impl Store for Grouped {
     }
 
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
-        self.0.memory.handoff(destination, capacity)
+        self.0.kept.handoff(destination, capacity)
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         self.alive().await;
-        let due = self.0.memory.claim_due(destination, now, limit).await?;
+        let _one = self.0.one.lock().await;
+        let due = self.0.kept.claim_due(destination, now, limit).await?;
         due.claimed.iter().for_each(|claimed| self.0.truth.claimed(claimed.delivery.id));
         Ok(due)
     }
@@ -282,7 +292,7 @@ impl Store for Grouped {
 
     async fn release(&self, claim: Claim) -> Result<(), Error> {
         self.alive().await;
-        self.0.memory.release(claim).await
+        self.0.kept.release(claim).await
     }
 
     async fn replay_as(
@@ -312,58 +322,58 @@ impl Store for Grouped {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>, Error> {
-        self.0.memory.event(id).await
+        self.0.kept.event(id).await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.0.memory.body(id).await
+        self.0.kept.body(id).await
     }
 
     async fn deliveries_of(&self, event: EventId) -> Result<Vec<Tracked>, Error> {
-        self.0.memory.deliveries_of(event).await
+        self.0.kept.deliveries_of(event).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Tracked>, Error> {
-        self.0.memory.delivery(id).await
+        self.0.kept.delivery(id).await
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, Error> {
-        self.0.memory.attempts(delivery).await
+        self.0.kept.attempts(delivery).await
     }
 
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
-        self.0.memory.events(filter, page).await
+        self.0.kept.events(filter, page).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {
-        self.0.memory.deliveries(filter, page).await
+        self.0.kept.deliveries(filter, page).await
     }
 
     fn counts(&self) -> Counts {
-        self.0.memory.counts()
+        self.0.kept.counts()
     }
 
     async fn bytes(&self) -> Result<u64, Error> {
-        self.0.memory.bytes().await
+        self.0.kept.bytes().await
     }
 
     async fn backlog(&self, destination: &Name) -> Result<Backlog, Error> {
-        self.0.memory.backlog(destination).await
+        self.0.kept.backlog(destination).await
     }
 
     async fn blocked(&self, destination: &Name, limit: usize) -> Result<Blocked, Error> {
-        self.0.memory.blocked(destination, limit).await
+        self.0.kept.blocked(destination, limit).await
     }
 
     async fn mend_order(&self, destination: &Name, now: Timestamp) -> Result<(), Error> {
-        self.0.memory.mend_order(destination, now).await
+        self.0.kept.mend_order(destination, now).await
     }
 
     fn health(&self) -> Result<(), String> {
-        self.0.memory.health()
+        self.0.kept.health()
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.0.memory.close().await
+        self.0.kept.close().await
     }
 }
