@@ -6,14 +6,16 @@ use hookhold::record::{Delivery, ParkReason, State, StateName};
 use hookhold::store::{DeliveryFilter, EventFilter, Store, Tracked};
 
 use crate::config::{Retry, SOURCES};
-use crate::store::ALL;
+use crate::store::{ALL, Grouped};
 use crate::truth::Truth;
 
 /// Statuses that park at once where relay.toml says nothing.
 const REFUSALS: [u16; 5] = [400, 410, 413, 415, 422];
 
 /// Looks at all that is there.
-pub(crate) async fn all(kept: &dyn Store, truth: &Truth) {
+pub(crate) async fn all(store: &Grouped, truth: &Truth) {
+    let _still = store.still().await;
+    let kept = store.kept();
     let mut events = BTreeSet::new();
     let mut deliveries = BTreeMap::new();
     for event in kept.events(&EventFilter::default(), ALL).await.unwrap().items {

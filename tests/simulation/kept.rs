@@ -1,9 +1,9 @@
 //! Where a story's events are kept: in memory, or in the real store on sled.
 //!
 //! The real one has threads, which paused time does not know: it would go on while they work. So it is asked from blocking tasks, for
-//! which time waits, and what it answers before the change is seen is waited for.
+//! which paused time waits, and what it answers before the change is seen is waited for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use hookhold::store::{
 };
 use hookhold::time::Timestamp;
 use tempfile::TempDir;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::life::folder;
 
@@ -30,6 +30,12 @@ impl Kept for Memory {
     async fn reopened(&self) -> Arc<dyn Kept> {
         Arc::new(Memory::reopened(self))
     }
+}
+
+/// Where time is that of the clock: the store has bounds for its drive.
+fn real() -> &'static Runtime {
+    static REAL: OnceLock<Runtime> = OnceLock::new();
+    REAL.get_or_init(|| Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap())
 }
 
 /// The store on sled.
@@ -53,7 +59,7 @@ impl OnSled {
         F: Future<Output = T> + Send,
     {
         let sled = self.sled.clone();
-        tokio::task::spawn_blocking(move || Handle::current().block_on(ask(sled))).await.unwrap()
+        tokio::task::spawn_blocking(move || real().block_on(ask(sled))).await.unwrap()
     }
 
     /// The same, and waits until everybody sees what was changed.
@@ -180,7 +186,8 @@ impl Store for OnSled {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.sled.health()
+        // On a thread without paused time.
+        std::thread::scope(|scope| scope.spawn(|| self.sled.health()).join().unwrap())
     }
 
     async fn close(&self) -> Result<(), Error> {

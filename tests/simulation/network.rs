@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hookhold::net::dial::{Dial, NotDialed, Stream};
 use hookhold::record::{DeliveryId, Name, StateName};
-use hookhold::store::{DeliveryFilter, Store};
+use hookhold::store::DeliveryFilter;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -107,7 +107,7 @@ impl Dial for Wire {
                 let (applications, store) = (self.applications.clone(), self.store.clone());
                 let service = service_fn(move |request| {
                     let (applications, store, connection) = (applications.clone(), store.clone(), connection.clone());
-                    async move { serve(&applications[connection.at].1, store.kept(), &connection, request).await }
+                    async move { serve(&applications[connection.at].1, &store, &connection, request).await }
                 });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(far), service));
                 Ok(Box::new(near))
@@ -125,7 +125,7 @@ impl Dial for Wire {
 /// One request at an application.
 async fn serve(
     application: &Application,
-    kept: &dyn Store,
+    store: &Grouped,
     connection: &Arc<Connection>,
     request: Request<Incoming>,
 ) -> io::Result<Response<Said>> {
@@ -145,17 +145,19 @@ async fn serve(
     truth.tell(|known| format!("{app} gets {}, attempt {}: {fate:?}", known.name_of(delivery), header("hookhold-attempt")));
     let number = header("x-github-delivery").strip_prefix("id-").and_then(|number| number.parse::<usize>().ok());
     match number.filter(|n| truth.with(|known| known.webhooks.get(*n).is_some_and(|sent| sent.body == body))) {
-        Some(webhook) => judge(truth, kept, app, attempt, delivery, webhook).await,
+        Some(webhook) => judge(truth, store, app, attempt, delivery, webhook).await,
         None => truth.blame(format!("{app} gets what nobody sent: {body:?}")),
     }
     answer(truth, connection, delivery, fate).await
 }
 
 /// Whether this request may come now.
-async fn judge(truth: &Truth, kept: &dyn Store, app: &str, attempt: u64, delivery: DeliveryId, webhook: usize) {
+async fn judge(truth: &Truth, store: &Grouped, app: &str, attempt: u64, delivery: DeliveryId, webhook: usize) {
     if truth.with(|known| known.webhooks[webhook].is_forged) {
         truth.blame(format!("{app} gets forged webhook {webhook}"));
     }
+    let _still = store.still().await;
+    let kept = store.kept();
     match kept.delivery(delivery).await.unwrap() {
         Some(tracked) if tracked.in_flight && tracked.delivery.state.name() == StateName::Pending => {}
         other => truth.blame(format!("{app} gets {delivery}, which is {other:?}")),

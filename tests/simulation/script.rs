@@ -152,7 +152,7 @@ impl Scene {
             self.step().await;
             self.let_time_pass().await;
             while self.busy.try_join_next().is_some() {}
-            check::all(self.life().store.kept(), &self.truth()).await;
+            check::all(&self.life().store, &self.truth()).await;
             if self.truth().is_broken() {
                 return;
             }
@@ -450,7 +450,7 @@ impl Scene {
             self.busy.abort_all();
         }
         let kept = self.life().store.kept();
-        check::all(kept, &truth).await;
+        check::all(&self.life().store, &truth).await;
         check::end(kept, &truth).await;
         if !self.life().replays.list().iter().all(|replay| replay.state == ReplayState::Done) {
             truth.blame(format!("a replay is stuck: {:?}", self.life().replays.list()));

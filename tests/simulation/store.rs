@@ -78,6 +78,11 @@ impl Grouped {
         &*self.0.kept
     }
 
+    /// Nothing changes until this is dropped, so that several looks see the same.
+    pub(crate) async fn still(&self) -> impl Sized {
+        self.0.one.lock().await
+    }
+
     /// The power is gone. Gives what is there afterwards: of what waited, none or the first part, though nobody was told.
     pub(crate) async fn crash(&self) -> Arc<dyn Kept> {
         let inner = &self.0;
@@ -292,6 +297,7 @@ impl Store for Grouped {
 
     async fn release(&self, claim: Claim) -> Result<(), Error> {
         self.alive().await;
+        let _one = self.0.one.lock().await;
         self.0.kept.release(claim).await
     }
 
