@@ -143,6 +143,7 @@ async fn write(inner: Arc<Inner>) {
             _ => 100 + inner.chance.draw() % 3000,
         };
         let count = inner.waiting.lock().unwrap().len().min(GROUP_MAX);
+        // The sync.
         tokio::time::sleep(Duration::from_micros(micros)).await;
         if !inner.is_alive.load(Ordering::SeqCst) {
             return;
