@@ -20,6 +20,7 @@
 //! `ingest` and `delivery` never call each other. Rules (`record`, `signature`, `route`, `pace`) are pure: `now` and random
 //! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
 
+pub mod chance;
 pub mod time;
 
 pub mod metrics;

@@ -100,11 +100,13 @@ impl Lane {
                 Wait::AnEnd => None,
             };
             tokio::select! {
+                // What people say goes first; what work there is, `fill` looks at in any case.
+                biased;
                 () = stop.cancelled() => {}
-                Some(ended) = self.running.join_next() => self.end(ended),
-                arrived = hear(&mut self.fresh, wait) => self.waiting.extend(arrived),
                 Ok(()) = self.valve.changed() => {}
                 Ok(()) = self.roads.changed() => self.turn().await,
+                Some(ended) = self.running.join_next() => self.end(ended),
+                arrived = hear(&mut self.fresh, wait) => self.waiting.extend(arrived),
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
         }
@@ -305,7 +307,7 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let verdict = match &outcome {
         // It is not the application's fault: again, as soon as the relay is back.
         Outcome::Failed { failure: Failure::Interrupted, .. } => Verdict::RetryAt(now),
-        _ => road.destination.retry.after(&outcome, &road.destination.park_on, delivery.budget, now, rand::random()),
+        _ => road.destination.retry.after(&outcome, &road.destination.park_on, delivery.budget, now, road.chance.draw()),
     };
     note(road, event.id, number, &outcome, verdict, took, now);
     let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };

@@ -1,6 +1,6 @@
 //! All lanes: started together, stopped together, and given other roads while they run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use super::lane::{Lane, handovers};
 use super::prepare::Shape;
 use super::replays::Replays;
 use super::road::Road;
+use crate::chance::Chance;
 use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
 use crate::net::client::Server;
+use crate::net::dial::{Dial, Network};
 use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
@@ -29,14 +31,32 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 pub struct Lanes {
     tasks: JoinSet<()>,
     /// By destination.
-    open: HashMap<Name, Open>,
+    open: BTreeMap<Name, Open>,
     store: Arc<dyn Store>,
     pauses: Arc<Pauses>,
     replays: Arc<Replays>,
     metrics: Arc<Metrics>,
-    clock: Clock,
+    surroundings: Surroundings,
     stop: CancellationToken,
     cut: CancellationToken,
+}
+
+/// What all lanes work in.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where the applications are.
+    pub network: Arc<dyn Dial>,
+    /// Where the present comes from.
+    pub clock: Clock,
+    /// Where the jitter of retries comes from.
+    pub chance: Chance,
+}
+
+impl Surroundings {
+    /// This machine's network and random numbers.
+    pub fn of_system(clock: Clock) -> Self {
+        Self { network: Arc::new(Network::whole()), clock, chance: Chance::system() }
+    }
 }
 
 /// A lane that runs: the road that its next attempts take, and how to end it.
@@ -63,10 +83,11 @@ impl Lanes {
         store: Arc<dyn Store>,
         (pauses, replays): (Arc<Pauses>, Arc<Replays>),
         metrics: Arc<Metrics>,
-        clock: Clock,
+        surroundings: Surroundings,
     ) -> Result<Self, BadDestination> {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut lanes = Self { tasks: JoinSet::new(), open: HashMap::new(), store, pauses, replays, metrics, clock, stop, cut };
+        let mut lanes =
+            Self { tasks: JoinSet::new(), open: BTreeMap::new(), store, pauses, replays, metrics, surroundings, stop, cut };
         let roads = lanes.prepare(settings, |_| false)?;
         lanes.replace(roads);
         Ok(lanes)
@@ -78,8 +99,9 @@ impl Lanes {
         let prefixes = Arc::new(prefixes(settings));
         let signed_in = Arc::new(signed_in(settings));
         let road = |destination: &Arc<Destination>| {
-            let (pool, shape) =
-                line_up(destination, &signed_in).map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let network = self.surroundings.network.clone();
+            let (pool, shape) = line_up(destination, &signed_in, network)
+                .map_err(|why| BadDestination { name: destination.name.clone(), why })?;
             let before = self.open.get(&destination.name).filter(|_| is_same(&destination.name));
             let pool = before.map_or_else(|| Arc::new(pool), |open| open.road.borrow().pool.clone());
             Ok(Road {
@@ -88,7 +110,8 @@ impl Lanes {
                 pool,
                 shape,
                 metrics: self.metrics.destination(&destination.name),
-                clock: self.clock,
+                clock: self.surroundings.clock,
+                chance: self.surroundings.chance.clone(),
                 replays: self.replays.clone(),
                 prefixes: prefixes.clone(),
             })
@@ -137,9 +160,9 @@ impl Lanes {
     }
 }
 
-fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>) -> Result<(Pool, Shape), String> {
+fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dyn Dial>) -> Result<(Pool, Shape), String> {
     let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
-    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
+    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?.over(network);
     let shape = Shape {
         url: destination.url.clone(),
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,

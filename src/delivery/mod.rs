@@ -8,5 +8,5 @@ mod prepare;
 mod replays;
 mod road;
 
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Surroundings};
 pub use replays::{NotReplayed, Replay, ReplayState, Replays, Routes, Wanted};

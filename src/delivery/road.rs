@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::prepare::Shape;
 use super::replays::Replays;
+use crate::chance::Chance;
 use crate::config::settings::Destination;
 use crate::metrics::DestinationMetrics;
 use crate::net::pool::Pool;
@@ -20,6 +21,7 @@ pub(super) struct Road {
     pub(super) shape: Shape,
     pub(super) metrics: Arc<DestinationMetrics>,
     pub(super) clock: Clock,
+    pub(super) chance: Chance,
     /// Told of what became of their deliveries.
     pub(super) replays: Arc<Replays>,
     /// The paths of sources that take everything below them.

@@ -4,9 +4,7 @@
 //! pays to keep the connection.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
@@ -17,16 +15,11 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::public;
+use super::dial::{Dial, Network, NotDialed};
 
-/// An address that has not answered by then is given up for the host's next one.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-/// Addresses of a host that are tried.
-const ADDRESSES_MAX: usize = 8;
 /// The head of an answer; a longer one is an error.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// An answer's body is read so far in order to keep the connection; beyond it the connection is closed instead.
@@ -43,7 +36,7 @@ pub struct Server {
     authority: String,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     title_case_headers: bool,
-    only_public: bool,
+    network: Arc<dyn Dial>,
 }
 
 /// A URL that names no server.
@@ -108,12 +101,17 @@ impl Server {
         };
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, authority, tls, title_case_headers, only_public: false })
+        Ok(Self { host, port, authority, tls, title_case_headers, network: Arc::new(Network::whole()) })
     }
 
     /// The same, but it is not connected to where its name leads to an address that is not public.
     pub fn only_public(self) -> Self {
-        Self { only_public: true, ..self }
+        self.over(Arc::new(Network::only_public()))
+    }
+
+    /// The same, reached over this network.
+    pub fn over(self, network: Arc<dyn Dial>) -> Self {
+        Self { network, ..self }
     }
 
     /// What belongs into the `Host` field.
@@ -121,10 +119,9 @@ impl Server {
         &self.authority
     }
 
-    /// A new connection. The host's name is resolved anew each time, so that a moved service is found.
+    /// A new connection.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let stream = self.dial().await?;
-        let _ = stream.set_nodelay(true);
+        let stream = self.network.dial(&self.host, self.port).await?;
         match &self.tls {
             None => self.speak(TokioIo::new(stream)).await,
             Some((config, name)) => {
@@ -133,29 +130,6 @@ impl Server {
                 self.speak(TokioIo::new(stream)).await
             }
         }
-    }
-
-    async fn dial(&self) -> Result<TcpStream, Error> {
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(Error::Dns)?.collect();
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        if addresses.is_empty() {
-            return Err(Error::Dns(last));
-        }
-        if self.only_public && !addresses.iter().all(|address| public::is_public(address.ip())) {
-            return Err(Error::Connect(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the name leads to an address that is not public",
-            )));
-        }
-        for address in addresses.into_iter().take(ADDRESSES_MAX) {
-            match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(Error::Connect(last))
     }
 
     async fn speak<I>(&self, io: I) -> Result<Connection, Error>
@@ -171,6 +145,15 @@ impl Server {
         // Ends when the sender is dropped or the peer closes; its error reaches the exchange that runs on it.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection(sender))
+    }
+}
+
+impl From<NotDialed> for Error {
+    fn from(error: NotDialed) -> Self {
+        match error {
+            NotDialed::Dns(error) => Self::Dns(error),
+            NotDialed::Connect(error) => Self::Connect(error),
+        }
     }
 }
 

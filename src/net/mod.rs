@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod confirm;
+pub mod dial;
 pub mod fetch;
 pub mod listener;
 pub mod pool;

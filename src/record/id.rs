@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for DeliveryId {
 }
 
 /// Makes event ids in strictly rising order, also within a millisecond and when the clock is set back.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventIds {
     last_ms: u64,
     count: u16,

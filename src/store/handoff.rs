@@ -178,6 +178,7 @@ impl Fresh {
     pub async fn arrival(&mut self, take: bool) -> Option<Claimed> {
         let is_shut = self.is_shut();
         tokio::select! {
+            biased;
             Some(mut handed) = self.fresh.recv(), if take || is_shut => if is_shut { None } else { handed.claimed.take() },
             () = self.signal.wake.notified() => None,
         }

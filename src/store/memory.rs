@@ -31,7 +31,7 @@ pub struct Memory {
     handoffs: Handoffs,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inner {
     ids: EventIds,
     fence: u64,
@@ -46,12 +46,7 @@ struct Inner {
 
 impl Default for Memory {
     fn default() -> Self {
-        let inner = Arc::<Mutex<Inner>>::default();
-        let claims = inner.clone();
-        let give_back = move |claim| {
-            lock(&claims).give_back(claim);
-        };
-        Self { inner, handoffs: Handoffs::new(give_back) }
+        Self::holding(Inner::default())
     }
 }
 
@@ -59,6 +54,21 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store as this one would be after a start: with all that it holds, and nothing claimed.
+    pub fn reopened(&self) -> Self {
+        let inner = lock(&self.inner).clone();
+        Self::holding(Inner { claims: BTreeMap::new(), failed: None, closed: false, ..inner })
+    }
+
+    fn holding(inner: Inner) -> Self {
+        let inner = Arc::new(Mutex::new(inner));
+        let claims = inner.clone();
+        let give_back = move |claim| {
+            lock(&claims).give_back(claim);
+        };
+        Self { inner, handoffs: Handoffs::new(give_back) }
     }
 
     /// From now on every change fails for this reason, as on a broken disk.
@@ -156,12 +166,13 @@ impl Inner {
         (id, made)
     }
 
-    /// What is pending for `destination` and not claimed, the longest due first.
+    /// What is pending for `destination` and may be claimed, the longest due first.
     fn waiting(&self, destination: &Name) -> Vec<(Timestamp, DeliveryId)> {
-        let free = |d: &&Delivery| {
-            d.destination == *destination && !self.claims.contains_key(&d.id) && !d.is_held() && !self.is_key_busy(d)
-        };
-        let mut waiting: Vec<_> = self.deliveries.values().filter(free).filter_map(|d| Some((d.due()?, d.id))).collect();
+        let free = |d: &&Delivery| d.destination == *destination && !self.claims.contains_key(&d.id);
+        let turns = self.turns(destination);
+        let may_go = |d: &&Delivery| d.order_key.as_ref().is_none_or(|key| turns.get(key) == Some(&d.id)) && !d.is_held();
+        let waiting = self.deliveries.values().filter(free).filter(may_go);
+        let mut waiting: Vec<_> = waiting.filter_map(|d| Some((d.due()?, d.id))).collect();
         waiting.sort();
         waiting
     }
@@ -324,7 +335,8 @@ impl Store for Memory {
         inner.attempts.entry(claim.delivery).or_default().push(attempt);
         let is_in_line = inner.reorder(&delivery, None, now).is_some();
         drop(inner);
-        if is_in_line || matches!(verdict, Verdict::RetryAt(due) if due <= now) {
+        // Whenever it is due: the lane may have looked before its claim was given back.
+        if is_in_line || matches!(verdict, Verdict::RetryAt(_)) {
             self.handoffs.nudge(&destination);
         }
         Ok(())

@@ -68,8 +68,8 @@ pub trait Store: Send + Sync + 'static {
     /// next unclaimed one is due. Of those with the same order key at most one is claimed at a time, in the order of their events. A claimed delivery is not given out again until it is settled or released.
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error>;
 
-    /// Records an attempt and changes its delivery's state. A claim that no longer holds is ignored. May return before the change
-    /// is seen; whatever is changed afterwards comes after it.
+    /// Records an attempt and changes its delivery's state; where it comes again, its lane is told. A claim that no longer holds is
+    /// ignored. May return before the change is seen; whatever is changed afterwards comes after it.
     async fn settle(&self, settlement: Settlement) -> Result<(), Error>;
 
     /// Gives a claim back without an attempt.

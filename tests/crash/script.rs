@@ -2,6 +2,8 @@
 //!
 //! The report is a file below the recorded folder, so an answer's place among the writes and syncs is recorded, too.
 
+mod thrown;
+
 use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Write;
@@ -42,8 +44,14 @@ pub(crate) fn log() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
 }
 
-/// What of a delivery is compared.
+/// Keys by which a client's deliveries are kept in order: few, so that they wait for one another.
+const ORDER_KEYS: [&str; 2] = ["first", "second"];
+
+/// What of a delivery is compared. When one with an order key is due depends on those before it.
 pub(crate) fn state_of(delivery: &Delivery) -> String {
+    if delivery.order_key.is_some() && delivery.due().is_some() {
+        return format!("InLine/{}", delivery.attempts_made);
+    }
     format!("{:?}/{}", delivery.state, delivery.attempts_made).replace(' ', "")
 }
 
@@ -127,6 +135,7 @@ pub(crate) fn run(root: &Path, round: u64, seed: u64, kind: &str) {
                     report.say(&format!("refused {error}"));
                 }
             }
+            thrown::say_whether_space_is_won(&root.join(STORE), &store, &report);
             report.say(&format!("health {:?}", store.health()));
             let closed = store.close().await;
             report.say(&format!("closed {closed:?}"));
@@ -205,6 +214,7 @@ impl Client {
                     }
                 }
             }
+            "thrown" => self.throw_away().await?,
             _ => panic!("an unknown script: {kind}"),
         }
         Ok(())
@@ -252,7 +262,8 @@ impl Client {
         let key = self.random.random_bool(0.6).then(|| format!("{source}-{}-{}", now.ms(), self.sent));
         let count = [0, 1, 1, 1, 1, 2, 2, 3][self.random.random_range(0..8)];
         let to: Arc<[Name]> = destinations(self.number)[..count].into();
-        let new = || intake(&source, key.as_deref(), body.clone(), to.clone(), now);
+        let order_key = self.random.random_bool(0.4).then(|| ORDER_KEYS[self.random.random_range(0..2)].to_owned());
+        let new = || intake(&source, key.as_deref(), body.clone(), to.clone(), now).in_order(vec![order_key.clone(); count]);
         let is_twice = key.is_some() && self.random.random_bool(0.1);
         let (first, second) = if is_twice {
             let (first, second) = tokio::join!(self.store.append(new()), self.store.append(new()));
@@ -266,7 +277,8 @@ impl Client {
             (Appended::Duplicate(id), other) => (id, other == Some(Appended::Stored(id))),
         };
         assert!(is_right, "one of two is stored: {first:?} {second:?}");
-        let pending = format!("Pending{{due:{:?}}}/0", now).replace(' ', "");
+        let nowhere = DeliveryId { event: id, ordinal: 0 };
+        let pending = state_of(&Delivery::new(nowhere, name(&source), name(&source), now).with_order_key(order_key));
         self.report.say(&format!("stored {id} {hash} {source} {} {pending} {count}", key.as_deref().unwrap_or("-")));
         self.events.push((id, key));
         Ok(())
@@ -332,6 +344,10 @@ impl Client {
             5..8 => (503, Verdict::RetryAt(now.after(Duration::from_millis(self.random.random_range(0..900))))),
             _ => (410, Verdict::Park(ParkReason::Refused)),
         };
+        self.settle_as(claimed, status, verdict, now).await
+    }
+
+    async fn settle_as(&mut self, claimed: Claimed, status: u16, verdict: Verdict, now: Timestamp) -> Result<(), Error> {
         let body = vec![b'x'; self.random.random_range(0..Answer::BODY_BYTES_MAX)].into();
         let answer = Answer { status, headers: Vec::new(), body, truncated: false };
         let number = claimed.delivery.attempts_made + 1;
@@ -385,7 +401,11 @@ impl Client {
             made => made?,
         };
         match known.iter().find(|tracked| tracked.delivery.id == made[0]) {
-            None => self.did(&[Delivery::new(made[0], name(&self.source()), to, now)]),
+            None => {
+                let earlier = known.iter().rfind(|tracked| tracked.delivery.destination == to);
+                let order_key = earlier.and_then(|tracked| tracked.delivery.order_key.clone());
+                self.did(&[Delivery::new(made[0], name(&self.source()), to, now).with_order_key(order_key)]);
+            }
             Some(_) => self.did(hurried.iter().find(|delivery| delivery.id == made[0]).map_or(&[], std::slice::from_ref)),
         }
         Ok(())

@@ -17,7 +17,7 @@ use hookhold::store::{Appended, Counts, Cursor, DeliveryFilter, Error, EventFilt
 use moving::nothing_is_forgotten_while_it_is_moved;
 use order::{
     a_head_that_ends_in_any_way_frees_its_key, a_hot_key_does_not_hide_others, an_older_one_that_comes_back_goes_first,
-    one_of_a_key_at_a_time_in_order,
+    one_of_a_key_at_a_time_in_order, what_is_given_back_overtakes_nobody,
 };
 use purging::{
     the_oldest_go_where_bytes_are_many, what_is_left_of_many_is_whole, what_is_settled_for_long_goes, what_is_wanted_again_stays,
@@ -63,6 +63,7 @@ chapters!(
     one_of_a_key_at_a_time_in_order,
     a_head_that_ends_in_any_way_frees_its_key,
     an_older_one_that_comes_back_goes_first,
+    what_is_given_back_overtakes_nobody,
     a_hot_key_does_not_hide_others,
     a_closed_store_says_so,
 );
@@ -284,7 +285,10 @@ async fn a_replay_makes_a_delivery_or_hurries_one(mut world: World) {
     let id = |ordinal| DeliveryId { event, ordinal };
     let d = claim_one(&*store, "d", at(2)).await;
     assert_eq!(store.replay(event, &[name("d")], at(3)).await, Ok(vec![id(1)]), "in flight");
+    let lane = store.handoff(&name("d"), 1);
+    lane.take_behind();
     settle(&*store, attempt(&d, 503, Verdict::RetryAt(at(5000)), at(4))).await;
+    assert!(lane.take_behind(), "whenever it comes again, its lane hears of it");
     assert_eq!(store.replay(event, &[name("d")], at(5)).await, Ok(vec![id(1)]), "pending");
     let d = claim_one(&*store, "d", at(5)).await;
     assert_eq!((d.delivery.id, d.delivery.budget.attempts), (id(1), 0));

@@ -20,7 +20,7 @@ use super::reload::{Changing, watch_certificates};
 use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Tls};
-use crate::delivery::{Lanes, Replays};
+use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
 use crate::net::confirm::Confirmer;
@@ -80,7 +80,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
-    let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), clock)?;
+    let surroundings = Surroundings::of_system(clock);
+    let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
     let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));

@@ -5,7 +5,7 @@
 
 mod job;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -79,7 +79,7 @@ struct Inner {
     routes: Routes,
     clock: Clock,
     ids: Mutex<EventIds>,
-    jobs: Mutex<HashMap<EventId, Arc<Running>>>,
+    jobs: Mutex<BTreeMap<EventId, Arc<Running>>>,
     stop: CancellationToken,
 }
 
@@ -105,7 +105,7 @@ impl Replays {
     /// Those of the store's folder; what was running goes on.
     pub fn open(path: &Path, store: Arc<dyn Store>, routes: Routes, clock: Clock) -> io::Result<Self> {
         let (files, stop) = (Files::below(path), CancellationToken::new());
-        let jobs: HashMap<_, _> = files.all()?.into_iter().map(|replay| (replay.id, Running::new(replay))).collect();
+        let jobs: BTreeMap<_, _> = files.all()?.into_iter().map(|replay| (replay.id, Running::new(replay))).collect();
         let inner = Arc::new(Inner { files, store, routes, clock, ids: Mutex::default(), jobs: Mutex::new(jobs), stop });
         let running: Vec<_> = lock(&inner.jobs).values().cloned().collect();
         running.into_iter().for_each(|job| inner.clone().start(job));

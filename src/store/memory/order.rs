@@ -1,5 +1,7 @@
 //! Order by key, in the plainest way: of the pending deliveries of a destination with the same key only the first may be due.
 
+use std::collections::BTreeMap;
+
 use super::Inner;
 use crate::record::{Delivery, DeliveryId, Name};
 use crate::store::{Blocked, Tracked};
@@ -11,9 +13,18 @@ impl Inner {
         self.in_line(like).map(|delivery| delivery.id).next()
     }
 
-    /// Whether another one with its key is in flight.
-    pub(super) fn is_key_busy(&self, delivery: &Delivery) -> bool {
-        self.in_line(delivery).any(|other| other.id != delivery.id && self.claims.contains_key(&other.id))
+    /// By key, the only delivery to `destination` that may be in flight: the one that is, or else the first.
+    pub(super) fn turns(&self, destination: &Name) -> BTreeMap<&String, DeliveryId> {
+        let mut turns = BTreeMap::new();
+        for delivery in self.deliveries.values().filter(|d| d.destination == *destination && d.due().is_some()) {
+            let Some(key) = &delivery.order_key else { continue };
+            if self.claims.contains_key(&delivery.id) {
+                turns.insert(key, delivery.id);
+            } else {
+                turns.entry(key).or_insert(delivery.id);
+            }
+        }
+        turns
     }
 
     fn in_line<'a>(&'a self, like: &'a Delivery) -> impl Iterator<Item = &'a Delivery> {

@@ -19,8 +19,8 @@ const BLOCKS_MAX: usize = 1024;
 /// Bytes of bodies that one call reads, but for the last body: a lane holds them until their turn comes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// See [`crate::store::Store::claim_due`]. Also gives deliveries that are due though an earlier one of their key is pending, which
-/// only damage can bring about: they must be held back.
+/// See [`crate::store::Store::claim_due`]. Also gives deliveries that are due though an earlier one of their key is pending: they must
+/// be held back. One that came back while they were in flight brings that about, and damage.
 pub(super) fn claim_due(
     shared: &Shared,
     destination: &Name,

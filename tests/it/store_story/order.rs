@@ -3,7 +3,7 @@
 use hookhold::record::{DeliveryId, EventId, ParkReason, Verdict};
 use hookhold::store::Store;
 
-use super::world::{World, at, attempt, intake, key, name, release, settle, stored};
+use super::world::{Kind, World, at, attempt, intake, key, name, release, settle, stored};
 
 /// Claims all that is due.
 async fn claimed(store: &dyn Store, now: u64) -> Vec<hookhold::store::Claimed> {
@@ -103,6 +103,34 @@ pub(super) async fn an_older_one_that_comes_back_goes_first(mut world: World) {
         let due = claimed(&*world.store, 1000).await;
         assert_eq!(due.iter().map(|c| c.delivery.id).collect::<Vec<_>>(), [id]);
         settle(&*world.store, attempt(&due[0], 200, Verdict::Delivered, at(101))).await;
+    }
+}
+
+/// What was on its way when an older one came back, and is given back without an attempt, goes behind it.
+pub(super) async fn what_is_given_back_overtakes_nobody(mut world: World) {
+    for reopened in [false, true] {
+        let (store, start) = (world.store.clone(), if reopened { 100 } else { 0 });
+        let mut ids = Vec::new();
+        for n in 0..2 {
+            ids.push(stored(&*store, intake("s", &["d"]).at(start + n).key("a")).await);
+        }
+        store.cancel(key(ids[0]), at(start + 2)).await.unwrap();
+        let second = claimed(&*store, start + 3).await;
+        assert_eq!(events(&second), ids[1..]);
+        store.retry(key(ids[0]), at(start + 4)).await.unwrap();
+        // A store that ends gives everything back; one in memory does not end.
+        if !reopened || matches!(world.kind, Kind::Memory) {
+            release(&*store, second[0].claim).await;
+        }
+        drop(store);
+        if reopened {
+            world.reopen().await;
+        }
+        for id in ids {
+            let next = claimed(&*world.store, start + 50).await;
+            assert_eq!(events(&next), [id], "reopened: {reopened}");
+            settle(&*world.store, attempt(&next[0], 200, Verdict::Delivered, at(start + 6))).await;
+        }
     }
 }
 
