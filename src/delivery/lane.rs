@@ -53,6 +53,12 @@ pub(super) struct Lane {
     resumed: u64,
 }
 
+/// What a lane that has ended knew of its application.
+pub(super) struct Left {
+    gate: Gate,
+    watch: Stopwatch,
+}
+
 /// What the lane waits for, beside the end of an attempt and a person's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -83,8 +89,15 @@ impl Lane {
         }
     }
 
+    /// Goes on with what an earlier lane of the same destination knew.
+    pub(super) fn after(self, left: Left) -> Self {
+        let Left { mut gate, watch } = left;
+        gate.follow(self.road.destination.in_flight, self.road.destination.per_second.as_ref());
+        Self { gate, watch, ..self }
+    }
+
     /// Works until `stop`; then lets attempts end until `cut`, and returns when all have.
-    pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken, cut: CancellationToken) -> Left {
         let destination = &self.road.destination.name;
         if let Err(error) = self.road.store.mend_order(destination, self.road.clock.now()).await {
             tracing::error!(%destination, %error, "whether each order key has its turn could not be seen");
@@ -110,8 +123,11 @@ impl Lane {
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
         }
-        while self.running.join_next().await.is_some() {}
+        while let Some(ended) = self.running.join_next().await {
+            self.end(ended);
+        }
         self.release_waiting().await;
+        Left { gate: self.gate, watch: self.watch }
     }
 
     /// Takes another road; what is known of the application stays.

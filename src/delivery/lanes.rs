@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Lane, handovers};
+use super::lane::{Lane, Left, handovers};
 use super::prepare::Shape;
 use super::replays::Replays;
 use super::road::Road;
@@ -32,6 +32,9 @@ pub struct Lanes {
     tasks: JoinSet<()>,
     /// By destination.
     open: BTreeMap<Name, Open>,
+    /// Lanes of destinations that are gone. One that comes back waits until the earlier lane's attempts have ended, and goes on with
+    /// what that one knew: so neither its bound nor its rate is exceeded.
+    gone: BTreeMap<Name, oneshot::Receiver<Left>>,
     store: Arc<dyn Store>,
     pauses: Arc<Pauses>,
     replays: Arc<Replays>,
@@ -59,10 +62,11 @@ impl Surroundings {
     }
 }
 
-/// A lane that runs: the road that its next attempts take, and how to end it.
+/// A lane that runs: the road that its next attempts take, how to end it, and what it leaves.
 struct Open {
     road: watch::Sender<Arc<Road>>,
     stop: CancellationToken,
+    left: oneshot::Receiver<Left>,
 }
 
 /// Roads that are ready to be taken.
@@ -86,8 +90,8 @@ impl Lanes {
         surroundings: Surroundings,
     ) -> Result<Self, BadDestination> {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut lanes =
-            Self { tasks: JoinSet::new(), open: BTreeMap::new(), store, pauses, replays, metrics, surroundings, stop, cut };
+        let (tasks, open, gone) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
+        let mut lanes = Self { tasks, open, gone, store, pauses, replays, metrics, surroundings, stop, cut };
         let roads = lanes.prepare(settings, |_| false)?;
         lanes.replace(roads);
         Ok(lanes)
@@ -136,16 +140,31 @@ impl Lanes {
             };
             self.open.insert(name, open);
         }
-        before.into_values().for_each(|gone| gone.stop.cancel());
+        for (name, open) in before {
+            open.stop.cancel();
+            self.gone.insert(name, open.left);
+        }
     }
 
     fn open_lane(&mut self, road: Arc<Road>) -> Open {
         let destination = &road.destination;
         let fresh = self.store.handoff(&destination.name, handovers(destination));
         let valve = self.pauses.valve(Pausable::Destination, &destination.name);
+        let before = self.gone.remove(&destination.name);
         let (stop, (sender, receiver)) = (self.stop.child_token(), watch::channel(road));
-        self.tasks.spawn(Lane::new(receiver, fresh, valve).run(stop.clone(), self.cut.clone()));
-        Open { road: sender, stop }
+        let (leave, left) = oneshot::channel();
+        let mut lane = Lane::new(receiver, fresh, valve);
+        let (stopped, cut) = (stop.clone(), self.cut.clone());
+        self.tasks.spawn(async move {
+            if let Some(before) = before
+                && let Ok(left) = before.await
+            {
+                lane = lane.after(left);
+            }
+            // Nobody asks for it where the relay ends.
+            let _ = leave.send(lane.run(stopped, cut).await);
+        });
+        Open { road: sender, stop, left }
     }
 
     /// Starts nothing new, lets attempts in flight end within 8 s, cuts the rest off, and returns when all are recorded.
