@@ -26,7 +26,7 @@ const BLOCK_DELIVERIES_MAX: usize = 48;
 /// Bytes of the bodies in a block, unless it holds one event only.
 const BLOCK_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// A layer of so many bytes is moved into sled.
-const RIPE_BYTES: usize = 8 * 1024 * 1024;
+const RIPE_BYTES: usize = 4 * 1024 * 1024;
 /// A layer of this age is moved into sled. Most deliveries are settled within it.
 const RIPE_AGE: Duration = Duration::from_secs(1);
 /// A layer of so many bytes takes no more: writing waits until the one before is in sled.
