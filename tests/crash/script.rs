@@ -294,6 +294,7 @@ impl Client {
 
     async fn repeat(&mut self) -> Result<(), Error> {
         let Some((id, Some(key))) = self.some_event() else { return Ok(()) };
+        self.wait_until_all_is_seen(id).await?;
         let now = self.now();
         let mut woken = Vec::new();
         for tracked in self.store.deliveries_of(id).await? {
@@ -356,19 +357,26 @@ impl Client {
         self.will(&settled);
         self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now }).await?;
         if self.random.random_bool(0.5) {
-            // Changes come in order: what is answered shows that all before it are durable. This one finds nothing to change.
-            let nowhere = DeliveryId { ordinal: u16::MAX, ..settled[0].id };
-            match self.store.cancel(nowhere, now).await {
-                Err(Error::NotFound(_)) => self.did(&settled),
-                Err(error) => return Err(error),
-                Ok(_) => panic!("there is no such delivery"),
-            }
+            self.wait_until_all_is_seen(settled[0].id.event).await?;
+            self.did(&settled);
         }
         Ok(())
     }
 
+    /// Nobody waits for what is settled. Changes come in order: an answer shows that all before it are durable and seen. This one finds
+    /// nothing to change.
+    async fn wait_until_all_is_seen(&self, event: EventId) -> Result<(), Error> {
+        let nowhere = DeliveryId { event, ordinal: u16::MAX };
+        match self.store.cancel(nowhere, self.now()).await {
+            Err(Error::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => panic!("there is no such delivery"),
+        }
+    }
+
     async fn change(&mut self) -> Result<(), Error> {
         let Some((id, _)) = self.some_event() else { return Ok(()) };
+        self.wait_until_all_is_seen(id).await?;
         let now = self.now();
         let Some(tracked) = self.store.deliveries_of(id).await?.pop() else { return Ok(()) };
         let is_retry = self.random.random_bool(0.5);
@@ -389,6 +397,7 @@ impl Client {
 
     async fn replay(&mut self) -> Result<(), Error> {
         let Some((id, _)) = self.some_event() else { return Ok(()) };
+        self.wait_until_all_is_seen(id).await?;
         let now = self.now();
         let to = destinations(self.number)[self.random.random_range(0..3)].clone();
         let known = self.store.deliveries_of(id).await?;
