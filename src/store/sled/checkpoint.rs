@@ -70,6 +70,12 @@ impl Filling {
         self.batch.remove(key);
     }
 
+    /// Removes what may be a chunk: after ten of these sled writes what is left of their leaf anew.
+    pub(super) fn remove_chunk(&mut self, key: &[u8]) {
+        self.bytes += CHUNK_BYTES;
+        self.remove(key);
+    }
+
     /// Frames of any length under consecutive keys. The last chunk is always a short one, so that chunks which a value left
     /// behind when it became shorter are never read; a byte too many is no frame.
     pub(super) fn put_long(&mut self, prefix: u8, block: BlockId, value: &[u8]) {

@@ -37,7 +37,8 @@ const MARK_BYTES: usize = 16;
 const HEADER_BYTES: usize = 20;
 /// sled turns the numbers' bits, so that zeros are no header.
 const TURNED: u64 = 0x7fff_ffff_ffff_ffff;
-/// More of the log is never taken away: the mark is not this database's then, and the journal could not put so much back.
+/// More of the log is never taken away where the mark's segment is not there: the mark is not this database's then. That of a database
+/// that was new may be lost.
 const CUT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Who had the store before may be on the way out: after a stop, the storage engine's threads end a moment later.
@@ -197,8 +198,11 @@ pub(super) fn cut(folder: &Path) -> io::Result<()> {
         tracing::warn!("the file `{MARK_FILE}` is damaged; it is written again");
         return Ok(());
     };
-    let behind: Vec<_> = segments(&database)?.into_iter().filter(|(_, number)| *number > mark).collect();
-    if behind.iter().any(|(_, number)| number - mark > CUT_BYTES_MAX) {
+    let segments = segments(&database)?;
+    // The mark's segment is synced before the mark is, and is not used again before there is another mark.
+    let is_there = segments.iter().any(|(_, number)| *number == mark && mark > 0);
+    let behind: Vec<_> = segments.into_iter().filter(|(_, number)| *number > mark).collect();
+    if !is_there && behind.iter().any(|(_, number)| number - mark > CUT_BYTES_MAX) {
         tracing::warn!("the file `{MARK_FILE}` is not of this database; it is written again");
         return Ok(());
     }

@@ -155,7 +155,7 @@ impl Checkpointer {
     pub(super) fn remove_attempts(&mut self, layer: &Layer, filling: &mut Filling) -> Result<(), Error> {
         for id in &layer.gone {
             for key in self.tree.scan_prefix(keys::key(keys::ATTEMPT, &[&id.to_bytes()])).keys() {
-                filling.remove(&key.map_err(failed)?);
+                filling.remove_chunk(&key.map_err(failed)?);
                 self.apply_full(filling)?;
             }
         }
@@ -202,7 +202,7 @@ impl Checkpointer {
 
 fn remove_chunks(tree: &sled::Db, prefix: u8, block: BlockId, from: u16, filling: &mut Filling) -> Result<(), Error> {
     for key in tree.range(keys::chunk(prefix, block, from)..=keys::chunk(prefix, block, u16::MAX)).keys() {
-        filling.remove(&key.map_err(failed)?);
+        filling.remove_chunk(&key.map_err(failed)?);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ const EVENTS: usize = 200;
 const TIME: Duration = Duration::from_millis(2600);
 /// From when on space is won back: `GOOD_PART` and `GOOD_BYTES` of the store.
 const GOOD_PART: u64 = 150;
-const GOOD_BYTES: u64 = 64 << 20;
+const GOOD_BYTES: u64 = 32 << 20;
 
 impl Client {
     pub(super) async fn throw_away(&mut self) -> Result<(), Error> {
