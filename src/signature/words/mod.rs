@@ -128,19 +128,19 @@ mod tests {
     }
 
     proptest! {
-            #[test]
-            fn whatever_is_sent_no_word_panics(target in "/[ -~]{0,30}", list in "[ -~]{0,30}", body in ".{0,60}", json in "[\\[\\]{}\":,0-9a]{0,30}") {
-                for (name, argument) in WORDS {
-                    let word = Word::parse(name, argument).unwrap();
-                    for body in [&body, &json] {
-                        let headers = [("x-contentful-signed-headers", list.as_str()), ("x-request-id", list.as_str())];
-                        let mut fields = Few::new();
-    fields.push(("h", list.as_str()));
-                        on_request("POST", &target, &headers, body, |view| {
-                            let _ = word.feed(view, &Beside { fields: Some(&fields), ..Beside::default() }, &mut |_| ());
-                        });
-                    }
+        #[test]
+        fn whatever_is_sent_no_word_panics(target in "/[ -~]{0,30}", list in "[ -~]{0,30}", body in ".{0,60}", json in "[\\[\\]{}\":,0-9a]{0,30}") {
+            for (name, argument) in WORDS {
+                let word = Word::parse(name, argument).unwrap();
+                for body in [&body, &json] {
+                    let headers = [("x-contentful-signed-headers", list.as_str()), ("x-request-id", list.as_str())];
+                    let mut fields = Few::new();
+                    fields.push(("h", list.as_str()));
+                    on_request("POST", &target, &headers, body, |view| {
+                        let _ = word.feed(view, &Beside { fields: Some(&fields), ..Beside::default() }, &mut |_| ());
+                    });
                 }
             }
         }
+    }
 }
