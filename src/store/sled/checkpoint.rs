@@ -70,7 +70,7 @@ impl Filling {
         self.batch.remove(key);
     }
 
-    /// Removes what may be a chunk: after ten of these sled writes what is left of their leaf anew.
+    /// Removes what may be as large as a chunk: after ten of these sled writes what is left of their leaf anew.
     pub(super) fn remove_chunk(&mut self, key: &[u8]) {
         self.bytes += CHUNK_BYTES;
         self.remove(key);

@@ -37,8 +37,8 @@ const MARK_BYTES: usize = 16;
 const HEADER_BYTES: usize = 20;
 /// sled turns the numbers' bits, so that zeros are no header.
 const TURNED: u64 = 0x7fff_ffff_ffff_ffff;
-/// More of the log is never taken away where the mark's segment is not there: the mark is not this database's then. That of a database
-/// that was new may be lost.
+/// Where the mark's segment is not there, more of the log is never taken away: the mark is not this database's. A new database has a mark
+/// before it has a segment, so less is.
 const CUT_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// Who had the store before may be on the way out: after a stop, the storage engine's threads end a moment later.
@@ -258,7 +258,8 @@ mod tests {
         let stretch = durable.stretch().unwrap();
         write(&db, 0..20);
         durable.sync().unwrap();
-        write(&db, 20..60);
+        // More than would be taken away if the mark's segment were not there.
+        write(&db, 20..200);
         drop((stretch, durable, db));
         let Opened { db, durable, .. } = open(folder.path()).unwrap();
         let found = round(&db);
