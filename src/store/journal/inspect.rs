@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::floor::Floor;
 use super::{Gaps, first_number, frame, segment};
 
 /// What was found.
@@ -13,7 +14,7 @@ pub(in crate::store) struct Inspected {
     pub(in crate::store) segments: u64,
     /// Bytes of all files.
     pub(in crate::store) bytes: u64,
-    /// The numbers of the first and the last record.
+    /// The numbers of the first and the last record that a replay may need.
     pub(in crate::store) first: Option<u64>,
     pub(in crate::store) last: Option<u64>,
     /// Records that were durable once and cannot be read, among those up to a number and behind it.
@@ -32,17 +33,18 @@ pub(in crate::store) fn inspect(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         segments => segments?,
     };
-    let mut files = Vec::new();
-    for (path, salt) in segments {
-        found.bytes += fs::metadata(&path)?.len();
-        files.extend(first_number(&path, salt)?.map(|first| (first, path, salt)));
+    let (floor, mut files) = (Floor::read(folder)?, Vec::new());
+    for closed in segments {
+        found.bytes += closed.bytes;
+        files.extend(first_number(&closed.path, closed.salt)?.map(|first| (first, closed)));
     }
-    files.sort_by_key(|(first, ..)| *first);
+    files.sort_by_key(|(first, _)| *first);
+    found.segments = files.len() as u64;
     let mut gaps = Gaps::default();
-    for (_, path, salt) in &files {
-        found.segments += 1;
-        let segment = fs::read(path)?;
-        for record in frame::records(&segment, *salt) {
+    // What is beneath is there for its bodies only, and has gaps.
+    for (_, closed) in files.iter().filter(|(first, _)| *first > floor) {
+        let segment = fs::read(&closed.path)?;
+        for record in frame::records(&segment, closed.salt) {
             let before = record.number.saturating_sub(1);
             let last = found.last.unwrap_or(before.min(position.unwrap_or(before)));
             if found.last.is_some() && record.number <= last {

@@ -5,18 +5,23 @@
 //!
 //! Never here: what a record means.
 
+mod floor;
 pub(in crate::store) mod frame;
 mod inspect;
+mod library;
 mod segment;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
+use floor::Floor;
 pub(in crate::store) use inspect::{Inspected, inspect};
-pub(in crate::store) use segment::Release;
-use segment::{Closed, Segment, Stock};
+pub(in crate::store) use library::{Library, Spot};
+use segment::{Segment, Stock};
+pub(in crate::store) use segment::{Old, Release, SegmentId};
 
 /// For `fuzz/` only: the numbers and payloads of the records in a segment.
 #[cfg(fuzzing)]
@@ -45,10 +50,16 @@ pub(super) struct Journal {
     synced: u64,
 }
 
-/// Bytes that are read of a segment to see where it begins.
-const START_BYTES: u64 = 64 * 1024;
 /// A buffer of a large group is not kept.
 const BUFFER_BYTES_KEPT: usize = 1024 * 1024;
+
+/// A record as it was added.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pushed {
+    pub(super) number: u64,
+    /// Where its payload begins.
+    pub(super) spot: Spot,
+}
 
 /// What a start found in the journal.
 #[derive(Debug, Default)]
@@ -66,67 +77,74 @@ pub(super) struct Replayed {
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, making it where nothing is there, and gives each record behind number `after` to `replay`.
+    /// Opens the journal in `folder`, making it where nothing is there, and gives each record behind number `after` to `replay`, as far
+    /// as the journal has no gaps. `library` gets its segments.
     pub(super) fn open<E: From<io::Error>>(
         folder: &Path,
         after: u64,
-        mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
+        library: Library,
+        mut replay: impl FnMut(Pushed, &[u8]) -> Result<(), E>,
     ) -> Result<(Self, Replayed), E> {
         fs::create_dir_all(folder)?;
         // Else a loss of power takes the folder with all that was synced in it.
         folder.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
-        let mut files = Vec::new();
-        for (path, salt) in segment::list(folder)? {
-            let bytes = fs::metadata(&path)?.len();
-            match first_number(&path, salt)? {
-                Some(first) => files.push((first, Closed { path, salt, bytes, last: 0 })),
+        let (floor, mut files) = (Floor::open(folder)?, Vec::new());
+        for closed in segment::list(folder)? {
+            match first_number(&closed.path, closed.salt)? {
+                Some(first) => {
+                    library.add(closed.id, closed.path.clone());
+                    files.push((first, closed));
+                }
                 // It was made and never used.
-                None => fs::remove_file(&path)?,
+                None => fs::remove_file(&closed.path)?,
             }
         }
         files.sort_by_key(|(first, _)| *first);
         let (mut replayed, mut gaps, mut last) = (Replayed::default(), Gaps::default(), after);
+        let gapless = after.max(floor.number());
         for place in 0..files.len() {
             let next_first = files.get(place + 1).map(|(first, _)| *first);
             let closed = &mut files[place].1;
-            if let Some(next_first) = next_first.filter(|first| *first <= after + 1) {
+            if let Some(next_first) = next_first.filter(|first| *first <= gapless + 1) {
                 closed.last = next_first.saturating_sub(1);
                 continue;
             }
             let segment = fs::read(&closed.path)?;
             for found in frame::records(&segment, closed.salt) {
                 closed.last = closed.last.max(found.number);
-                if found.number <= last {
+                if found.number <= last.max(gapless) {
                     continue;
                 }
                 gaps.step(last, &found);
                 replayed.records += 1;
                 replayed.first.get_or_insert(found.number);
                 last = found.number;
-                replay(found.number, found.payload)?;
+                let spot = Spot { segment: closed.id, at: u32::try_from(found.at).unwrap_or(u32::MAX) };
+                replay(Pushed { number: found.number, spot }, found.payload)?;
             }
         }
         replayed.is_empty = files.is_empty();
         let kept = files.into_iter().map(|(_, closed)| closed).collect();
-        let stock = Stock::start(folder, kept)?;
+        let stock = Stock::start(folder, kept, library, floor)?;
         let missing_before = gaps.missing(|gap| gap.start == after + 1);
         let replayed = Replayed { missing: gaps.missing(|_| true), missing_before, ..replayed };
+        let last = last.max(gapless);
         Ok((Self { stock, segment: None, buffer: Vec::new(), next: last + 1, synced: last }, replayed))
     }
 
-    /// Adds a record whose payload is `parts` one after the other; gives its number. It is in the file after [`Self::write`].
-    pub(super) fn push(&mut self, parts: &[&[u8]]) -> io::Result<u64> {
+    /// Adds a record whose payload is `parts` one after the other. It is in the file after [`Self::write`].
+    pub(super) fn push(&mut self, parts: &[&[u8]]) -> io::Result<Pushed> {
         let bytes = frame::bytes_of(parts.iter().map(|part| part.len()).sum());
         let has_room = self.segment.as_ref().is_some_and(|segment| segment.has_room(self.buffer.len() + bytes));
         if !has_room {
             self.turn(bytes)?;
         }
-        let number = self.next;
-        if let Some(segment) = &self.segment {
-            frame::push(&mut self.buffer, segment.salt, number, self.synced, parts);
-        }
+        let Some(segment) = &self.segment else { return Err(io::Error::other("there is no segment of the journal")) };
+        let (number, at) = (self.next, segment.at + (self.buffer.len() + frame::HEADER_BYTES) as u64);
+        let spot = Spot { segment: segment.id, at: u32::try_from(at).unwrap_or(u32::MAX) };
+        frame::push(&mut self.buffer, segment.salt, number, self.synced, parts);
         self.next += 1;
-        Ok(number)
+        Ok(Pushed { number, spot })
     }
 
     /// Goes on to the next segment. The one before is made durable: its later syncs would be forgotten.
@@ -168,13 +186,35 @@ impl Journal {
     }
 }
 
+/// The segments in `folder` that no replay would look at: whoever keeps records elsewhere may need what stands in them.
+pub(super) fn beneath_floor(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let floor = Floor::read(folder)?;
+    let mut beneath = Vec::new();
+    for closed in segment::list(folder)? {
+        if first_number(&closed.path, closed.salt)?.is_some_and(|first| first <= floor) {
+            beneath.push(closed.path);
+        }
+    }
+    Ok(beneath)
+}
+
 /// The number of the first readable record.
 fn first_number(path: &Path, salt: u64) -> io::Result<Option<u64>> {
     // Mostly the first one is whole, and the rest need not be read.
-    let mut start = Vec::new();
-    File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
-    if let Some(found) = frame::records(&start, salt).next() {
-        return Ok(Some(found.number));
+    let file = File::open(path)?;
+    let mut start = vec![0; frame::HEADER_BYTES];
+    let is_long = file.metadata()?.len() > start.len() as u64;
+    if is_long {
+        file.read_exact_at(&mut start, 0)?;
+    }
+    if let Some(header) = frame::Header::read(&start)
+        && file.metadata()?.len() >= frame::bytes_of(header.length) as u64
+    {
+        start.resize(frame::bytes_of(header.length), 0);
+        file.read_exact_at(&mut start, 0)?;
+        if let Some(found) = frame::records(&start, salt).next() {
+            return Ok(Some(found.number));
+        }
     }
     let segment = fs::read(path)?;
     Ok(frame::records(&segment, salt).next().map(|found| found.number))
@@ -216,11 +256,13 @@ mod tests {
 
     fn open(folder: &Path, after: u64) -> (Journal, Vec<(u64, Vec<u8>)>, Replayed) {
         let mut seen = Vec::new();
-        let replay = |number, payload: &[u8]| {
-            seen.push((number, payload.to_vec()));
+        let library = Library::default();
+        let replay = |pushed: Pushed, payload: &[u8]| {
+            assert_eq!(library.read(pushed.spot, payload.len()).unwrap().as_deref(), Some(payload));
+            seen.push((pushed.number, payload.to_vec()));
             Ok::<_, io::Error>(())
         };
-        let (journal, replayed) = Journal::open(folder, after, replay).unwrap();
+        let (journal, replayed) = Journal::open(folder, after, library.clone(), replay).unwrap();
         (journal, seen, replayed)
     }
 
@@ -308,7 +350,7 @@ mod tests {
         let most = 14 * 32 * 1024 * 1024;
         for n in 1..=80 {
             fill(&mut journal, 1, 8_000_000);
-            release.up_to(n);
+            release.up_to(n, |_| Some(0)).unwrap();
             assert!(journal.stock.bytes() < most);
         }
         drop(journal);

@@ -3,7 +3,6 @@
 //! A file that already has its blocks makes a sync many times cheaper: nothing but the data has to reach the drive, while a file
 //! that grows costs a commit of the file system each time. Making one takes a moment, so a thread keeps one ready.
 
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -13,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::floor::Floor;
+use super::library::Library;
 use crate::time::Stopwatch;
 
 /// The size of a segment in a store that has work to do.
@@ -28,12 +29,18 @@ const ZEROS: usize = 256 * 1024;
 /// than never, but somebody must hear of it.
 const FULL_PAUSE: Duration = Duration::from_millis(250);
 const FULL_TIME: Duration = Duration::from_secs(30);
+/// The bits of an id.
+const ID_MAX: SegmentId = u32::MAX >> 1;
 /// The end of a segment's name.
 const EXTENSION: &str = "journal";
+
+/// Names a segment, also a thousand segments later. 31 bits, so that whoever keeps it has one to spare.
+pub(in crate::store) type SegmentId = u32;
 
 /// A file of records.
 #[derive(Debug)]
 pub(super) struct Segment {
+    pub(super) id: SegmentId,
     path: PathBuf,
     file: File,
     pub(super) salt: u64,
@@ -45,6 +52,7 @@ pub(super) struct Segment {
 /// A segment on disk that is not written any more.
 #[derive(Debug)]
 pub(super) struct Closed {
+    pub(super) id: SegmentId,
     pub(super) path: PathBuf,
     pub(super) salt: u64,
     pub(super) bytes: u64,
@@ -54,10 +62,11 @@ pub(super) struct Closed {
 
 impl Segment {
     /// Makes a segment of `bytes`, all blocks of it written, or of what can be used of `old`.
-    fn make(folder: &Path, bytes: u64, old: Option<&Path>) -> io::Result<Self> {
+    fn make(folder: &Path, bytes: u64, old: Option<&Path>, library: &Library) -> io::Result<Self> {
         // From the system's random numbers: nobody who sends a body may know it.
-        let (salt, unique) = (rand::random::<u64>(), rand::random::<u32>());
-        let path = folder.join(format!("{unique:08x}-{salt:016x}.{EXTENSION}"));
+        let salt = rand::random::<u64>();
+        let id = library.new_id();
+        let path = folder.join(format!("{id:08x}-{salt:016x}.{EXTENSION}"));
         let file = match old {
             Some(old) => {
                 fs::rename(old, &path)?;
@@ -71,7 +80,8 @@ impl Segment {
             }
         };
         File::open(folder)?.sync_all()?;
-        Ok(Self { path, file, salt, bytes, at: 0 })
+        library.add(id, path.clone());
+        Ok(Self { id, path, file, salt, bytes, at: 0 })
     }
 
     /// Whether so many bytes fit in.
@@ -99,7 +109,7 @@ impl Segment {
 
     /// The segment as one that is not written any more.
     pub(super) fn closed(self, last: u64) -> Closed {
-        Closed { path: self.path, salt: self.salt, bytes: self.bytes, last }
+        Closed { id: self.id, path: self.path, salt: self.salt, bytes: self.bytes, last }
     }
 }
 
@@ -111,14 +121,18 @@ fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The segments in `folder`: their paths and salts. What does not have a segment's name is left alone.
-pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+/// The segments in `folder`. What does not have a segment's name is left alone.
+pub(super) fn list(folder: &Path) -> io::Result<Vec<Closed>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let salt = path.file_stem().and_then(|stem| u64::from_str_radix(stem.to_str()?.split_once('-')?.1, 16).ok());
-        if let (Some(salt), true) = (salt, path.extension().is_some_and(|extension| extension == EXTENSION)) {
-            found.push((path, salt));
+        let numbers = path.file_stem().and_then(|stem| {
+            let (id, salt) = stem.to_str()?.split_once('-')?;
+            Some((u32::from_str_radix(id, 16).ok()?, u64::from_str_radix(salt, 16).ok()?))
+        });
+        if let (Some((id, salt)), true) = (numbers, path.extension().is_some_and(|extension| extension == EXTENSION)) {
+            let bytes = fs::metadata(&path)?.len();
+            found.push(Closed { id: id & ID_MAX, path, salt, bytes, last: 0 });
         }
     }
     Ok(found)
@@ -129,6 +143,8 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
 pub(super) struct Stock {
     folder: PathBuf,
     state: Arc<Mutex<State>>,
+    library: Library,
+    floor: Arc<Floor>,
     /// `None` only while it is dropped.
     ready: Option<Receiver<io::Result<Segment>>>,
     maker: Option<JoinHandle<()>>,
@@ -136,7 +152,8 @@ pub(super) struct Stock {
 
 #[derive(Debug, Default)]
 struct State {
-    kept: VecDeque<Closed>,
+    /// Oldest first.
+    kept: Vec<Closed>,
     free: Vec<Closed>,
     /// Since when somebody waits for a segment.
     wanted_since: Option<Stopwatch>,
@@ -146,16 +163,28 @@ struct State {
 
 /// Tells the stock what is not needed any more.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Release(Arc<Mutex<State>>);
+pub(in crate::store) struct Release {
+    state: Arc<Mutex<State>>,
+    library: Library,
+    floor: Arc<Floor>,
+}
+
+/// A segment whose records are durable elsewhere, for longer than the end of a damaged sled is healed from them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Old {
+    pub(in crate::store) id: SegmentId,
+    /// Of its file.
+    pub(in crate::store) bytes: u64,
+}
 
 impl Stock {
     /// Starts to keep a segment ready in `folder`. `kept`: what is there, oldest first.
-    pub(super) fn start(folder: &Path, kept: VecDeque<Closed>) -> io::Result<Self> {
+    pub(super) fn start(folder: &Path, kept: Vec<Closed>, library: Library, floor: Floor) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State { kept, ..State::default() }));
         let (sender, ready) = sync_channel(0);
-        let maker = Maker { folder: folder.into(), state: state.clone(), ready: sender };
+        let maker = Maker { folder: folder.into(), state: state.clone(), library: library.clone(), ready: sender };
         let maker = std::thread::Builder::new().name("hookhold-journal".into()).spawn(move || maker.run())?;
-        Ok(Self { folder: folder.into(), state, ready: Some(ready), maker: Some(maker) })
+        Ok(Self { folder: folder.into(), state, library, floor: Arc::new(floor), ready: Some(ready), maker: Some(maker) })
     }
 
     /// The next segment to write to, with room for `bytes`.
@@ -167,18 +196,19 @@ impl Stock {
         if ready.has_room(bytes) {
             return Ok(ready);
         }
+        self.library.remove(ready.id);
         fs::remove_file(ready.path)?;
-        Segment::make(&self.folder, SEGMENT_BYTES.max(bytes as u64), None)
+        Segment::make(&self.folder, SEGMENT_BYTES.max(bytes as u64), None, &self.library)
     }
 
     /// Keeps a segment until it is released.
     pub(super) fn keep(&self, closed: Closed) {
-        lock(&self.state).kept.push_back(closed);
+        lock(&self.state).kept.push(closed);
     }
 
     /// The way to tell it what is not needed any more.
     pub(super) fn release(&self) -> Release {
-        Release(self.state.clone())
+        Release { state: self.state.clone(), library: self.library.clone(), floor: self.floor.clone() }
     }
 
     /// Bytes on disk beside the segment that is written.
@@ -199,27 +229,55 @@ impl Drop for Stock {
     }
 }
 
+impl State {
+    /// Up to which record segments are beyond [`KEPT_BYTES`].
+    fn beyond(&self) -> Option<u64> {
+        let mut kept_bytes = 0;
+        let mut is_beyond = |closed: &&Closed| {
+            kept_bytes += closed.bytes;
+            kept_bytes > KEPT_BYTES
+        };
+        self.kept.iter().rev().find(&mut is_beyond).map(|closed| closed.last)
+    }
+}
+
 impl Release {
-    /// Records up to `number` are durable elsewhere. Segments beyond [`KEPT_BYTES`] are used again, or removed.
-    pub(in crate::store) fn up_to(&self, number: u64) {
-        let mut gone = Vec::new();
-        let mut state = lock(&self.0);
-        let mut kept_bytes = state.kept.iter().map(|closed| closed.bytes).sum::<u64>();
-        while let Some(first) = state.kept.front()
-            && first.last <= number
-            && kept_bytes > KEPT_BYTES
-        {
-            kept_bytes -= first.bytes;
-            let Some(closed) = state.kept.pop_front() else { break };
-            let is_of_use = closed.bytes == SEGMENT_BYTES && state.free.is_empty();
-            if is_of_use { state.free.push(closed) } else { gone.push(closed) }
-        }
+    /// Records up to `number` are durable elsewhere, and `unused_since` says since which record nothing refers to what stands in a
+    /// segment; `None` where something does. Segments beyond [`KEPT_BYTES`] are used again, or removed; those of which something
+    /// is needed stay, as long as that.
+    pub(in crate::store) fn up_to(&self, number: u64, unused_since: impl Fn(SegmentId) -> Option<u64>) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        let Some(beyond) = state.beyond() else { return Ok(()) };
+        // A start may find the others as they were a moment ago, and then what was written since is put back from the journal.
+        let is_over = |closed: &Closed| {
+            closed.last <= beyond.min(number) && unused_since(closed.id).is_some_and(|since| since <= beyond)
+        };
+        let over: Vec<_> = state.kept.extract_if(.., |closed| is_over(closed)).collect();
         drop(state);
-        for closed in gone {
+        let Some(last) = over.iter().map(|closed| closed.last).max() else { return Ok(()) };
+        // First, so that no start takes what is left for all there was.
+        self.floor.raise(last)?;
+        for closed in over {
+            self.library.remove(closed.id);
+            let mut state = lock(&self.state);
+            if closed.bytes == SEGMENT_BYTES && state.free.is_empty() {
+                state.free.push(closed);
+                continue;
+            }
+            drop(state);
             if let Err(error) = fs::remove_file(&closed.path) {
                 tracing::warn!(path = %closed.path.display(), %error, "a journal file that is not needed cannot be removed");
             }
         }
+        Ok(())
+    }
+
+    /// The segments whose records up to `number` are durable elsewhere and that are beyond [`KEPT_BYTES`], oldest first.
+    pub(in crate::store) fn old(&self, number: u64) -> Vec<Old> {
+        let state = lock(&self.state);
+        let beyond = state.beyond().unwrap_or(0).min(number);
+        let old = state.kept.iter().filter(|closed| closed.last <= beyond);
+        old.map(|closed| Old { id: closed.id, bytes: closed.bytes }).collect()
     }
 }
 
@@ -227,6 +285,7 @@ impl Release {
 struct Maker {
     folder: PathBuf,
     state: Arc<Mutex<State>>,
+    library: Library,
     ready: SyncSender<io::Result<Segment>>,
 }
 
@@ -236,13 +295,14 @@ impl Maker {
         loop {
             let old = lock(&self.state).free.pop();
             let made = match &old {
-                Some(old) => Segment::make(&self.folder, old.bytes, Some(&old.path)),
+                Some(old) => Segment::make(&self.folder, old.bytes, Some(&old.path), &self.library),
                 None => self.make_new(bytes),
             };
             bytes = (bytes * SEGMENT_GROWTH).min(SEGMENT_BYTES);
             // Nobody takes it any more: it must not be left to the next start.
             if let Err(unused) = self.ready.send(made) {
                 if let Ok(segment) = unused.0 {
+                    self.library.remove(segment.id);
                     let _ = fs::remove_file(segment.path);
                 }
                 return;
@@ -255,7 +315,7 @@ impl Maker {
     /// A full disk is no error while nobody needs the segment, or not for long: there may be space again.
     fn make_new(&self, bytes: u64) -> io::Result<Segment> {
         loop {
-            match Segment::make(&self.folder, bytes, None) {
+            match Segment::make(&self.folder, bytes, None, &self.library) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull && self.may_wait() => std::thread::sleep(FULL_PAUSE),
                 made => return made,
             }

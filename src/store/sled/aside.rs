@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::durable::MARK_FILE;
 use super::open::{DATABASE_FILE, SETTINGS_FILE};
+use super::replay::JOURNAL;
+use crate::store::journal;
 use crate::time::Clock;
 
 /// Begins the names of folders with what was set aside; the time follows.
@@ -29,6 +31,15 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
         if is_of_database(&name.to_string_lossy()) {
             fs::rename(path.join(&name), folder.join(&name))?;
         }
+    }
+    // What the new one will not be filled with goes along: nothing of the new one refers to the bodies in it.
+    let journal = path.join(JOURNAL);
+    for segment in if journal.exists() { journal::beneath_floor(&journal)? } else { Vec::new() } {
+        let aside = folder.join(JOURNAL);
+        fs::create_dir_all(&aside)?;
+        fs::rename(&segment, aside.join(segment.file_name().unwrap_or_default()))?;
+        File::open(&aside)?.sync_all()?;
+        File::open(&journal)?.sync_all()?;
     }
     File::open(&folder)?.sync_all()?;
     File::open(path)?.sync_all()?;

@@ -127,7 +127,7 @@ impl<'s> Writer<'s> {
             attempts.append(&mut attempts_of(self.shared, delivery)?);
         }
         let event = Arc::new(head.event);
-        let arrival = Arrival { event, head: encoded.to_vec(), body, dedupe: None };
+        let arrival = Arrival { event, head: encoded.to_vec(), body, spot: None, dedupe: None };
         let change = Change { record: record.clone(), attempts, arrival: Some(arrival) };
         change.encode(|parts| self.writing.push(parts))?;
         count(&change, &mut self.contents);

@@ -37,7 +37,7 @@ pub(super) struct Head {
     pub(super) event: Event,
     /// The CRC-32 of its body.
     pub(super) body_crc: u32,
-    /// Where its body begins in the block's bodies. Eight bytes at the end of the encoded form: see [`place`].
+    /// Where its body begins: in the journal ([`Spot::to_bits`](crate::store::journal::Spot)), or in the block's bodies. Eight bytes at the end of the encoded form: see [`place`].
     #[serde(with = "postcard::fixint::be")]
     pub(super) body_at: u64,
 }

@@ -1,17 +1,26 @@
-//! The bodies of a block's events, one after the other, cut into chunks that sled keeps in its log.
+//! The bodies of a block's events. Mostly they stay in the journal, where the commit wrote them; the others are put into sled, one
+//! after the other, cut into chunks.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+use crate::store::journal::{SegmentId, Spot};
 
 /// The largest value that is written: sixteen of them in one leaf stay far below what sled would put into a file of its own. Smaller
 /// than that would ask for, because sled keeps what the last eight thousand or so accesses were to, whatever its cache is set to.
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Bodies on their way into a block.
+/// Bodies of a block that is on its way into sled.
 #[derive(Clone, Default)]
 pub(super) struct Bodies {
-    /// Each with the place where it begins.
+    /// Each with its place, as its head says it.
     bodies: Vec<(u64, Bytes)>,
+    bytes: u64,
+    /// Bytes of those that go into sled.
     length: u64,
+    /// Bytes of those that are in the journal, by its segments.
+    segments: BTreeMap<SegmentId, u64>,
 }
 
 /// Where a body is: chunks, and bytes within them.
@@ -26,29 +35,46 @@ pub(super) struct Span {
 }
 
 impl Bodies {
-    /// The bytes so far: where the next body begins.
-    pub(super) fn length(&self) -> u64 {
-        self.length
+    /// Bytes of all bodies.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    /// Adds a body.
-    pub(super) fn push(&mut self, body: Bytes) {
-        let at = self.length;
-        self.length += body.len() as u64;
+    /// Bytes of those in the journal, by its segments.
+    pub(super) fn segments(&self) -> &BTreeMap<SegmentId, u64> {
+        &self.segments
+    }
+
+    /// Adds a body; gives its place for its head. `spot`: where the journal has it, if it stays there.
+    pub(super) fn push(&mut self, body: Bytes, spot: Option<Spot>) -> u64 {
+        let length = body.len() as u64;
+        let at = match spot {
+            // Nothing of it is anywhere.
+            _ if body.is_empty() => self.length,
+            Some(spot) => {
+                *self.segments.entry(spot.segment).or_default() += length;
+                spot.to_bits()
+            }
+            None => {
+                self.length += length;
+                self.length - length
+            }
+        };
+        self.bytes += length;
         self.bodies.push((at, body));
+        at
     }
 
-    /// The body of `length` bytes that begins at `at`.
+    /// The body of `length` bytes at a place.
     pub(super) fn find(&self, at: u64, length: u64) -> Option<Bytes> {
         // Empty bodies share their place with the next one.
-        let first = self.bodies.partition_point(|(begin, _)| *begin < at);
-        let mut there = self.bodies[first..].iter().take_while(|(begin, _)| *begin == at);
-        there.find(|(_, body)| body.len() as u64 == length).map(|(_, body)| body.clone())
+        self.bodies.iter().find(|(place, body)| *place == at && body.len() as u64 == length).map(|(_, body)| body.clone())
     }
 
-    /// The chunks in order.
+    /// The chunks of those that go into sled, in order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
-        let mut pieces = self.bodies.iter().map(|(_, body)| body.clone());
+        let below = self.bodies.iter().filter(|(at, _)| Spot::from_bits(*at).is_none());
+        let mut pieces = below.map(|(_, body)| body.clone());
         let mut piece = Bytes::new();
         std::iter::from_fn(move || {
             let mut chunk = Vec::new();
@@ -85,13 +111,16 @@ mod tests {
             let mut placed = Vec::new();
             for (n, length) in lengths.into_iter().enumerate() {
                 let body = Bytes::from(vec![n as u8; length]);
-                placed.push((bodies.length(), body.clone()));
-                bodies.push(body);
+                placed.push((bodies.push(body.clone(), None), body));
+                let spot = Spot { segment: n as u32, at: 77 };
+                let at = bodies.push(Bytes::from_static(b"elsewhere"), Some(spot));
+                prop_assert_eq!(Spot::from_bits(at), Some(spot));
             }
             let chunks: Vec<_> = bodies.chunks().collect();
             prop_assert!(chunks.iter().all(|c| c.len() <= CHUNK_BYTES));
             for (at, body) in placed {
                 prop_assert_eq!(bodies.find(at, body.len() as u64), Some(body.clone()));
+                prop_assert_eq!(Spot::from_bits(at), None);
                 let Some(span) = Span::of(at, body.len() as u64) else { prop_assert!(body.is_empty()); continue };
                 let whole = chunks[span.first as usize..=span.last as usize].concat();
                 prop_assert_eq!(&whole[span.skip..span.skip + body.len()], &body[..]);

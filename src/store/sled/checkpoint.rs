@@ -15,6 +15,7 @@ use sled::Batch;
 use super::block;
 use super::bodies::CHUNK_BYTES;
 use super::durable::Durable;
+use super::held::Held;
 use super::keys::{self, BlockId, Key};
 use super::overlay::{Layer, Young};
 use super::purge;
@@ -44,7 +45,9 @@ pub(super) struct Checkpointer {
     pub(super) durable: Arc<Durable>,
     /// The counts of what is in sled.
     pub(super) tally: Tally,
-    shared: Arc<Shared>,
+    /// What of the journal is needed for the bodies in it.
+    pub(super) held: Held,
+    pub(super) shared: Arc<Shared>,
     unsynced: usize,
 }
 
@@ -97,17 +100,20 @@ impl Filling {
 }
 
 impl Checkpointer {
-    pub(super) fn new(tree: sled::Db, durable: Arc<Durable>, tally: Tally, shared: Arc<Shared>) -> Self {
-        Self { tree, durable, tally, shared, unsynced: 0 }
+    pub(super) fn new(tree: sled::Db, durable: Arc<Durable>, tally: Tally, shared: Arc<Shared>) -> Result<Self, Error> {
+        let held = Held::read(&tree, shared.number())?;
+        Ok(Self { tree, durable, tally, held, shared, unsynced: 0 })
     }
 
     /// A checkpoint: moves a layer into sled and makes it durable there, and removes what is not needed any more.
-    fn checkpoint(&mut self, layer: &Layer) -> Result<(), Error> {
+    fn checkpoint(&mut self, layer: &Layer, release: &Release) -> Result<(), Error> {
         let durable = self.durable.clone();
         let _stretch = durable.stretch()?;
         self.forget(layer)?;
         self.move_down(layer)?;
-        self.win_space()
+        self.empty_sparse(layer.number, &release.old(layer.number))?;
+        self.win_space()?;
+        self.release(layer.number, release)
     }
 
     /// Moves a layer into sled and makes it durable there.
@@ -121,7 +127,7 @@ impl Checkpointer {
         let mut filling = Filling::default();
         self.remove_attempts(layer, &mut filling)?;
         for (block, young) in &layer.blocks {
-            self.put_block(*block, young, &mut filling)?;
+            self.put_block(*block, young, layer.number, &mut filling)?;
             self.apply_full(&mut filling)?;
         }
         self.settle(layer, &mut filling)?;
@@ -142,14 +148,16 @@ impl Checkpointer {
         self.durable.sync()
     }
 
-    fn put_block(&mut self, block: BlockId, young: &Young, filling: &mut Filling) -> Result<(), Error> {
-        if young.is_purged && purge::rewrite(&self.shared, block, young, filling)? {
-            // Heads and bodies are in it already.
+    fn put_block(&mut self, block: BlockId, young: &Young, number: u64, filling: &mut Filling) -> Result<(), Error> {
+        if young.is_purged && self.is_wasteful(block, young)? {
+            purge::rewrite(&self.shared, block, &young.states, young.parts.as_ref(), filling)?;
+            self.let_go(block, number, filling)?;
         } else if let Some(parts) = &young.parts {
             filling.put_long(keys::HEADS, block, &parts.heads);
             for (number, part) in (0u16..).zip(parts.bodies.chunks()) {
                 filling.put(keys::chunk(keys::BODIES, block, number), &part);
             }
+            self.hold(block, parts.bodies.segments(), filling)?;
             parts.kept.iter().for_each(|key| filling.put(key.clone(), &[]));
         }
         let index = young.states.index(block);
@@ -158,6 +166,13 @@ impl Checkpointer {
         filling.put_long(keys::STATES, block, &young.states.encode()?);
         filling.counted.append(&mut self.tally.change(&young.base.tally, &young.states.tally()));
         Ok(())
+    }
+
+    fn is_wasteful(&self, block: BlockId, young: &Young) -> Result<bool, Error> {
+        Ok(match &young.parts {
+            Some(parts) => purge::is_wasteful(&parts.heads, &young.states),
+            None => purge::is_wasteful(&self.shared.heads_below(block)?, &young.states),
+        })
     }
 
     pub(super) fn apply_full(&mut self, filling: &mut Filling) -> Result<(), Error> {
@@ -267,7 +282,7 @@ struct Mover {
 impl Mover {
     fn run(mut self) {
         while let Ok(layer) = self.layers.recv() {
-            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.checkpoint(&layer)));
+            let moved = catch_unwind(AssertUnwindSafe(|| self.checkpointer.checkpoint(&layer, &self.release)));
             let moved = moved.unwrap_or_else(|_| Err(Error::Failed("the storage engine failed unexpectedly".to_owned())));
             let mut progress = lock(&self.state.progress);
             match moved {
@@ -283,7 +298,6 @@ impl Mover {
             drop(progress);
             // Not under a lock: a layer is large.
             let thawed = self.checkpointer.shared.thaw();
-            self.release.up_to(layer.number);
             drop((thawed, layer));
             lock(&self.state.progress).busy = None;
             self.state.changed.notify_all();

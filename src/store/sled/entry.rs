@@ -12,7 +12,7 @@ use super::block::{self, EventRecord, Head};
 use super::dedupe::{DedupeEntry, DedupeKey};
 use crate::record::{DeliveryId, Event, EventId};
 use crate::store::Error;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, Pushed, Spot};
 
 /// The first byte of an entry.
 const CHANGE: u8 = 1;
@@ -48,6 +48,8 @@ pub(super) struct Arrival {
     /// Its encoded [`Head`], which does not say yet where the body is.
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
+    /// Where the journal has the body; `None` where it has it not.
+    pub(super) spot: Option<Spot>,
     pub(super) dedupe: Option<(DedupeKey, DedupeEntry)>,
 }
 
@@ -61,9 +63,19 @@ struct Front<Record, Attempts> {
 }
 
 impl Change {
-    /// Adds it to the journal; gives the record's number.
-    pub(super) fn push(&self, journal: &mut Journal) -> Result<u64, Error> {
-        self.encode(|parts| journal.push(parts))?.map_err(Error::from_io)
+    /// Adds it to the journal, and notes where its body is there; gives the record's number.
+    pub(super) fn push(&mut self, journal: &mut Journal) -> Result<u64, Error> {
+        let (pushed, bytes) = self.encode(|parts| (journal.push(parts), parts.iter().map(|part| part.len()).sum()))?;
+        let Pushed { number, spot } = pushed.map_err(Error::from_io)?;
+        self.is_at(spot, bytes);
+        Ok(number)
+    }
+
+    /// Its encoded form of so many bytes begins there.
+    fn is_at(&mut self, spot: Spot, bytes: usize) {
+        if let Some(arrival) = &mut self.arrival {
+            arrival.spot = Some(spot.behind(bytes - arrival.body.len()));
+        }
     }
 
     /// Gives the parts of its encoded form, which is all of them one after the other.
@@ -85,7 +97,7 @@ impl Change {
 impl Entry {
     /// Adds a note that sled holds all records up to `number` durably.
     pub(super) fn push_checkpoint(journal: &mut Journal, number: u64) -> Result<u64, Error> {
-        journal.push(&[&[CHECKPOINT], &number.to_be_bytes()]).map_err(Error::from_io)
+        journal.push(&[&[CHECKPOINT], &number.to_be_bytes()]).map(|pushed| pushed.number).map_err(Error::from_io)
     }
 
     /// The encoded form of what is known of providers' event ids.
@@ -96,7 +108,16 @@ impl Entry {
     /// Adds that these events are gone; gives the record's number.
     pub(super) fn push_purge(journal: &mut Journal, gone: &[EventId]) -> Result<u64, Error> {
         let gone: Vec<u8> = gone.iter().flat_map(|id| id.to_bytes()).collect();
-        journal.push(&[&[PURGE], &gone]).map_err(Error::from_io)
+        journal.push(&[&[PURGE], &gone]).map(|pushed| pushed.number).map_err(Error::from_io)
+    }
+
+    /// From a record of the journal; `None` where it makes no sense.
+    pub(super) fn of(pushed: Pushed, payload: &[u8]) -> Option<Self> {
+        let mut entry = Self::decode(payload)?;
+        if let Self::Change(change) = &mut entry {
+            change.is_at(pushed.spot, payload.len());
+        }
+        Some(entry)
     }
 
     /// From a record's payload; `None` where it makes no sense.
@@ -124,7 +145,7 @@ fn decode_change(bytes: &[u8]) -> Option<Change> {
         Some(head_bytes) => {
             let (head, body) = rest.split_at_checked(head_bytes as usize)?;
             let event = Arc::new(block::decode::<Head>(head)?.event);
-            Some(Arrival { event, head: head.to_vec(), body: Bytes::copy_from_slice(body), dedupe })
+            Some(Arrival { event, head: head.to_vec(), body: Bytes::copy_from_slice(body), spot: None, dedupe })
         }
     };
     Some(Change { record, attempts, arrival })

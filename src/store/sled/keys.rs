@@ -9,6 +9,7 @@
 //! D DESTINATION 0 BLOCK    a block with a delivery there        S SOURCE 0 BLOCK, T TYPE 0 BLOCK   the same by source, type
 //! r RUN                    a run of provider's event ids        k RUN CHUNK     what is in it
 //! c DESTINATION            counts; `c` alone: events
+//! j BLOCK                  which of the journal's files have bodies of the block
 //! p                        the journal's record up to which all of it is here
 //! ~                        nothing: see `purge.rs`
 //! ```
@@ -33,6 +34,7 @@ pub(super) const BY_STATE: u8 = b's';
 pub(super) const BY_DESTINATION: u8 = b'D';
 pub(super) const BY_SOURCE: u8 = b'S';
 pub(super) const BY_TYPE: u8 = b'T';
+pub(super) const HELD_BY: u8 = b'j';
 const RUN: u8 = b'r';
 const RUN_CHUNK: u8 = b'k';
 pub(super) const COUNT: u8 = b'c';
@@ -130,6 +132,21 @@ pub(super) fn by_type(kind: &str) -> Key {
 pub(super) fn kept(event: &Event, block: BlockId) -> impl Iterator<Item = Key> {
     let prefixes = [Some(by_source(&event.source)), event.kind.as_deref().map(by_type)];
     prefixes.into_iter().flatten().map(move |prefix| with_block(prefix, block))
+}
+
+/// The record of where a block's bodies are in the journal.
+pub(super) fn held_by(block: BlockId) -> Key {
+    with_block(held_by_all(), block)
+}
+
+/// The prefix of all such records.
+pub(super) fn held_by_all() -> Key {
+    vec![HELD_BY]
+}
+
+/// All such records are before it.
+pub(super) fn behind_held_by() -> Key {
+    vec![HELD_BY + 1]
 }
 
 /// The record of a run of provider's event ids.

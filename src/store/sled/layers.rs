@@ -18,6 +18,7 @@ use super::overlay::{Covered, Layer, Overlay, Place};
 use super::shared::{Shared, failed, lock};
 use crate::record::{Attempt, DeliveryId, Event, EventId};
 use crate::store::Error;
+use crate::store::journal::Spot;
 use crate::time::Timestamp;
 
 /// Behind every key of a prefix: index keys end in at most a time and a block.
@@ -72,7 +73,8 @@ impl Shared {
         Ok(look(&self.states_below(block)?))
     }
 
-    fn states_below(&self, block: BlockId) -> Result<States, Error> {
+    /// What changes of the events of a block that is in sled.
+    pub(super) fn states_below(&self, block: BlockId) -> Result<States, Error> {
         let (states, damaged) = States::decode(&self.long(keys::STATES, block)?);
         self.damaged.fetch_add(damaged, Ordering::Relaxed);
         Ok(states)
@@ -210,7 +212,10 @@ impl Shared {
             let Some((block, place)) = self.locate(id)? else { return Ok(None) };
             match read(block, place) {
                 Err(Error::Damaged(_)) if is_first => is_first = false,
-                Err(Error::Damaged(what)) => return Err(self.damage(what)),
+                Err(Error::Damaged(what)) => {
+                    tracing::error!(event = %id, what, "a record cannot be read");
+                    return Err(self.damage(what));
+                }
                 read => return read.map(Some),
             }
         }
@@ -261,8 +266,13 @@ impl Shared {
         }
     }
 
+    /// The body that belongs to a head of a block that is in sled, unproved; empty where nothing is found.
     pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
+        if let Some(spot) = Spot::from_bits(head.body_at) {
+            let read = self.library.read(spot, length).map_err(|why| Error::Damaged(format!("the journal cannot be read: {why}")))?;
+            return Ok(read.map(Bytes::from).unwrap_or_default());
+        }
         let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };
         let mut body = Vec::new();
         let mut skip = span.skip;

@@ -80,7 +80,7 @@ impl SledLedger {
         let touched = std::mem::take(&mut group.touched).into_values().rev().filter(|touched| touched.is_changed);
         let touched = touched
             .map(|Touched { block, now, attempts, .. }| (Place::In(block), Change { record: now, attempts, arrival: None }));
-        let changes = new.chain(touched).map(|(place, change)| Ok((change.push(&mut self.journal)?, place, change)));
+        let changes = new.chain(touched).map(|(place, mut change)| Ok((change.push(&mut self.journal)?, place, change)));
         let changes = changes.collect::<Result<Vec<_>, Error>>()?;
         // Behind the others, which are of other events.
         let purges = std::mem::take(&mut group.purges).into_iter();

@@ -16,6 +16,7 @@ pub mod doctor;
 mod durable;
 mod entry;
 mod group;
+mod held;
 mod keys;
 mod layers;
 mod ledger;
@@ -131,7 +132,11 @@ fn start(path: &Path) -> Result<Replayed, OpenError> {
 }
 
 fn try_start(path: &Path) -> Result<Replayed, OpenError> {
-    let started = catch_unwind(AssertUnwindSafe(|| replay::replay(open::open(path)?, path)));
+    let started = catch_unwind(AssertUnwindSafe(|| {
+        let opened = open::open(path)?;
+        open::raise_format(path).map_err(|why| OpenError::Folder { path: path.into(), why })?;
+        replay::replay(opened, path)
+    }));
     started.unwrap_or_else(|panic| {
         Err(match aside::panic_message(&*panic) {
             Ok(why) => OpenError::Damaged { path: path.into(), why },

@@ -16,9 +16,13 @@ use super::restore::BUILDING;
 use crate::time::Stopwatch;
 
 /// The format of the store that this version writes.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+/// The one before, which is readable: it has all bodies in the database.
+const FORMAT_BEFORE: u32 = 4;
 /// Names the format; written before sled is opened.
 pub(super) const FORMAT_FILE: &str = "format";
+/// The same as it is written.
+const FORMAT_FILE_NEW: &str = "format.new";
 /// sled's log: all that is in the database.
 pub(super) const DATABASE_FILE: &str = "db";
 /// sled's settings, with a checksum at their end.
@@ -121,7 +125,7 @@ pub(super) fn check_format(path: &Path) -> Result<bool, OpenError> {
     let in_folder = |why| OpenError::Folder { path: path.into(), why };
     match fs::read_to_string(path.join(FORMAT_FILE)) {
         Ok(text) => match text.trim().strip_prefix("hookhold store ").and_then(|n| n.parse::<u32>().ok()) {
-            Some(FORMAT) => Ok(false),
+            Some(FORMAT | FORMAT_BEFORE) => Ok(false),
             Some(other) => Err(refuse(format!(
                 "the store is of format version {other} and this is hookhold {} with format version {FORMAT}; use a version of hookhold that knows it",
                 env!("CARGO_PKG_VERSION")
@@ -157,6 +161,20 @@ fn write_format(path: &Path) -> io::Result<()> {
     let mut file = File::create(path.join(FORMAT_FILE))?;
     file.write_all(format_text().as_bytes())?;
     file.sync_all()?;
+    sync_folder(path)
+}
+
+/// Says that the store is of this version's format from now on, before something is written that one before would not understand.
+pub(super) fn raise_format(path: &Path) -> io::Result<()> {
+    let file = path.join(FORMAT_FILE);
+    if fs::read_to_string(&file)? == format_text() {
+        return Ok(());
+    }
+    let new = path.join(FORMAT_FILE_NEW);
+    let mut written = File::create(&new)?;
+    written.write_all(format_text().as_bytes())?;
+    written.sync_all()?;
+    fs::rename(new, file)?;
     sync_folder(path)
 }
 

@@ -178,12 +178,12 @@ impl Layer {
 
     /// Adds a new event to the newest block, or to one of its own.
     fn arrive(&mut self, record: EventRecord, arrival: Arrival) {
-        let Arrival { event, mut head, body, dedupe } = arrival;
+        let Arrival { event, mut head, body, spot, dedupe } = arrival;
         let deliveries = record.deliveries.len().max(1);
         let has_room = |young: &Young| {
             young.parts.as_ref().is_some_and(|parts| {
                 parts.deliveries + deliveries <= BLOCK_DELIVERIES_MAX
-                    && parts.bodies.length() + body.len() as u64 <= BLOCK_BODY_BYTES_MAX as u64
+                    && parts.bodies.bytes() + body.len() as u64 <= BLOCK_BODY_BYTES_MAX as u64
             })
         };
         let newest = self.blocks.last_key_value().filter(|(_, young)| has_room(young)).map(|(block, _)| *block);
@@ -193,9 +193,9 @@ impl Layer {
         self.bytes += head.len() + body.len() + RECORD_BYTES;
         let young = self.blocks.entry(block).or_insert_with(Young::new);
         if let Some(parts) = &mut young.parts {
-            block::place(&mut head, record.id, parts.bodies.length());
+            let body_at = parts.bodies.push(body, spot);
+            block::place(&mut head, record.id, body_at);
             block::push_frame(&mut parts.heads, &head);
-            parts.bodies.push(body);
             parts.deliveries += deliveries;
             parts.kept.extend(keys::kept(&event, block));
         }

@@ -46,7 +46,7 @@ impl Shared {
         }
         let dedupe = new.dedupe.map(|(key, until)| (key, DedupeEntry { event: id, until }));
         let bytes = event.stored_bytes();
-        let arrival = Arrival { event, head: new.head, body: new.body, dedupe };
+        let arrival = Arrival { event, head: new.head, body: new.body, spot: None, dedupe };
         Change { record: EventRecord { id, duplicates, bytes, deliveries }, attempts: Vec::new(), arrival: Some(arrival) }
     }
 }

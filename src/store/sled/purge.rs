@@ -13,7 +13,7 @@ use super::bodies::{Bodies, CHUNK_BYTES};
 use super::checkpoint::{Checkpointer, Filling};
 use super::group::Group;
 use super::keys::{self, BlockId, Key};
-use super::overlay::{Layer, Young};
+use super::overlay::{Layer, Parts};
 use super::shared::{Shared, failed};
 use crate::record::{EventId, StateName};
 use crate::store::purge::Class;
@@ -183,7 +183,8 @@ impl Checkpointer {
     /// only when it writes a leaf anew, one page each time, or in a thread whose failed syncs nobody would hear of. So a leaf of
     /// no meaning is changed until it is written anew.
     pub(super) fn win_space(&mut self) -> Result<(), Error> {
-        let live: u64 = [Class::Pending, Class::Parked, Class::Done].map(|class| self.tally.bytes_of(class)).iter().sum();
+        let all: u64 = [Class::Pending, Class::Parked, Class::Done].map(|class| self.tally.bytes_of(class)).iter().sum();
+        let live = all.saturating_sub(self.held.bytes());
         let file_bytes = self.durable.bytes()?;
         if file_bytes <= live / 100 * GOOD_PART + GOOD_BYTES {
             return Ok(());
@@ -214,10 +215,24 @@ struct Rest {
     kept: BTreeSet<Key>,
 }
 
-/// Writes heads and bodies of a block anew, without those that are gone, where that is worth it; gives whether it was.
-pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &mut Filling) -> Result<bool, Error> {
+/// Whether half of a block's bytes is of no use. `stored`: its heads.
+pub(super) fn is_wasteful(stored: &[u8], states: &States) -> bool {
+    let heads = block::frames(stored).filter_map(|frame| frame.and_then(block::decode::<Head>));
+    let all_bytes: u64 = heads.map(|head| head.event.stored_bytes()).sum();
+    let left_bytes: u64 = states.events().map(|(_, event)| event.bytes).sum();
+    left_bytes <= all_bytes / 2
+}
+
+/// Writes heads and bodies of a block anew, all of them in sled, without those that are gone. `parts`: where they are not in sled yet.
+pub(super) fn rewrite(
+    shared: &Shared,
+    block: BlockId,
+    states: &States,
+    parts: Option<&Parts>,
+    filling: &mut Filling,
+) -> Result<(), Error> {
     let below;
-    let stored = match &young.parts {
+    let stored = match parts {
         Some(parts) => &parts.heads,
         None => {
             below = shared.heads_below(block)?;
@@ -225,28 +240,23 @@ pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &
         }
     };
     let heads: Vec<Option<Head>> = block::frames(stored).map(|frame| frame.and_then(block::decode)).collect();
-    let all_bytes: u64 = heads.iter().flatten().map(|head| head.event.stored_bytes()).sum();
-    let left_bytes: u64 = young.states.events().map(|(_, event)| event.bytes).sum();
-    if left_bytes > all_bytes / 2 {
-        return Ok(false);
-    }
-    let body = |head: &Head| match &young.parts {
+    let body = |head: &Head| match parts {
         Some(parts) => Ok(parts.bodies.find(head.body_at, head.event.body_bytes).unwrap_or_default()),
         None => shared.body_below(block, head),
     };
-    let rest = rest(block, stored, &heads, &young.states, body)?;
+    let rest = rest(block, stored, &heads, states, body)?;
     let mut chunks = 0;
     for part in rest.bodies.chunks() {
         filling.put(keys::chunk(keys::BODIES_LEFT, block, chunks), &part);
         chunks += 1;
     }
     let mut head_chunks = 0;
-    if !young.states.is_over() {
+    if !states.is_over() {
         filling.put_long(keys::HEADS_LEFT, block, &rest.heads);
         head_chunks = u16::try_from(rest.heads.len() / CHUNK_BYTES + 1).unwrap_or(u16::MAX);
     }
     rest.kept.iter().for_each(|key| filling.put(key.clone(), &[]));
-    if young.parts.is_none() {
+    if parts.is_none() {
         for (prefix, from) in [(keys::BODIES, 0), (keys::HEADS, 0), (keys::BODIES_LEFT, chunks), (keys::HEADS_LEFT, head_chunks)]
         {
             remove_chunks(&shared.tree, prefix, block, from, filling)?;
@@ -254,7 +264,7 @@ pub(super) fn rewrite(shared: &Shared, block: BlockId, young: &Young, filling: &
         let kept = heads.iter().flatten().flat_map(|head| keys::kept(&head.event, block));
         kept.filter(|key| !rest.kept.contains(key)).collect::<BTreeSet<_>>().iter().for_each(|key| filling.remove(key));
     }
-    Ok(true)
+    Ok(())
 }
 
 fn rest(
@@ -271,10 +281,14 @@ fn rest(
             continue;
         };
         let mut frame = frame.to_vec();
-        block::place(&mut frame, event.id, rest.bodies.length());
-        block::push_frame(&mut rest.heads, &frame);
         // A body that is damaged stays so: its checksum is in its head.
-        rest.bodies.push(body(head)?);
+        let body = match body(head) {
+            Err(Error::Damaged(_)) => Bytes::new(),
+            read => read?,
+        };
+        let body_at = rest.bodies.push(body, None);
+        block::place(&mut frame, event.id, body_at);
+        block::push_frame(&mut rest.heads, &frame);
         rest.kept.extend(keys::kept(&head.event, id));
     }
     Ok(rest)

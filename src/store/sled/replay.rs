@@ -19,7 +19,7 @@ use super::open::Opened;
 use super::overlay::Place;
 use super::shared::{Shared, failed, read_tally};
 use crate::store::Error;
-use crate::store::journal::{self, Journal};
+use crate::store::journal::{self, Journal, Library, Pushed};
 
 /// The folder of the journal.
 pub(super) const JOURNAL: &str = "journal";
@@ -62,16 +62,19 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let Opened { db, durable, was_missing } = opened;
     let (tally, position) = (read_tally(&db)?, read_position(&db)?);
     let (runs, damaged) = Runs::open(db.clone(), durable.clone())?;
-    let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
+    let library = Library::default();
+    let shared = Arc::new(Shared::new(db.clone(), library.clone(), tally.clone(), runs));
     shared.damaged.store(damaged, Ordering::Relaxed);
     shared.begin_at(position);
-    let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone());
+    let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone())?;
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
-        Journal::open(&path.join(JOURNAL), position, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
+        Journal::open(&path.join(JOURNAL), position, library, |pushed, payload| known.record(pushed, payload).map_err(Stop::Store))?;
     known.report(position, was_missing, &found);
     move_down(&shared, &mut checkpointer, true)?;
-    journal.release().up_to(shared.number());
+    shared.damaged.fetch_add(checkpointer.miss(), Ordering::Relaxed);
+    checkpointer.held.begin_at(shared.number());
+    checkpointer.release(shared.number(), &journal.release())?;
     Ok(Replayed { journal, shared, checkpointer })
 }
 
@@ -99,8 +102,9 @@ struct Known<'s> {
 }
 
 impl Known<'_> {
-    fn record(&mut self, number: u64, payload: &[u8]) -> Result<(), Error> {
-        match Entry::decode(payload) {
+    fn record(&mut self, pushed: Pushed, payload: &[u8]) -> Result<(), Error> {
+        let number = pushed.number;
+        match Entry::of(pushed, payload) {
             Some(Entry::Checkpoint(held)) => self.held = self.held.max(held),
             Some(Entry::Change(change)) => {
                 // Part of it may have been moved already when the process ended.

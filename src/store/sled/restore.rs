@@ -20,6 +20,7 @@ use super::overlay::Place;
 use super::shared::{Shared, read_tally};
 use crate::store::Error;
 use crate::store::archive::{self, Archive, Contents, Found, closing};
+use crate::store::journal::Library;
 use crate::time::Timestamp;
 
 /// Where the store grows.
@@ -209,8 +210,8 @@ fn build(archive: &Archive, is_whole: bool, path: &Path) -> Result<Contents, Res
     let Opened { db, durable, .. } = open::open(path)?;
     let (runs, _) = Runs::open(db.clone(), durable.clone())?;
     let tally = read_tally(&db)?;
-    let shared = Arc::new(Shared::new(db.clone(), tally.clone(), runs));
-    let mut checkpointer = Checkpointer::new(db.clone(), durable.clone(), tally, shared.clone());
+    let shared = Arc::new(Shared::new(db.clone(), Library::default(), tally.clone(), runs));
+    let mut checkpointer = Checkpointer::new(db.clone(), durable.clone(), tally, shared.clone())?;
     let (mut proof, mut ids) = (Proof::default(), BTreeMap::new());
     walk(archive, &mut proof, |item| {
         match item {

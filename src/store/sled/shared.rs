@@ -12,11 +12,14 @@ use super::overlay::Overlay;
 use super::tally::Tally;
 use crate::record::{Delivery, DeliveryId, Name};
 use crate::store::handoff::Handoffs;
+use crate::store::journal::Library;
 use crate::store::{Claim, Error};
 
 /// The parts that both sides work with.
 pub(super) struct Shared {
     pub(super) tree: sled::Db,
+    /// Where bodies are that stayed in the journal.
+    pub(super) library: Library,
     /// What is known of provider's event ids.
     pub(super) runs: Runs,
     pub(super) handoffs: Handoffs,
@@ -29,12 +32,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// For an open tree that holds what `tally` counts.
-    pub(super) fn new(tree: sled::Db, tally: Tally, runs: Runs) -> Self {
+    pub(super) fn new(tree: sled::Db, library: Library, tally: Tally, runs: Runs) -> Self {
         let claims = Arc::<Claims>::default();
         let given_back = claims.clone();
         let handoffs = Handoffs::new(move |claim| given_back.free(claim));
         let (overlay, tally) = (Mutex::default(), Mutex::new(tally));
-        Self { tree, runs, handoffs, claims, overlay, tally, damaged: AtomicU64::new(0) }
+        Self { tree, library, runs, handoffs, claims, overlay, tally, damaged: AtomicU64::new(0) }
     }
 
     /// Counts a damaged record.

@@ -55,7 +55,7 @@ impl<'e> Examination<'e> {
             let (key, value) = entry.map_err(failed)?;
             self.report.space.live_bytes += (key.len() + value.len()) as u64;
             match key.first() {
-                Some(&(keys::HEADS | keys::BODIES)) => self.part(&key)?,
+                Some(&(keys::HEADS | keys::BODIES | keys::HELD_BY)) => self.part(&key)?,
                 Some(&keys::ATTEMPT) => self.attempt(&key, &value)?,
                 Some(prefix) if INDEXES.contains(prefix) => index_keys += 1,
                 _ => {}
@@ -251,6 +251,7 @@ fn in_words(key: &[u8]) -> String {
     let kind = match key.first() {
         Some(&keys::HEADS) => "heads of block",
         Some(&keys::BODIES) => "bodies of block",
+        Some(&keys::HELD_BY) => "bodies in the journal of block",
         Some(&keys::DUE) => "due to",
         Some(&keys::ORDER) => "in order to",
         Some(&keys::HELD) => "held back from",

@@ -22,7 +22,7 @@ use super::open::{self, DATABASE_FILE, OpenError, Opened};
 use super::replay::{JOURNAL, read_position};
 use super::shared::{Shared, read_tally};
 use crate::store::Error;
-use crate::store::journal::{self, Inspected};
+use crate::store::journal::{self, Inspected, Library};
 
 /// Examines the store in `path`. `rebuild`: its index is written anew from its blocks. An error where it is in use, of another
 /// version, or no store.
@@ -46,7 +46,8 @@ pub fn examine(path: &Path, rebuild: bool) -> Result<Report, OpenError> {
 fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u64>, OpenError> {
     let looked = catch_unwind(AssertUnwindSafe(|| {
         let Opened { db, durable, .. } = open::open(path)?;
-        Ok(look(db, &durable, rebuild, report))
+        let library = Library::of(&path.join(JOURNAL)).map_err(|why| OpenError::Folder { path: path.join(JOURNAL), why })?;
+        Ok(look(db, library, &durable, rebuild, report))
     }));
     let unreadable = match looked {
         Ok(Ok(Ok(position))) => return Ok(Some(position)),
@@ -60,7 +61,7 @@ fn database(path: &Path, rebuild: bool, report: &mut Report) -> Result<Option<u6
     Ok(None)
 }
 
-fn look(db: sled::Db, durable: &Arc<Durable>, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
+fn look(db: sled::Db, library: Library, durable: &Arc<Durable>, rebuild: bool, report: &mut Report) -> Result<u64, Error> {
     let position = read_position(&db)?;
     let tally = read_tally(&db)?;
     let (runs, damaged) = Runs::open(db.clone(), durable.clone())?;
@@ -71,7 +72,7 @@ fn look(db: sled::Db, durable: &Arc<Durable>, rebuild: bool, report: &mut Report
         report.counts.event_ids += ids.map_or(0, |ids| ids.len() as u64);
         Ok(())
     })?;
-    let shared = Arc::new(Shared::new(db, tally, runs));
+    let shared = Arc::new(Shared::new(db, library, tally, runs));
     let _stretch = rebuild.then(|| durable.stretch()).transpose()?;
     blocks::Examination::new(&shared, report, rebuild).run()?;
     if rebuild {
