@@ -1,7 +1,7 @@
 //! Damaged files: flipped bits, strange bytes and cut ends, in the journal and in the database, one place at a time.
 //!
 //! The store opens, or says clearly why not. A body is right or it is not there. What the journal keeps survives whatever happens
-//! to the database.
+//! to the database; bodies are in the journal alone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -114,8 +114,8 @@ fn judge(whole: &Whole, place: &Place, seen: &Seen, said: &str) -> Option<&'stat
     let is_journal = place.file.starts_with("journal");
     let all = whole.expected.events.len();
     let may_lose = match (is_journal, whole.is_moved, place.kind) {
-        (true, false, Kind::Cut | Kind::Gone) => all,
-        (true, false, _) => HIT_MAX,
+        (true, _, Kind::Cut | Kind::Gone) => all,
+        (true, _, _) => HIT_MAX,
         _ => 0,
     };
     if let Some(why) = &seen.refused {

@@ -34,8 +34,9 @@ const CLIENTS: usize = 4;
 const MIXED_TIME: Duration = Duration::from_millis(2400);
 /// A short script stores so many events.
 const SHORT_EVENTS: usize = 200;
-/// Large bodies, so many that the journal uses its files again.
-const LARGE_EVENTS: usize = 240;
+/// Large bodies, so many that the journal uses its files again, once what is in them was purged: after so many of a client's.
+const LARGE_EVENTS: usize = 320;
+const LARGE_PURGED: usize = 6;
 const LARGE_BYTES: usize = 1024 * 1024;
 
 /// Logs of the store on standard error; errors there are alarms.
@@ -78,7 +79,15 @@ pub(crate) fn all_destinations() -> Vec<Name> {
 
 /// A request on its way in.
 pub(crate) fn intake(source: &str, key: Option<&str>, body: Bytes, to: Arc<[Name]>, at: Timestamp) -> Intake {
+    padded(0, source, key, body, to, at)
+}
+
+/// The same with a header of so many bytes.
+fn padded(pad: usize, source: &str, key: Option<&str>, body: Bytes, to: Arc<[Name]>, at: Timestamp) -> Intake {
     let mut headers = Headers::default();
+    if pad > 0 {
+        headers.push(HeaderName::from_static("x-pad"), HeaderValue::from_bytes(&vec![b'x'; pad]).unwrap());
+    }
     headers.push(HeaderName::from_static("x-hash"), HeaderValue::from_str(&hash(&body)).unwrap());
     if let Some(key) = key {
         headers.push(HeaderName::from_static("x-id"), HeaderValue::from_str(key).unwrap());
@@ -127,6 +136,7 @@ pub(crate) fn run(root: &Path, round: u64, seed: u64, kind: &str) {
                     report: report.clone(),
                     events: Vec::new(),
                     sent: 0,
+                    pad: 0,
                 };
                 tokio::spawn(client.run(kind.to_owned()))
             });
@@ -180,6 +190,8 @@ struct Client {
     /// Events of this client and their keys.
     events: Vec<(EventId, Option<String>)>,
     sent: usize,
+    /// Bytes of a header of what it sends.
+    pad: usize,
 }
 
 impl Client {
@@ -206,11 +218,16 @@ impl Client {
                 }
             }
             "large" => {
-                for _ in 0..LARGE_EVENTS / CLIENTS / 2 {
+                for n in 0..LARGE_EVENTS / CLIENTS / 2 {
                     let body = self.body(LARGE_BYTES);
                     self.append(body).await?;
-                    if self.random.random_range(0..4) == 0 {
-                        self.claim().await?;
+                    match self.random.random_range(0..4) {
+                        0 => self.claim().await?,
+                        _ => self.deliver_all().await?,
+                    }
+                    if n % LARGE_PURGED == LARGE_PURGED - 1 {
+                        tokio::time::sleep(2 * SEEN_TIME).await;
+                        self.purge().await?;
                     }
                 }
             }
@@ -263,7 +280,10 @@ impl Client {
         let count = [0, 1, 1, 1, 1, 2, 2, 3][self.random.random_range(0..8)];
         let to: Arc<[Name]> = destinations(self.number)[..count].into();
         let order_key = self.random.random_bool(0.4).then(|| ORDER_KEYS[self.random.random_range(0..2)].to_owned());
-        let new = || intake(&source, key.as_deref(), body.clone(), to.clone(), now).in_order(vec![order_key.clone(); count]);
+        let new = || {
+            let new = padded(self.pad, &source, key.as_deref(), body.clone(), to.clone(), now);
+            new.in_order(vec![order_key.clone(); count])
+        };
         let is_twice = key.is_some() && self.random.random_bool(0.1);
         let (first, second) = if is_twice {
             let (first, second) = tokio::join!(self.store.append(new()), self.store.append(new()));

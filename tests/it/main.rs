@@ -8,6 +8,7 @@ mod confirmed;
 mod doctor;
 mod golden;
 mod handshakes;
+mod held;
 mod kill;
 mod line;
 mod order;

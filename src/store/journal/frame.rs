@@ -23,8 +23,6 @@ pub(super) struct Found<'a> {
     pub(super) number: u64,
     /// Records up to this number were durable when it was written.
     pub(super) synced: u64,
-    /// Where its payload begins in the segment.
-    pub(super) at: usize,
     pub(super) payload: &'a [u8],
 }
 
@@ -112,7 +110,7 @@ fn record_at(segment: &[u8], at: usize, salt: u64) -> Option<Found<'_>> {
     hasher.update(payload);
     let Header { number, unsynced, .. } = header;
     let synced = number.saturating_sub(unsynced.into());
-    header.is_proven_by(hasher).then_some(Found { number, synced, at: at + HEADER_BYTES, payload })
+    header.is_proven_by(hasher).then_some(Found { number, synced, payload })
 }
 
 /// Where the next record may begin. A segment's end is zeros mostly, so this must be quick.

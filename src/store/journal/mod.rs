@@ -83,7 +83,7 @@ impl Journal {
         folder: &Path,
         after: u64,
         library: Library,
-        mut replay: impl FnMut(Pushed, &[u8]) -> Result<(), E>,
+        mut replay: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(Self, Replayed), E> {
         fs::create_dir_all(folder)?;
         // Else a loss of power takes the folder with all that was synced in it.
@@ -119,8 +119,7 @@ impl Journal {
                 replayed.records += 1;
                 replayed.first.get_or_insert(found.number);
                 last = found.number;
-                let spot = Spot { segment: closed.id, at: u32::try_from(found.at).unwrap_or(u32::MAX) };
-                replay(Pushed { number: found.number, spot }, found.payload)?;
+                replay(found.number, found.payload)?;
             }
         }
         replayed.is_empty = files.is_empty();
@@ -256,13 +255,11 @@ mod tests {
 
     fn open(folder: &Path, after: u64) -> (Journal, Vec<(u64, Vec<u8>)>, Replayed) {
         let mut seen = Vec::new();
-        let library = Library::default();
-        let replay = |pushed: Pushed, payload: &[u8]| {
-            assert_eq!(library.read(pushed.spot, payload.len()).unwrap().as_deref(), Some(payload));
-            seen.push((pushed.number, payload.to_vec()));
+        let replay = |number, payload: &[u8]| {
+            seen.push((number, payload.to_vec()));
             Ok::<_, io::Error>(())
         };
-        let (journal, replayed) = Journal::open(folder, after, library.clone(), replay).unwrap();
+        let (journal, replayed) = Journal::open(folder, after, Library::default(), replay).unwrap();
         (journal, seen, replayed)
     }
 
@@ -305,6 +302,54 @@ mod tests {
         drop(journal);
         let lengths: Vec<_> = open(folder.path(), 0).1.iter().map(|(_, payload)| payload.len()).collect();
         assert_eq!(lengths, [11, 40 * 1024 * 1024 + 1, 11]);
+    }
+
+    #[test]
+    fn what_was_pushed_is_read_by_its_place_until_nothing_refers_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::default();
+        let open = |after| Journal::open(folder.path(), after, library.clone(), |_, _| Ok::<_, io::Error>(())).unwrap().0;
+        let mut journal = open(0);
+        let body = |n: u8| vec![n; 4_000_000];
+        let pushed: Vec<_> = (0..80).map(|n| push_and_write(&mut journal, &body(n))).collect();
+        journal.sync().unwrap();
+        let (first, last) = (pushed[0].spot, pushed[79].spot);
+        let spots: Vec<_> = pushed.iter().map(|pushed| pushed.spot).collect();
+        for (n, spot) in (0..).zip(&spots) {
+            assert_eq!(library.read(*spot, 4_000_000).unwrap(), Some(body(n)));
+            assert_eq!(Spot::from_bits(spot.to_bits()), Some(*spot));
+        }
+        assert_eq!(library.read(last.behind(1 << 30), 10).unwrap(), None);
+        // One of the first is needed, and it was let go of too lately, and at last long ago.
+        let release = journal.release();
+        let needed = |segment| if segment == first.segment { None } else { Some(0) };
+        release.up_to(80, needed).unwrap();
+        let there = |spot: &&Spot| library.has(spot.segment);
+        let left = spots.iter().filter(there).count();
+        assert!(library.has(first.segment) && library.has(last.segment) && (32..60).contains(&left), "{left} are left");
+        release.up_to(80, |segment| Some(if segment == first.segment { 79 } else { 0 })).unwrap();
+        assert_eq!(library.read(first, 4_000_000).unwrap(), Some(body(0)));
+        drop(journal);
+        // What is beneath a gap is kept, and not replayed.
+        let mut replayed = Vec::new();
+        let count = |number, _: &[u8]| {
+            replayed.push(number);
+            Ok::<_, io::Error>(())
+        };
+        let (journal, found) = Journal::open(folder.path(), 0, library.clone(), count).unwrap();
+        assert_eq!((replayed.len() < left, replayed.last(), found.missing_before > 0), (true, Some(&80), true));
+        assert_eq!(library.read(first, 4_000_000).unwrap(), Some(body(0)));
+        let name = format!("{:08x}-", first.segment);
+        let beneath = beneath_floor(folder.path()).unwrap();
+        assert!(beneath.iter().any(|path| path.file_name().unwrap().to_string_lossy().starts_with(&name)), "{beneath:?}");
+        journal.release().up_to(80, |_| Some(2)).unwrap();
+        assert_eq!(library.read(first, 4_000_000).unwrap(), None);
+    }
+
+    fn push_and_write(journal: &mut Journal, body: &[u8]) -> Pushed {
+        let pushed = journal.push(&[body]).unwrap();
+        journal.write().unwrap();
+        pushed
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub(super) struct Arrival {
     /// Its encoded [`Head`], which does not say yet where the body is.
     pub(super) head: Vec<u8>,
     pub(super) body: Bytes,
-    /// Where the journal has the body; `None` where it has it not.
+    /// Where the journal has the body, for good; `None` where that is not known. So it is not in a replay: the drive may have
+    /// failed to take what a file shows.
     pub(super) spot: Option<Spot>,
     pub(super) dedupe: Option<(DedupeKey, DedupeEntry)>,
 }
@@ -65,17 +66,12 @@ struct Front<Record, Attempts> {
 impl Change {
     /// Adds it to the journal, and notes where its body is there; gives the record's number.
     pub(super) fn push(&mut self, journal: &mut Journal) -> Result<u64, Error> {
-        let (pushed, bytes) = self.encode(|parts| (journal.push(parts), parts.iter().map(|part| part.len()).sum()))?;
+        let (pushed, bytes) = self.encode(|parts| (journal.push(parts), parts.iter().map(|part| part.len()).sum::<usize>()))?;
         let Pushed { number, spot } = pushed.map_err(Error::from_io)?;
-        self.is_at(spot, bytes);
-        Ok(number)
-    }
-
-    /// Its encoded form of so many bytes begins there.
-    fn is_at(&mut self, spot: Spot, bytes: usize) {
         if let Some(arrival) = &mut self.arrival {
             arrival.spot = Some(spot.behind(bytes - arrival.body.len()));
         }
+        Ok(number)
     }
 
     /// Gives the parts of its encoded form, which is all of them one after the other.
@@ -109,15 +105,6 @@ impl Entry {
     pub(super) fn push_purge(journal: &mut Journal, gone: &[EventId]) -> Result<u64, Error> {
         let gone: Vec<u8> = gone.iter().flat_map(|id| id.to_bytes()).collect();
         journal.push(&[&[PURGE], &gone]).map(|pushed| pushed.number).map_err(Error::from_io)
-    }
-
-    /// From a record of the journal; `None` where it makes no sense.
-    pub(super) fn of(pushed: Pushed, payload: &[u8]) -> Option<Self> {
-        let mut entry = Self::decode(payload)?;
-        if let Self::Change(change) = &mut entry {
-            change.is_at(pushed.spot, payload.len());
-        }
-        Some(entry)
     }
 
     /// From a record's payload; `None` where it makes no sense.

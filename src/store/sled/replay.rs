@@ -19,7 +19,7 @@ use super::open::Opened;
 use super::overlay::Place;
 use super::shared::{Shared, failed, read_tally};
 use crate::store::Error;
-use crate::store::journal::{self, Journal, Library, Pushed};
+use crate::store::journal::{self, Journal, Library};
 
 /// The folder of the journal.
 pub(super) const JOURNAL: &str = "journal";
@@ -69,7 +69,7 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone())?;
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
     let (journal, found) =
-        Journal::open(&path.join(JOURNAL), position, library, |pushed, payload| known.record(pushed, payload).map_err(Stop::Store))?;
+        Journal::open(&path.join(JOURNAL), position, library, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
     known.report(position, was_missing, &found);
     move_down(&shared, &mut checkpointer, true)?;
     shared.damaged.fetch_add(checkpointer.miss(), Ordering::Relaxed);
@@ -102,9 +102,8 @@ struct Known<'s> {
 }
 
 impl Known<'_> {
-    fn record(&mut self, pushed: Pushed, payload: &[u8]) -> Result<(), Error> {
-        let number = pushed.number;
-        match Entry::of(pushed, payload) {
+    fn record(&mut self, number: u64, payload: &[u8]) -> Result<(), Error> {
+        match Entry::decode(payload) {
             Some(Entry::Checkpoint(held)) => self.held = self.held.max(held),
             Some(Entry::Change(change)) => {
                 // Part of it may have been moved already when the process ended.
