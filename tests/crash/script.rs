@@ -226,6 +226,7 @@ impl Client {
                         _ => self.deliver_all().await?,
                     }
                     if n % LARGE_PURGED == LARGE_PURGED - 1 {
+                        // What was delivered is old enough then.
                         tokio::time::sleep(2 * SEEN_TIME).await;
                         self.purge().await?;
                     }

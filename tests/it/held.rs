@@ -45,6 +45,7 @@ async fn all_are_right(store: &Sled, parked: &[(u64, EventId)]) {
 /// Gives the store time for a checkpoint, which something must cause.
 async fn checkpoint(store: &Sled, n: u64) {
     stored(store, intake("s", &[]).at(n)).await;
+    // A layer is moved at this age, with the next commit; nothing tells when it was.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     stored(store, intake("s", &[]).at(n)).await;
 }

@@ -11,6 +11,9 @@ use crate::store::journal::{SegmentId, Spot};
 /// than that would ask for, because sled keeps what the last eight thousand or so accesses were to, whatever its cache is set to.
 pub(super) const CHUNK_BYTES: usize = 16 * 1024;
 
+/// A body of so many bytes stays in the journal. Around a smaller one there is so much else that its file would be kept for little.
+const STAYS_BYTES: usize = 512;
+
 /// Bodies of a block that is on its way into sled.
 #[derive(Clone, Default)]
 pub(super) struct Bodies {
@@ -45,12 +48,10 @@ impl Bodies {
         &self.segments
     }
 
-    /// Adds a body; gives its place for its head. `spot`: where the journal has it, if it stays there.
+    /// Adds a body; gives its place for its head. `spot`: where the journal has it, if it may stay there.
     pub(super) fn push(&mut self, body: Bytes, spot: Option<Spot>) -> u64 {
         let length = body.len() as u64;
-        let at = match spot {
-            // Nothing of it is anywhere.
-            _ if body.is_empty() => self.length,
+        let at = match spot.filter(|_| body.len() >= STAYS_BYTES) {
             Some(spot) => {
                 *self.segments.entry(spot.segment).or_default() += length;
                 spot.to_bits()
@@ -113,8 +114,10 @@ mod tests {
                 let body = Bytes::from(vec![n as u8; length]);
                 placed.push((bodies.push(body.clone(), None), body));
                 let spot = Spot { segment: n as u32, at: 77 };
-                let at = bodies.push(Bytes::from_static(b"elsewhere"), Some(spot));
+                let at = bodies.push(Bytes::from(vec![9; STAYS_BYTES]), Some(spot));
                 prop_assert_eq!(Spot::from_bits(at), Some(spot));
+                let small = Bytes::from(vec![9; STAYS_BYTES - 1]);
+                placed.push((bodies.push(small.clone(), Some(spot)), small));
             }
             let chunks: Vec<_> = bodies.chunks().collect();
             prop_assert!(chunks.iter().all(|c| c.len() <= CHUNK_BYTES));

@@ -14,8 +14,10 @@ use super::shared::failed;
 use crate::store::Error;
 use crate::store::journal::{Old, Release, SegmentId};
 
-/// A segment of which less than this part (of a hundred) is needed is emptied.
+/// A segment is emptied where less than this part (of a hundred) of the bodies in it is needed, as far as that is known, or where these
+/// take less than this part of its file: there are other records in it.
 const SPARSE_PART: u64 = 50;
+const SPARSE_PART_OF_FILE: u64 = 25;
 /// Bytes of bodies that one checkpoint moves, but for the last block.
 const MOVED_BYTES_MAX: u64 = 2 * 1024 * 1024;
 
@@ -38,6 +40,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct Use {
     bytes: u64,
+    /// The most that it had since the start.
+    most: u64,
     blocks: u64,
     /// No block before it has bodies there.
     first: BlockId,
@@ -65,8 +69,9 @@ impl Held {
     /// A block has bodies there.
     pub(super) fn add(&mut self, block: BlockId, uses: &Uses) {
         for (segment, bytes) in uses {
-            let known = self.segments.entry(*segment).or_insert(Use { bytes: 0, blocks: 0, first: block });
+            let known = self.segments.entry(*segment).or_insert(Use { bytes: 0, most: 0, blocks: 0, first: block });
             known.bytes += bytes;
+            known.most = known.most.max(known.bytes);
             known.blocks += 1;
             known.first = known.first.min(block);
             self.bytes += bytes;
@@ -100,12 +105,14 @@ impl Held {
 
     /// The segment of which the smallest part is needed, where that is small, and its first block.
     fn sparsest(&self, old: &[Old]) -> Option<(SegmentId, BlockId)> {
-        let part = |old: &Old| Some((self.segments.get(&old.id)?.bytes * 100 / old.bytes.max(1), old.id));
         if self.is_blind {
             return None;
         }
-        let (_, segment) = old.iter().filter_map(part).filter(|(part, _)| *part < SPARSE_PART).min()?;
-        self.segments.get(&segment).map(|known| (segment, known.first))
+        let uses = old.iter().filter_map(|old| Some((old, self.segments.get(&old.id)?)));
+        let sparse = uses.filter(|(old, known)| {
+            known.bytes < known.most / 100 * SPARSE_PART || known.bytes < old.bytes / 100 * SPARSE_PART_OF_FILE
+        });
+        sparse.min_by_key(|(old, known)| known.bytes * 100 / old.bytes.max(1)).map(|(old, known)| (old.id, known.first))
     }
 }
 
