@@ -17,9 +17,10 @@ const FREE_BYTES_MIN: u64 = 256 << 20;
 const EXHAUSTED_BYTES: u64 = 32 << 20;
 /// Of a small disk this part (one of so many) is enough, or nothing could ever be stored there.
 const FREE_PART: u64 = 8;
-/// What the journal takes at most: 128 MiB that are kept, and four files that are in use, or soon will be.
-const JOURNAL_BYTES: u64 = 256 << 20;
-/// The database takes up to so many times the bytes of its events (measured: see benches/churn.rs).
+/// What the journal takes at most beside bodies: 128 MiB that are kept in any case, as much of what was let go of a moment ago, and four
+/// files that are in use, or soon will be.
+const JOURNAL_BYTES: u64 = 384 << 20;
+/// The database, with the bodies in the journal, takes up to so many times the bytes of its events (measured: see benches/churn.rs).
 const DATABASE_FACTOR: u64 = 2;
 /// Events that are done go when the store has this part (of a hundred) of what it may take, so that there is room before it is full.
 const PURGE_PART: u64 = 90;
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn events_have_their_share_of_what_the_store_may_take() {
-        let space = Space::new(Path::new("."), Some(2304 << 20));
+        let space = Space::new(Path::new("."), Some(2432 << 20));
         let full = |bytes: u64, was_full| space.judge(None, &counts(bytes << 20, 0), was_full).is_some();
         assert!(!full(1023, false) && full(1024, false) && full(1000, true) && !full(900, true));
         let most = |bytes, done| space.done_bytes_max(&counts(bytes, done)).unwrap() >> 20;

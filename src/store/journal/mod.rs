@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use floor::Floor;
 pub(in crate::store) use inspect::{Inspected, inspect};
 pub(in crate::store) use library::{Library, Spot};
-use segment::{Segment, Stock};
 pub(in crate::store) use segment::{Old, Release, SegmentId};
+use segment::{Segment, Stock};
 
 /// For `fuzz/` only: the numbers and payloads of the records in a segment.
 #[cfg(fuzzing)]

@@ -249,9 +249,8 @@ impl Release {
         let mut state = lock(&self.state);
         let Some(beyond) = state.beyond() else { return Ok(()) };
         // A start may find the others as they were a moment ago, and then what was written since is put back from the journal.
-        let is_over = |closed: &Closed| {
-            closed.last <= beyond.min(number) && unused_since(closed.id).is_some_and(|since| since <= beyond)
-        };
+        let is_over =
+            |closed: &Closed| closed.last <= beyond.min(number) && unused_since(closed.id).is_some_and(|since| since <= beyond);
         let over: Vec<_> = state.kept.extract_if(.., |closed| is_over(closed)).collect();
         drop(state);
         let Some(last) = over.iter().map(|closed| closed.last).max() else { return Ok(()) };

@@ -95,9 +95,11 @@ fn what_is_unsigned_goes_first_and_everything_is_bounded() {
     quarantine.set_bounds(Bounds { bytes: 0, ..Bounds::default() });
     quarantine.keep(&name("a"), "mismatch", received(5, b"5"));
     settled(&quarantine, 0);
-    let left: usize =
-        ["a", "b", "c"].map(|n| fs::read_dir(folder.path().join("quarantine").join(n)).unwrap().count()).iter().sum();
-    assert!(left <= 1, "the last file is just being removed: {left}");
+    let files = |n: &str| fs::read_dir(folder.path().join("quarantine").join(n)).unwrap().count();
+    // They are forgotten before they are removed.
+    while ["a", "b", "c"].iter().any(|n| files(n) > 0) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -270,7 +270,8 @@ impl Shared {
     pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         if let Some(spot) = Spot::from_bits(head.body_at) {
-            let read = self.library.read(spot, length).map_err(|why| Error::Damaged(format!("the journal cannot be read: {why}")))?;
+            let read =
+                self.library.read(spot, length).map_err(|why| Error::Damaged(format!("the journal cannot be read: {why}")))?;
             return Ok(read.map(Bytes::from).unwrap_or_default());
         }
         let Some(span) = Span::of(head.body_at, head.event.body_bytes) else { return Ok(Bytes::new()) };

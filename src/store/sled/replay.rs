@@ -68,8 +68,9 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
     shared.begin_at(position);
     let mut checkpointer = Checkpointer::new(db, durable, tally, shared.clone())?;
     let mut known = Known { shared: &shared, checkpointer: &mut checkpointer, held: 0, senseless: 0 };
-    let (journal, found) =
-        Journal::open(&path.join(JOURNAL), position, library, |number, payload| known.record(number, payload).map_err(Stop::Store))?;
+    let (journal, found) = Journal::open(&path.join(JOURNAL), position, library, |number, payload| {
+        known.record(number, payload).map_err(Stop::Store)
+    })?;
     known.report(position, was_missing, &found);
     move_down(&shared, &mut checkpointer, true)?;
     shared.damaged.fetch_add(checkpointer.miss(), Ordering::Relaxed);
