@@ -21,6 +21,7 @@
 //! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
 
 pub mod chance;
+mod pointer;
 pub mod time;
 
 pub mod metrics;
