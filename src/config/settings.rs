@@ -12,7 +12,7 @@ use url::Url;
 use crate::pace::bucket::Bucket;
 use crate::pace::retry;
 use crate::record::Name;
-use crate::route::filter::{Chosen, Facts, Rules};
+use crate::route::filter::{Chosen, Facts, Rules, Verdict};
 use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
 use crate::signature::{Resigner, Secret, Selector, Verifier};
@@ -196,13 +196,22 @@ pub struct Source {
 }
 
 impl Source {
-    /// Where an event goes. `body`: as it came.
+    /// Where an event goes; its body is given as it came.
     pub fn choose(&self, facts: Facts<'_>) -> Chosen {
+        self.asked(facts, Rules::choose)
+    }
+
+    /// What each of its routes says of an event.
+    pub fn explain(&self, facts: Facts<'_>) -> Vec<Verdict> {
+        self.asked(facts, Rules::explain)
+    }
+
+    fn asked<T>(&self, facts: Facts<'_>, ask: impl FnOnce(&Rules, &Facts<'_>) -> T) -> T {
         if !self.routes.reads_body() {
-            return self.routes.choose(&facts);
+            return ask(&self.routes, &facts);
         }
         let body = self.verifier.content(facts.body);
-        self.routes.choose(&Facts { body: &body, ..facts })
+        ask(&self.routes, &Facts { body: &body, ..facts })
     }
 }
 

@@ -20,6 +20,7 @@ mod refused;
 mod reload;
 mod replays;
 mod retention;
+mod route_test;
 mod routing;
 mod sign;
 mod store_story;
