@@ -6,12 +6,14 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookhold::config::settings::{LogFormat, Retention, Role, SourcePath, Tls};
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::retry::Rule;
+use hookhold::record::Headers;
 use hookhold::route::filter::Facts;
 use proptest::prelude::*;
 
@@ -224,6 +226,26 @@ fn conditions_of_routes_arrive() {
         assert_eq!(goes("stripe", "invoice.paid", headers, fitting), rest, "{wrong:?}");
     }
     assert_eq!(goes("plain", "ping", headers, ""), ["audit"]);
+}
+
+#[test]
+fn a_body_that_is_signed_unpacked_is_looked_at_unpacked() {
+    let text = "[listen]\nhttps = '127.0.0.1:0'\n[tls]\nself_signed = true\n[destinations.a]\nurl = 'http://127.0.0.1:1'\n\
+        [sources.gz]\npath = '/gz'\nprovider = 'stripe'\nsecrets = [{ env = 'SECRET' }]\nverify_decoded = 'gzip'\n\
+        [sources.raw]\npath = '/raw'\nprovider = 'stripe'\nsecrets = [{ env = 'SECRET' }]\n\
+        [[routes]]\nfrom = ['gz', 'raw']\nto = 'a'\nwhen.body = { '/n' = 1 }\n";
+    let settings = World::new().parse(text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(br#"{"n":1}"#).unwrap();
+    let packed = packed.finish().unwrap();
+    let headers = Headers::default();
+    let takes = |source: usize, body: &[u8]| {
+        let facts = Facts { kind: None, method: "POST", headers: &headers, body };
+        settings.sources[source].choose(facts).of(&settings.sources[source].destinations).count() == 1
+    };
+    let plain = br#"{"n":1}"#;
+    assert_eq!([takes(0, &packed), takes(0, plain), takes(1, &packed), takes(1, plain)], [true, true, false, true]);
+    assert!(!takes(0, &packed[..packed.len() - 1]), "what cannot be unpacked is no JSON");
 }
 
 #[test]

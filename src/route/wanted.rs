@@ -71,9 +71,9 @@ pub enum Value<'a> {
 impl Test {
     /// With these words, of which there is at least one. `None` where nothing could ever hold: a value is wanted and must not be there.
     pub fn try_new(words: Vec<Word>) -> Option<Self> {
-        let wants_none = words.contains(&Word::Exists(false));
         let wants_one = words.iter().any(|word| word.is_of_value() || *word == Word::Exists(true));
-        (!words.is_empty() && !(wants_none && wants_one)).then_some(Self(words))
+        let contradicts = wants_one && words.contains(&Word::Exists(false));
+        (!words.is_empty() && !contradicts).then_some(Self(words))
     }
 
     /// Whether the values that are there are as wanted. Of several values one must have all that is wanted of a value.

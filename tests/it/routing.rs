@@ -45,6 +45,9 @@ const ROUTES: &str = r#"
     url = "http://{app}/rest"
 "#;
 
+/// An event's type, more headers, and body; and where it goes.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+
 /// Sends an event with this type and these headers to a source; its id.
 async fn send(world: &World, path: &str, kind: &str, more: &[(&str, &str)], body: &str) -> String {
     let signature = github_signature(SECRET, body.as_bytes());
@@ -66,7 +69,7 @@ async fn went(world: &World, id: &str) -> Vec<(String, serde_json::Value)> {
 async fn events_go_where_they_should_and_nowhere_else() {
     let world = World::start("", ROUTES).await;
     let live = r#"{"amount":9007199254740993,"livemode":true,"key":"k"}"#;
-    let cases: [(&str, &[(&str, &str)], &str, &[&str]); 8] = [
+    let cases: [Case; 8] = [
         ("push", &[], "{}", &["type"]),
         ("pull_request_review", &[], "no JSON", &["type"]),
         ("ping", &[("x-region", "us"), ("x-region", "uk"), ("x-key", "h")], "{}", &["header", "both"]),
