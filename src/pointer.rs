@@ -28,6 +28,10 @@ pub(crate) struct Unreadable;
 /// As a token of a pointer: each element of an array.
 const EACH: &str = "/*";
 
+/// An array with more elements than are looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
 /// Pointers made ready for walks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pointers {
@@ -102,6 +106,14 @@ pub(crate) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Resul
     let list = read_text(body, pointer)?.ok_or(Unreadable)?;
     let list: Vec<&RawValue> = serde_json::from_str(list).map_err(|_| Unreadable)?;
     list.into_iter().map(|element| read_text(element.get().as_bytes(), item)?.ok_or(Unreadable)).collect()
+}
+
+/// The JSON text of each element of an array of at most `max`; none of what is no array. `list`: JSON.
+pub(crate) fn few_elements(list: &str, max: usize) -> Result<Vec<&str>, TooMany> {
+    if !list.starts_with('[') {
+        return Ok(Vec::new());
+    }
+    serde_json::Deserializer::from_str(list).deserialize_seq(Few { max }).map_err(|_| TooMany)
 }
 
 /// Whether `pointer` leads to anything but `null`.
@@ -236,6 +248,30 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     }
 }
 
+/// Gathers the elements of an array, up to so many: each costs more memory than it has bytes.
+struct Few {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Few {
+    type Value = Vec<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} elements", self.max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<&'de str>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element::<&RawValue>()? {
+            if elements.len() >= self.max {
+                return Err(serde::de::Error::invalid_length(elements.len(), &self));
+            }
+            elements.push(element.get());
+        }
+        Ok(elements)
+    }
+}
+
 /// A member's name: the number of the child that it leads to.
 struct Member<'n>(&'n Node);
 
@@ -321,6 +357,13 @@ mod tests {
         assert_eq!(elements(body, "/a", "/i"), Ok(vec!["1", r#"{"x":2}"#]));
         assert_eq!(elements(body, "/a", "/nope"), Err(Unreadable));
         assert_eq!(elements(body, "", ""), Err(Unreadable));
+    }
+
+    #[test]
+    fn few_elements_are_gathered_and_many_are_not() {
+        assert_eq!(few_elements(r#"[1, {"a":[2]} ]"#, 2), Ok(vec!["1", r#"{"a":[2]}"#]));
+        assert_eq!(few_elements("[1,2,3]", 2), Err(TooMany));
+        assert_eq!([few_elements("[]", 0), few_elements("{}", 2), few_elements("7", 2)], [Ok(vec![]), Ok(vec![]), Ok(vec![])]);
     }
 
     #[test]

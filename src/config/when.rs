@@ -82,17 +82,12 @@ fn methods(value: &Value<'_>) -> Option<Test> {
 
 /// A value that must be equal, or a table of words.
 fn test(value: &Value<'_>) -> Option<Test> {
-    if let Some(text) = value.node().get_ref().as_str().filter(|text| text.contains('*')) {
-        value.warn(
-            "is compared as it stands",
-            Some(format!("write {{ glob = {text:?} }} for a pattern, or {{ equals = {text:?} }}")),
-        );
-    }
     test_within(value, 0)
 }
 
 fn test_within(value: &Value<'_>, depth: usize) -> Option<Test> {
     if !value.is_table() {
+        warn_of_star(value);
         return Test::try_new(vec![Word::Equals(vec![wanted(value)?])]);
     }
     let mut inner = value.inner()?;
@@ -113,6 +108,14 @@ fn test_within(value: &Value<'_>, depth: usize) -> Option<Test> {
     }
     let words = words.into_iter().collect::<Option<Vec<_>>>().filter(|words| !words.is_empty())?;
     Test::try_new(words).or_else(|| value.error("can never hold: it wants a value, and that none is there"))
+}
+
+/// A text alone is no pattern, and looks like one.
+fn warn_of_star(value: &Value<'_>) {
+    if let Some(text) = value.node().get_ref().as_str().filter(|text| text.contains('*')) {
+        let help = format!("write {{ glob = {text:?} }} for a pattern, or {{ equals = {text:?} }}");
+        value.warn("is compared as it stands", Some(help));
+    }
 }
 
 /// What must not hold: a value, several of them, or a table.

@@ -41,7 +41,7 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyPlace {
     written: String,
-    /// Its number among the pointers of its rules, which give it.
+    /// Its number among the places of its rules, which give it.
     pub(super) number: usize,
 }
 
@@ -93,8 +93,18 @@ pub struct Rules {
     routes: Vec<Route>,
     is_conditional: bool,
     pub(super) pointers: Pointers,
-    /// For each place in a body what leads on from the elements of its array, where it has a `*`.
-    pub(super) items: Vec<Option<String>>,
+    /// The places in bodies, by their numbers.
+    pub(super) places: Vec<Reach>,
+}
+
+/// A place in bodies, made ready.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
+    written: String,
+    /// The number of the pointer to it, or to its array.
+    pub(super) pointer: usize,
+    /// What leads on from each element of the array, where it has a `*`.
+    pub(super) item: Option<Pointers>,
 }
 
 /// Where an event goes.
@@ -162,11 +172,20 @@ impl Rules {
         rules
     }
 
+    /// The number of a place: routes that look at the same one share it.
     fn number(&mut self, written: &str) -> usize {
+        if let Some(known) = self.places.iter().position(|known| known.written == written) {
+            return known;
+        }
         let (pointer, item) = pointer::split_each(written).map_or((written, None), |(list, item)| (list, Some(item)));
-        self.items.push(item.map(str::to_owned));
-        // A place holds a pointer that was proved.
-        self.pointers.add(pointer).unwrap_or_default()
+        let of_item = |item| {
+            let mut pointers = Pointers::default();
+            pointers.add(item).map(|_| pointers)
+        };
+        // A place holds a pointer that was proved, so that there is a number.
+        let pointer = self.pointers.add(pointer).unwrap_or_default();
+        self.places.push(Reach { written: written.to_owned(), pointer, item: item.and_then(|item| of_item(item).ok()) });
+        self.places.len() - 1
     }
 
     /// The routes.
@@ -332,6 +351,9 @@ mod tests {
         assert!(of_body("/tags/*", equals("x"), r#"{"tags":["y","x"]}"#));
         assert!(!of_body("/tags/*", equals("x"), r#"{"tags":{"*":"x"}}"#));
         assert!(!of_body("/items/*/sku", equals("b"), r#"{"items":[{"sku":"b"},{"sku":"a","sku":"a"}]}"#));
+        let many = |n: usize| format!("[{}2]", "1,".repeat(n - 1));
+        let two = || test(Word::Equals(vec![Wanted::Number(Number::from_json("2").unwrap(), "2".into())]));
+        assert!(of_body("/*", two(), &many(10_000)) && !of_body("/*", two(), &many(10_001)));
         assert_eq!(BodyPlace::try_new("/a/*/b/*"), Err(BadPlace::Stars));
         assert_eq!(BodyPlace::try_new("a"), Err(BadPlace::Pointer));
     }
@@ -354,6 +376,19 @@ mod tests {
         let destinations: Arc<[&str]> = ["d0", "d1", "d2", "d3"].into();
         assert_eq!(&*chosen[1].names(&destinations), ["d0", "d1"]);
         assert_eq!(chosen[1].of::<u8>(&[]).count(), 0);
+    }
+
+    #[test]
+    fn routes_share_what_they_look_at() {
+        let of = |text: &str| {
+            Takes::When(vec![body("/k", equals(text)), body("/l/*/k", equals(text)), body("/l", test(Word::Exists(true)))])
+        };
+        let rules = rules(vec![(of("a"), &[0]), (of("b"), &[1])]);
+        assert_eq!(rules.places.len(), 3);
+        let headers = Headers::default();
+        let goes = |body: &str| rules.choose(&Facts { kind: None, method: "POST", headers: &headers, body: body.as_bytes() });
+        assert_eq!(goes(r#"{"l":[{"k":"a"},{"k":"b"}],"k":"b"}"#), Chosen::Some(vec![1]));
+        assert_eq!(goes(r#"{"l":[{"k":"a"}],"k":"b"}"#), Chosen::Some(vec![]));
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! A look at one event: whether conditions hold of it, and what is there where they do not. Its body is parsed at most once.
+//! A look at one event: whether conditions hold of it, and what is there where they do not. Its body is parsed at
+//! most once, and an array of which each element is asked for once more.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::filter::{Condition, Facts, Failed, Place, Route, Rules, Takes, Verdict};
+use super::filter::{Condition, Facts, Failed, Place, Reach, Route, Rules, Takes, Verdict};
 use super::wanted::Value;
-use crate::pointer::{self, Found};
+use crate::pointer::{self, Found, Pointers, TooMany, Unreadable};
 
+/// Elements of one array that are looked at: each costs some hundred bytes while that is done.
+const ELEMENTS_MAX: usize = 10_000;
 /// Values of one place that are shown where none of them fits.
 const SHOWN_VALUES_MAX: usize = 5;
 
@@ -14,18 +18,24 @@ pub(super) struct Look<'a> {
     rules: &'a Rules,
     facts: &'a Facts<'a>,
     found: OnceCell<Result<Vec<Found<'a>>, Unclear>>,
+    /// By the number of the place.
+    values: Vec<OnceCell<Values<'a>>>,
 }
+
+/// The values at one place.
+type Values<'a> = Result<Vec<Value<'a>>, Unclear>;
 
 /// Why nothing can be said of a place in a body: then no condition on it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unclear {
     NotJson,
     Twice,
+    TooMany,
 }
 
 impl<'a> Look<'a> {
     pub(super) fn new(rules: &'a Rules, facts: &'a Facts<'a>) -> Self {
-        Self { rules, facts, found: OnceCell::new() }
+        Self { rules, facts, found: OnceCell::new(), values: vec![OnceCell::new(); rules.places.len()] }
     }
 
     /// Whether a route takes it by itself.
@@ -37,10 +47,6 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn holds(&self, condition: &'a Condition) -> bool {
-        self.values(&condition.place).is_ok_and(|values| condition.test.holds(&values))
-    }
-
     /// What a route says of it; `None` where that depends on what others say.
     pub(super) fn verdict(&self, route: &'a Route) -> Option<Verdict> {
         let Takes::When(conditions) = &route.takes else { return (route.takes == Takes::All).then_some(Verdict::Takes) };
@@ -48,10 +54,15 @@ impl<'a> Look<'a> {
         Some(if failed.is_empty() { Verdict::Takes } else { Verdict::Leaves(failed) })
     }
 
+    fn holds(&self, condition: &'a Condition) -> bool {
+        (*self.values(&condition.place)).as_ref().is_ok_and(|values| condition.test.holds(values))
+    }
+
     fn failed(&self, condition: &'a Condition) -> Failed {
-        let found = match self.values(&condition.place) {
+        let found = match &*self.values(&condition.place) {
             Err(Unclear::NotJson) => "the body is not JSON".to_owned(),
             Err(Unclear::Twice) => "it is there twice".to_owned(),
+            Err(Unclear::TooMany) => format!("the array has more than {ELEMENTS_MAX} elements"),
             Ok(values) if values.is_empty() => "nothing is there".to_owned(),
             Ok(values) => {
                 let more = if values.len() > SHOWN_VALUES_MAX { ", ..." } else { "" };
@@ -62,34 +73,39 @@ impl<'a> Look<'a> {
         Failed { condition: format!("{}: {}", condition.place, condition.test), found }
     }
 
-    fn values(&self, place: &'a Place) -> Result<Vec<Value<'a>>, Unclear> {
-        match place {
-            Place::Type => Ok(self.facts.kind.map(|kind| Value::Written(kind.as_bytes())).into_iter().collect()),
-            Place::Method => Ok(vec![Value::Written(self.facts.method.as_bytes())]),
-            Place::Header(name) => Ok(self.facts.headers.all(name).map(Value::Written).collect()),
-            Place::Body(place) => self.of_body(place.number),
-        }
+    fn values(&self, place: &'a Place) -> Cow<'_, Values<'a>> {
+        Cow::Owned(Ok(match place {
+            Place::Type => self.facts.kind.map(|kind| Value::Written(kind.as_bytes())).into_iter().collect(),
+            Place::Method => vec![Value::Written(self.facts.method.as_bytes())],
+            Place::Header(name) => self.facts.headers.all(name).map(Value::Written).collect(),
+            Place::Body(place) => match (self.values.get(place.number), self.rules.places.get(place.number)) {
+                (Some(known), Some(reach)) => return Cow::Borrowed(known.get_or_init(|| self.find(reach))),
+                _ => Vec::new(),
+            },
+        }))
     }
 
-    fn of_body(&self, number: usize) -> Result<Vec<Value<'a>>, Unclear> {
+    fn find(&self, reach: &'a Reach) -> Values<'a> {
         let find = || self.rules.pointers.find(self.facts.body).map_err(|_| Unclear::NotJson);
         let found = self.found.get_or_init(find).as_ref().map_err(|unclear| *unclear)?;
-        match (found.get(number), self.rules.items.get(number)) {
+        match (found.get(reach.pointer), &reach.item) {
             (None | Some(Found::Nothing), _) => Ok(Vec::new()),
             (Some(Found::Twice), _) => Err(Unclear::Twice),
-            (Some(Found::Once(list)), Some(Some(item))) => of_elements(list, item),
-            (Some(Found::Once(text)), _) => Ok(Value::from_json(text).into_iter().collect()),
+            (Some(Found::Once(list)), Some(item)) => of_elements(list, item),
+            (Some(Found::Once(text)), None) => Ok(Value::from_json(text).into_iter().collect()),
         }
     }
 }
 
 /// The value to which `item` leads in each element of an array. What is no array has none.
-fn of_elements<'a>(list: &'a str, item: &str) -> Result<Vec<Value<'a>>, Unclear> {
-    let elements = pointer::elements(list.as_bytes(), "", "").unwrap_or_default();
+fn of_elements<'a>(list: &'a str, item: &Pointers) -> Values<'a> {
     let mut values = Vec::new();
-    for element in elements {
-        let text = pointer::read_text(element.as_bytes(), item).map_err(|_| Unclear::Twice)?;
-        values.extend(text.and_then(Value::from_json));
+    for element in pointer::few_elements(list, ELEMENTS_MAX).map_err(|TooMany| Unclear::TooMany)? {
+        match item.find(element.as_bytes()).map_err(|Unreadable| Unclear::NotJson)?.first() {
+            Some(Found::Once(text)) => values.extend(Value::from_json(text)),
+            Some(Found::Twice) => return Err(Unclear::Twice),
+            Some(Found::Nothing) | None => {}
+        }
     }
     Ok(values)
 }
