@@ -8,6 +8,7 @@
 //! ingest::handler the line: source -> body -> verify -> Intake -> append -> answer
 //!   ingest::body      reads the body, bounded in bytes, memory and time
 //!   signature         raw bytes -> Verified, or a Reason
+//!   route::filter     which destinations it goes to
 //!   store::Intake     can only be built from Verified
 //! store           append: group commit, synced, then the answer       [ingest ends; the store is the border]
 //! delivery::lane  one a destination: takes what is due, bounded
@@ -21,6 +22,7 @@
 //! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
 
 pub mod chance;
+mod pointer;
 pub mod time;
 
 pub mod metrics;

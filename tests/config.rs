@@ -6,18 +6,21 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hookhold::config::settings::{LogFormat, Retention, Role, SourcePath, Tls};
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::retry::Rule;
+use hookhold::record::Headers;
+use hookhold::route::filter::Facts;
 use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 10;
-const INVALID: usize = 28;
+const VALID: usize = 11;
+const INVALID: usize = 29;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -174,6 +177,75 @@ fn what_is_written_arrives() {
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
     assert_eq!((tw.path.clone(), tw.dedupe), (SourcePath::Below("/in/tw".into()), Some(HOUR)));
     assert_eq!(demo.dedupe, Some(72 * HOUR));
+}
+
+#[test]
+fn conditions_of_routes_arrive() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/route_conditions.toml")).unwrap();
+    let settings = World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let source = |name: &str| settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+    let fitting = r#"{"livemode":true,"amount":18446744073709551616,"hex":255,"rate":-5.00001e-1,"kind":"invoice","country":"AT",
+        "items":[{"sku":"c"},{"sku":"b1"}],"x":null,"status":"live","name":"n"}"#;
+    let goes = |name: &str, kind: &str, headers: [(&'static str, &'static str); 4], body: &str| {
+        let headers = headers.map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+        let facts = Facts { kind: Some(kind), method: "POST", headers: &headers.into_iter().collect(), body: body.as_bytes() };
+        let names = source(name).choose(facts).names(&source(name).destinations);
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let headers = [("x-github-event", "push"), ("x-foo", ""), ("x-n", "2.0"), ("accept", "*/*")];
+    let (taken, rest) = (["billing", "audit"], ["rest"]);
+    assert_eq!(goes("stripe", "invoice.paid", headers, fitting), taken);
+    assert_eq!(goes("stripe", "charge.refunded", headers, fitting), taken);
+    assert_eq!(goes("meant", "invoice.paid", headers, fitting), taken);
+    // Each condition counts: with one thing changed it is for the rest.
+    let changes = [
+        ("true", "false"),
+        ("18446744073709551616", "18446744073709551617"),
+        ("18446744073709551616", "100"),
+        ("255", "\"255\""),
+        ("-5.00001e-1", "-0.5"),
+        ("\"invoice\"", "\"my invoice\""),
+        ("\"AT\"", "\"CH\""),
+        ("\"b1\"", "\"d1\""),
+        ("null", "false"),
+        ("\"live\"", "\"draft\""),
+        ("\"n\"", "\"testing\""),
+        ("\"n\"", "null"),
+    ];
+    for (from, to) in changes {
+        assert!(fitting.contains(from), "{from}");
+        assert_eq!(goes("stripe", "invoice.paid", headers, &fitting.replace(from, to)), rest, "{from} -> {to}");
+    }
+    assert_eq!(goes("stripe", "charge.paid", headers, fitting), rest);
+    assert_eq!(goes("filtered", "charge.paid", headers, fitting), [""; 0]);
+    assert_eq!(goes("meant", "charge.paid", headers, fitting), [""; 0]);
+    for (at, wrong) in [("x-github-event", "pull"), ("x-bar", ""), ("x-n", "1"), ("accept", "text/*")].into_iter().enumerate() {
+        let mut headers = headers;
+        headers[at] = wrong;
+        assert_eq!(goes("stripe", "invoice.paid", headers, fitting), rest, "{wrong:?}");
+    }
+    assert_eq!(goes("plain", "ping", headers, ""), ["audit"]);
+}
+
+#[test]
+fn a_body_that_is_signed_unpacked_is_looked_at_unpacked() {
+    let text = "[listen]\nhttps = '127.0.0.1:0'\n[tls]\nself_signed = true\n[destinations.a]\nurl = 'http://127.0.0.1:1'\n\
+        [sources.gz]\npath = '/gz'\nprovider = 'stripe'\nsecrets = [{ env = 'SECRET' }]\nverify_decoded = 'gzip'\n\
+        [sources.raw]\npath = '/raw'\nprovider = 'stripe'\nsecrets = [{ env = 'SECRET' }]\n\
+        [[routes]]\nfrom = ['gz', 'raw']\nto = 'a'\nwhen.body = { '/n' = 1 }\n";
+    let settings = World::new().parse(text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(br#"{"n":1}"#).unwrap();
+    let packed = packed.finish().unwrap();
+    let headers = Headers::default();
+    let takes = |source: usize, body: &[u8]| {
+        let facts = Facts { kind: None, method: "POST", headers: &headers, body };
+        settings.sources[source].choose(facts).of(&settings.sources[source].destinations).count() == 1
+    };
+    let plain = br#"{"n":1}"#;
+    assert_eq!([takes(0, &packed), takes(0, plain), takes(1, &packed), takes(1, plain)], [true, true, false, true]);
+    assert!(!takes(0, &packed[..packed.len() - 1]), "what cannot be unpacked is no JSON");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod reload;
 mod replay;
 mod replays;
 mod restore;
+mod route;
 mod send;
 pub mod serve;
 mod sources;
@@ -85,6 +86,8 @@ enum Command {
     Restore(restore::Args),
     /// Examine a store while no relay runs: every checksum, every index, the journal, the space.
     Doctor(doctor::Args),
+    /// Show where captured requests would go by the routes of the configuration.
+    Route(route::Args),
     /// Check a captured request against its provider: accepted, or exactly why not.
     Verify(verify::Args),
     /// Show the providers that the relay knows.
@@ -146,6 +149,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
         Command::Restore(args) => restore::run(&args, &config, json),
         Command::Doctor(args) => doctor::run(&args, &config, json),
+        Command::Route(args) => route::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
     }

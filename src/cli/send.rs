@@ -206,6 +206,9 @@ fn show(source: &Source, answer: &Answer, event: Option<&str>, became: Option<&V
         None => say(&"What became of it cannot be seen: the admin API does not answer."),
         Some(became) => {
             became["deliveries"].as_array().into_iter().flatten().for_each(show_delivery);
+            if cell(&became["state"]) == "unrouted" {
+                say(&"No route takes it: it is kept, and goes nowhere.");
+            }
             if cell(&became["state"]) == "pending" {
                 say(&format!("It is kept and tried again until the application takes it: hookhold events show {event}"));
             }

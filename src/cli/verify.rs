@@ -1,7 +1,7 @@
 //! `hookhold verify`: would captured requests be believed, and if not, why?
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -28,7 +28,7 @@ struct Line<'a> {
 
 /// Prints a line for each request; succeeds where all are accepted, or answered as handshakes.
 pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
-    let requests = read(args)?;
+    let requests = requests(&args.file)?;
     let now = Clock::system().now();
     let mut out = std::io::stdout().lock();
     let mut all_good = true;
@@ -47,8 +47,7 @@ pub(super) fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
 
 /// The request's name, and what became of it.
 fn judge(request: Value, now: Timestamp) -> (String, Outcome) {
-    let name = |key: &str| request.get(key).and_then(Value::as_str).filter(|name| !name.is_empty());
-    let name = name("name").or_else(|| name("id")).unwrap_or("request").to_owned();
+    let name = name_of(&request);
     let outcome = match serde_json::from_value::<Captured>(request) {
         Ok(mut captured) => {
             // A request that does not say when it arrived arrives now.
@@ -60,17 +59,24 @@ fn judge(request: Value, now: Timestamp) -> (String, Outcome) {
     (name, outcome)
 }
 
-fn read(args: &Args) -> anyhow::Result<Vec<Value>> {
-    let text = if args.file.as_os_str() == "-" {
+/// What a captured request is called.
+pub(super) fn name_of(request: &Value) -> String {
+    let name = |key: &str| request.get(key).and_then(Value::as_str).filter(|name| !name.is_empty());
+    name("name").or_else(|| name("id")).unwrap_or("request").to_owned()
+}
+
+/// The captured requests of a file, of which there is at least one; `-` stands for standard input.
+pub(super) fn requests(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = if file.as_os_str() == "-" {
         let mut text = Vec::new();
         std::io::stdin().read_to_end(&mut text).map(|_| text)
     } else {
-        std::fs::read(&args.file)
+        std::fs::read(file)
     };
-    let text = text.with_context(|| format!("cannot read {}", args.file.display()))?;
-    let value = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", args.file.display()))?;
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    let value = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))?;
     let requests = if let Value::Array(list) = value { list } else { vec![value] };
-    anyhow::ensure!(!requests.is_empty(), "{} holds no request", args.file.display());
+    anyhow::ensure!(!requests.is_empty(), "{} holds no request", file.display());
     Ok(requests)
 }
 

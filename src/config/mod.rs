@@ -22,6 +22,7 @@ mod table;
 mod units;
 mod value;
 mod web;
+mod when;
 
 use std::ffi::OsString;
 use std::fs::File;

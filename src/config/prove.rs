@@ -27,12 +27,12 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let limits = relay::limits(file.limits);
     let log = relay::log(file.log);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
-    let sources = sources(file.sources, &routes, &limits);
+    let sources = sources(file.sources, &routes, &limits, reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
     Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, sources, destinations })
 }
 
-fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits) -> Vec<Arc<Source>> {
+fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &Reading<'_>) -> Vec<Arc<Source>> {
     let mut taken: HashMap<Address, Name> = HashMap::new();
     let mut sources = Vec::new();
     for mut named in written {
@@ -45,8 +45,18 @@ fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits) -> Vec<Arc
             }
             taken.entry(address.clone()).or_insert_with(|| named.name.clone());
         }
-        let destinations = routes.of(&named.name);
-        sources.extend(source::prove(named, address, destinations, limits).map(Arc::new));
+        let (routed, at) = (routes.of(&named.name), named.section.at());
+        let Some(source) = source::prove(named, address, routed, limits) else { continue };
+        warn_of_types(&source, reading, at);
+        sources.push(Arc::new(source));
     }
     sources
+}
+
+/// Warns of a source whose events have no type although its routes ask for one. `at`: where it stands.
+fn warn_of_types(source: &Source, reading: &Reading<'_>, at: usize) {
+    if source.routes.reads_type() && !source.verifier.names_type() {
+        let message = format!("sources.{}: its provider names no type of an event, which its routes ask for", source.name);
+        reading.report(Severity::Warning, at, message, Some("ask for a header or a value of the body instead".to_owned()));
+    }
 }

@@ -47,6 +47,11 @@ impl<'a> Reading<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
+    /// The line of a place of the text, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        position(self.text, at).0
+    }
+
     /// Keeps the imprint of the text; what is read beside it is added.
     pub(super) fn begin_imprint(&self, imprint: Imprint) {
         *self.imprint.borrow_mut() = imprint;

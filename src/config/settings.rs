@@ -12,6 +12,7 @@ use url::Url;
 use crate::pace::bucket::Bucket;
 use crate::pace::retry;
 use crate::record::Name;
+use crate::route::filter::{Chosen, Facts, Rules, Verdict};
 use crate::signature::handshake::Handshakes;
 use crate::signature::preset::Answer;
 use crate::signature::{Resigner, Secret, Selector, Verifier};
@@ -186,10 +187,32 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// Whether requests that were not believed are kept aside.
     pub quarantines: bool,
-    /// Where its events go.
+    /// Where its events can go: the destinations of all its routes.
     pub destinations: Arc<[Name]>,
+    /// To which of them an event goes.
+    pub routes: Rules,
     /// Whether it takes nothing until a person lets it.
     pub paused: bool,
+}
+
+impl Source {
+    /// Where an event goes; its body is given as it came.
+    pub fn choose(&self, facts: Facts<'_>) -> Chosen {
+        self.asked(facts, Rules::choose)
+    }
+
+    /// What each of its routes says of an event.
+    pub fn explain(&self, facts: Facts<'_>) -> Vec<Verdict> {
+        self.asked(facts, Rules::explain)
+    }
+
+    fn asked<T>(&self, facts: Facts<'_>, ask: impl FnOnce(&Rules, &Facts<'_>) -> T) -> T {
+        if !self.routes.reads_body() {
+            return ask(&self.routes, &facts);
+        }
+        let body = self.verifier.content(facts.body);
+        ask(&self.routes, &Facts { body: &body, ..facts })
+    }
 }
 
 /// How some hosts are asked for what a request needs, where that is not as with every host of the web.

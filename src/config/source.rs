@@ -1,7 +1,6 @@
 //! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -10,11 +9,11 @@ use url::Url;
 
 use super::file::Named;
 use super::problem::did_you_mean;
+use super::route::Routed;
 use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
 use super::{handshake, identity, relay, secret, web};
-use crate::record::Name;
 use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Answer, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
@@ -50,8 +49,8 @@ pub(super) fn address(written: &mut Named<'_>) -> Option<Address> {
     Some(Address { host: host.map_or(Some(None), |host| host.map(Some))?, path: path? })
 }
 
-/// Proves the rest of a source. `destinations`: where the routes send its events.
-pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: Arc<[Name]>, limits: &Limits) -> Option<Source> {
+/// Proves the rest of a source. `routed`: where the routes send its events.
+pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed, limits: &Limits) -> Option<Source> {
     let Named { name, mut section } = written;
     let provider = provider(&mut section);
     let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
@@ -112,7 +111,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, destinations: 
         methods,
         allow,
         quarantines,
-        destinations,
+        destinations: routed.destinations,
+        routes: routed.rules,
         paused,
     })
 }

@@ -45,6 +45,16 @@ impl<'a> Section<'a> {
         &self.name
     }
 
+    /// Where it begins.
+    pub(super) fn at(&self) -> usize {
+        self.span.start
+    }
+
+    /// The line where it begins, from 1.
+    pub(super) fn line(&self) -> usize {
+        self.reading.line(self.span.start)
+    }
+
     /// The value of a key, where it is there.
     pub(super) fn take(&mut self, key: &str) -> Option<Value<'a>> {
         self.asked.push(key.to_owned());

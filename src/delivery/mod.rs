@@ -7,6 +7,8 @@ mod lanes;
 mod prepare;
 mod replays;
 mod road;
+mod routed;
 
 pub use lanes::{Lanes, Surroundings};
-pub use replays::{NotReplayed, Replay, ReplayState, Replays, Routes, Wanted};
+pub use replays::{NotReplayed, Replay, ReplayState, Replays, Sources, Wanted};
+pub use routed::routed;

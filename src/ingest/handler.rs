@@ -21,6 +21,7 @@ use crate::config::settings::Source;
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
+use crate::route::filter::Facts;
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::{Reason, Refused, Selector, Verified};
 use crate::store::{self, Appended, Dedupe, Intake, Quarantine, Space, Store};
@@ -147,9 +148,20 @@ impl Line {
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let intake = intake(entry, verified);
-        let appended = self.store.append(intake).await?;
+        let appended = self.append(entry, intake).await?;
         drop(share);
         Ok(Taken::Event(appended, echo))
+    }
+
+    /// Makes it durable, and counts it where no route took it.
+    pub(super) async fn append(&self, entry: &Entry, intake: Intake) -> Result<Appended, store::Error> {
+        let is_unrouted = intake.destinations().is_empty();
+        let appended = self.store.append(intake).await?;
+        if let (true, Appended::Stored(event)) = (is_unrouted, &appended) {
+            entry.metrics.unrouted();
+            tracing::debug!(source = %entry.source.name, %event, "no route takes this event");
+        }
+        Ok(appended)
     }
 
     /// Whether an event is wanted, and could be made durable and delivered.
@@ -276,12 +288,20 @@ fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timesta
 /// What becomes of a request that is believed.
 pub(super) fn intake(entry: &Entry, verified: Verified) -> Intake {
     let source = &entry.source;
+    let chosen = source.choose(facts(&verified));
     let key = |by: &Option<Selector>| by.as_ref().and_then(|by| by.order_key(verified.received()));
-    let order_keys = entry.order_by.iter().map(key).collect();
+    let order_keys = chosen.of(&entry.order_by).map(key).collect();
     let at = verified.received().at;
     let dedupe = source.dedupe.zip(verified.provider_event_id());
     let dedupe = dedupe.map(|(window, key)| Dedupe { key: key.to_owned(), until: at.after(window) });
-    Intake::new(verified, source.name.clone(), source.provider.clone(), source.destinations.clone(), dedupe).in_order(order_keys)
+    let destinations = chosen.names(&source.destinations);
+    Intake::new(verified, source.name.clone(), source.provider.clone(), destinations, dedupe).in_order(order_keys)
+}
+
+/// What routes look at.
+fn facts(verified: &Verified) -> Facts<'_> {
+    let Received { method, headers, body, .. } = verified.received();
+    Facts { kind: verified.kind(), method, headers, body }
 }
 
 fn known(appended: Appended) -> (EventId, RequestOutcome) {

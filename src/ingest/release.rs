@@ -80,7 +80,7 @@ impl Line {
         let Some(entry) = gate.sources.values().find(|entry| entry.source.name == kept.source) else { return Ok(false) };
         let Some(verified) = self.judge(gate, entry, kept, vouched).await else { return Ok(false) };
         if entry.source.handshakes.after_proof(&verified).is_none() {
-            self.store.append(intake(entry, verified)).await?;
+            self.append(entry, intake(entry, verified)).await?;
         }
         Ok(true)
     }

@@ -102,6 +102,7 @@ pub struct SourceMetrics {
     name: Arc<str>,
     requests: [Counter; RequestOutcome::ALL.len()],
     refusals: Family<OfRefusal, Counter>,
+    unrouted: Counter,
     accept: Histogram,
     last_event_ms: AtomicU64,
 }
@@ -115,6 +116,7 @@ impl SourceMetrics {
         Self {
             requests: RequestOutcome::ALL.map(counter),
             refusals: families.refusals.clone(),
+            unrouted: families.unrouted.get_or_create_owned(&OfSource { source: source.clone() }),
             accept: families.accept.get_or_create_owned(&OfSource { source: source.clone() }),
             last_event_ms: AtomicU64::new(0),
             name: source,
@@ -129,6 +131,11 @@ impl SourceMetrics {
     /// Counts why a request was not believed; [`Self::count`] counts the request itself.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&OfRefusal { source: self.name.clone(), reason }).inc();
+    }
+
+    /// Counts an event that no route took.
+    pub fn unrouted(&self) {
+        self.unrouted.inc();
     }
 
     /// Records the time from a request's head to its 2xx.

@@ -1,4 +1,10 @@
-//! Which source a request belongs to: by host and path, as sent.
+//! Which source a request belongs to, by host and path, as sent; and, in `filter`, which of its destinations its event goes to.
+
+pub mod filter;
+pub mod glob;
+mod look;
+pub mod number;
+pub mod wanted;
 
 use std::collections::HashMap;
 

@@ -141,6 +141,24 @@ pub enum Judgement {
     Handshake,
 }
 
+impl Captured {
+    /// The request as it arrived; or what cannot have arrived so.
+    pub fn received(&self) -> Result<Received, Cow<'static, str>> {
+        let (_, authority, target) = Base::split_url(&self.url);
+        let headers = headers(&self.headers)?;
+        let host = headers.text("host").unwrap_or_default().to_owned();
+        Ok(Received {
+            method: self.method.clone(),
+            target: target.to_owned(),
+            authority: if host.is_empty() { authority.to_owned() } else { host },
+            headers,
+            body: STANDARD.decode(&self.body_base64).map(Bytes::from).map_err(|_| "body_base64 is not base64")?,
+            peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            at: at(self.now_unix.ok_or("now_unix is missing")?),
+        })
+    }
+}
+
 impl Outcome {
     /// Refused, and why.
     pub fn reject(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -209,7 +227,7 @@ fn is_method(handshakes: &Handshakes, method: &str) -> bool {
 type Trouble = Cow<'static, str>;
 
 fn prepare(captured: &Captured) -> Result<(Verifier, Handshakes, Received), Trouble> {
-    let (base, authority, target) = Base::split_url(&captured.url);
+    let (base, ..) = Base::split_url(&captured.url);
     let (mut verifier, mut handshakes) = source(captured)?;
     if captured.config.public_url.is_none()
         && let Some(base) = base
@@ -217,18 +235,7 @@ fn prepare(captured: &Captured) -> Result<(Verifier, Handshakes, Received), Trou
         verifier = verifier.with_base(base.clone());
         handshakes = handshakes.with_base(base);
     }
-    let headers = headers(&captured.headers)?;
-    let host = headers.text("host").unwrap_or_default().to_owned();
-    let received = Received {
-        method: captured.method.clone(),
-        target: target.to_owned(),
-        authority: if host.is_empty() { authority.to_owned() } else { host },
-        headers,
-        body: STANDARD.decode(&captured.body_base64).map(Bytes::from).map_err(|_| "body_base64 is not base64")?,
-        peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        at: at(captured.now_unix.ok_or("now_unix is missing")?),
-    };
-    Ok((verifier, handshakes, received))
+    Ok((verifier, handshakes, captured.received()?))
 }
 
 /// How the source of the request verifies, and which handshakes it answers.

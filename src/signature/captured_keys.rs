@@ -106,7 +106,7 @@ impl CapturedKeys {
     }
 
     /// What would be fetched.
-    pub(super) fn documents(&self) -> Documents {
+    pub fn documents(&self) -> Documents {
         Documents::complete(self.documents.clone())
     }
 

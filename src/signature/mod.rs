@@ -26,7 +26,6 @@ mod message_signature;
 mod multipart;
 mod naming;
 mod order_key;
-mod pointer;
 mod proof;
 mod public_key;
 mod ready;

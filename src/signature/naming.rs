@@ -1,9 +1,9 @@
 //! An event's id and type, read after the proof.
 
 use super::json;
-use super::pointer::{BadPointer, Pointers, Scalar};
 use super::selector::{self, Selector};
 use super::view::View;
+use crate::pointer::{BadPointer, Pointers, Scalar};
 
 /// Between the parts of an id that has several.
 const BETWEEN_PARTS: &str = "/";
@@ -33,6 +33,11 @@ impl Naming {
         let id = id.map(|id| Where::try_new(id, &mut pointers)).transpose()?;
         let kind = kind.map(|kind| Where::try_new(kind, &mut pointers)).transpose()?;
         Ok(Self { id, kind, pointers })
+    }
+
+    /// Whether there is a place for the type.
+    pub(super) fn has_kind(&self) -> bool {
+        self.kind.is_some()
     }
 
     /// Id and type of a request that was proved, with what was signed beside it. `inner`: what pointers lead into, where that is not the body itself. Neither is looked at where no

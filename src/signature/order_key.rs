@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::Selector;
-use super::pointer;
+use crate::pointer;
 use crate::record::Received;
 
 /// A longer key is stored as its hash, since each delivery carries it.

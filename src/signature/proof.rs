@@ -10,12 +10,12 @@ use super::element;
 use super::few::Few;
 use super::hash::Tag;
 use super::key::Key;
-use super::pointer;
 use super::scheme::Way;
 use super::template::{Beside, only_field};
 use super::view::View;
 use super::written::{Place, WrittenBodyHash, WrittenStamp};
 use super::{Reason, Terms};
+use crate::pointer;
 use crate::time::Timestamp;
 
 /// Header lines (or groups) with a timestamp of their own: each costs a hash of the body, so their number is bounded.

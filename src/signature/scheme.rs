@@ -13,7 +13,8 @@ use super::signed::{Rule, Setting, Signed, SignedKind, settings_of};
 use super::template::{BadTemplate, Template};
 use super::view::View;
 use super::written::{Kind, OneOrMany, Place, Requirement, Written, WrittenBodyHash, WrittenSecret, WrittenSource, WrittenStamp};
-use super::{BadSecret, Reason, Secret, Selector, pointer};
+use super::{BadSecret, Reason, Secret, Selector};
+use crate::pointer;
 
 /// As a signature's `key`: what the source calls `public_key`.
 const PUBLIC_KEY: &str = "{public_key}";

@@ -11,10 +11,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Secret;
 use super::key::Key;
 use super::scheme::Way;
 use super::view::View;
-use super::{Secret, pointer};
+use crate::pointer;
 use crate::time::Timestamp;
 
 /// One block of AES.

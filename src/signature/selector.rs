@@ -7,7 +7,7 @@ use std::str::FromStr;
 use http::HeaderName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::pointer::{self, Scalar};
+use crate::pointer::{self, Scalar};
 use crate::record::Headers;
 
 /// Bytes of an event's id or type: longer ones would make a store's keys large, and no provider has them.

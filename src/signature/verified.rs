@@ -1,6 +1,9 @@
 //! The proof that a request was verified.
 
+use std::borrow::Cow;
+
 use super::Verifier;
+use super::body::Body;
 use crate::record::Received;
 
 /// A request whose sender was proved (or whose source says that it needs no proof).
@@ -45,5 +48,15 @@ impl Verifier {
     pub fn vouched_for(&self, received: Received) -> Verified {
         let (id, kind) = self.ready.first().map(|ready| ready.naming.read(&self.view(&received), None)).unwrap_or_default();
         Verified::new(received, id, kind)
+    }
+
+    /// A proved body without the compression that its signature covers. What cannot be unpacked stays as it came.
+    pub fn content<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        Body::new(body, self.gunzip).whole().unwrap_or(Cow::Borrowed(body))
+    }
+
+    /// Whether its events can have a type.
+    pub fn names_type(&self) -> bool {
+        self.ready.iter().any(|ready| ready.naming.has_kind())
     }
 }

@@ -11,9 +11,9 @@ use super::body::Body;
 use super::form;
 use super::json;
 use super::multipart;
-use super::pointer::{self, Scalar};
 use super::signed::Settings;
 use super::written::Place;
+use crate::pointer::{self, Scalar};
 use crate::record::{Headers, Received};
 
 const CONTENT_TYPE: &str = "content-type";

@@ -21,6 +21,8 @@ mod refused;
 mod reload;
 mod replays;
 mod retention;
+mod route_test;
+mod routing;
 mod sign;
 mod store_story;
 mod tidy;

@@ -7,7 +7,7 @@ use source::Source;
 
 /// The layers, lowest first. A module may use the modules of lower layers, and of its own only what [`NEIGHBOURS`] allows.
 const LAYERS: &[&[&str]] = &[
-    &["time", "chance", "record", "metrics"],
+    &["time", "chance", "pointer", "record", "metrics"],
     &["signature", "route", "pace"],
     &["config"],
     &["net", "store"],

@@ -79,15 +79,11 @@ impl Life {
         let store = Grouped::start(kept, truth.clone(), chance.clone(), fault);
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let told = Arc::new(Mutex::new(settings.clone()));
-        let routes = {
+        let sources = {
             let told = told.clone();
-            move |name: &Name| {
-                let settings = told.lock().unwrap().clone();
-                let source = settings.sources.iter().find(|source| source.name == *name);
-                source.map_or_else(Vec::new, |source| source.destinations.to_vec())
-            }
+            move |name: &Name| told.lock().unwrap().sources.iter().find(|source| source.name == *name).cloned()
         };
-        let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(routes), clock).unwrap());
+        let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(sources), clock).unwrap());
         let is_alive = Arc::new(AtomicBool::new(true));
         let network = Arc::new(Wire { applications, truth, store: store.clone(), is_alive: is_alive.clone() });
         let surroundings = Surroundings { network, clock, chance };

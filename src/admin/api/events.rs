@@ -18,6 +18,7 @@ use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::view::{EventView, List};
+use crate::delivery::routed;
 use crate::record::{DeliveryId, Event, EventId, Name};
 use crate::store::{EventFilter, EventState};
 
@@ -146,18 +147,24 @@ fn named(context: &Context, names: &[String]) -> Result<Vec<Name>, Problem> {
     Ok(found)
 }
 
-/// Where the event's source sends its events now, or where the event went when that source is gone.
+/// Where the event's source would send it now; or where it went, where that source is gone or has nothing for it.
 async fn usual(context: &Context, event: &Event) -> Result<Vec<Name>, Problem> {
     let settings = context.settings();
     let source = settings.sources.iter().find(|s| s.name == event.source);
-    if let Some(source) = source.filter(|s| !s.destinations.is_empty()) {
-        return Ok(source.destinations.to_vec());
+    if let Some(source) = source {
+        let routed = routed(&*context.store, source, event).await?;
+        if !routed.is_empty() {
+            return Ok(routed.to_vec());
+        }
     }
     let earlier = context.store.deliveries_of(event.id).await?;
     let earlier: HashSet<Name> = earlier.into_iter().map(|d| d.delivery.destination).collect();
     let left: Vec<Name> = settings.destinations.iter().map(|d| d.name.clone()).filter(|n| earlier.contains(n)).collect();
     if left.is_empty() {
-        return Err(Problem::field("destinations", "this event has no destination any more: name one"));
+        return Err(Problem::field(
+            "destinations",
+            "no route sends this event anywhere, and it went nowhere: name a destination",
+        ));
     }
     Ok(left)
 }

@@ -38,7 +38,8 @@ fn announce(relay: &Relay, config: &Path) {
     let scheme = if settings.admin.tls { "https" } else { "http" };
     let mut text = format!("hookhold {} is ready\n  webhooks  https://{}\n", env!("CARGO_PKG_VERSION"), relay.https);
     for source in &settings.sources {
-        text.push_str(&format!("    {} -> {}\n", source.name, source.destinations.join(", ")));
+        let by = if source.routes.is_conditional() { " (as its routes say)" } else { "" };
+        text.push_str(&format!("    {} -> {}{by}\n", source.name, source.destinations.join(", ")));
     }
     text.push_str(&format!("  admin     {scheme}://{}\n  store     {}\n", relay.admin, settings.store.path.display()));
     let config = if config == Path::new("relay.toml") { String::new() } else { format!("--config {} ", config.display()) };

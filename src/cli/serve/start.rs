@@ -159,12 +159,8 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
 
 /// Where events of a source are replayed to is what the routes say at that time.
 fn open_replays(settings: &Settings, store: &Arc<dyn Store>, told: Arc<Told>, clock: Clock) -> anyhow::Result<Arc<Replays>> {
-    let routes = move |name: &Name| {
-        let settings = told.settings();
-        let source = settings.sources.iter().find(|source| source.name == *name);
-        source.map_or_else(Vec::new, |source| source.destinations.to_vec())
-    };
-    let replays = Replays::open(&settings.store.path, store.clone(), Arc::new(routes), clock);
+    let sources = move |name: &Name| told.settings().sources.iter().find(|source| source.name == *name).cloned();
+    let replays = Replays::open(&settings.store.path, store.clone(), Arc::new(sources), clock);
     replays.map(Arc::new).context("the replays of the store cannot be read")
 }
 

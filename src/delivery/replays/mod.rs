@@ -15,6 +15,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::settings::Source;
+use crate::delivery::routed;
 use crate::record::{EventId, EventIds, Name, Verdict};
 use crate::store::{Cursor, Error, EventFilter, Page, Store};
 use crate::time::{Clock, Stopwatch};
@@ -34,8 +36,8 @@ const STALL_TIME: Duration = Duration::from_secs(60);
 /// Jobs that are kept; the oldest that has ended goes.
 const JOBS_MAX: usize = 1000;
 
-/// Where events of a source go now.
-pub type Routes = Arc<dyn Fn(&Name) -> Vec<Name> + Send + Sync>;
+/// The source of that name, as it is now.
+pub type Sources = Arc<dyn Fn(&Name) -> Option<Arc<Source>> + Send + Sync>;
 
 /// What a person asks for.
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ pub struct Replays {
 struct Inner {
     files: Files,
     store: Arc<dyn Store>,
-    routes: Routes,
+    sources: Sources,
     clock: Clock,
     ids: Mutex<EventIds>,
     jobs: Mutex<BTreeMap<EventId, Arc<Running>>>,
@@ -103,10 +105,10 @@ impl Running {
 
 impl Replays {
     /// Those of the store's folder; what was running goes on.
-    pub fn open(path: &Path, store: Arc<dyn Store>, routes: Routes, clock: Clock) -> io::Result<Self> {
+    pub fn open(path: &Path, store: Arc<dyn Store>, sources: Sources, clock: Clock) -> io::Result<Self> {
         let (files, stop) = (Files::below(path), CancellationToken::new());
         let jobs: BTreeMap<_, _> = files.all()?.into_iter().map(|replay| (replay.id, Running::new(replay))).collect();
-        let inner = Arc::new(Inner { files, store, routes, clock, ids: Mutex::default(), jobs: Mutex::new(jobs), stop });
+        let inner = Arc::new(Inner { files, store, sources, clock, ids: Mutex::default(), jobs: Mutex::new(jobs), stop });
         let running: Vec<_> = lock(&inner.jobs).values().cloned().collect();
         running.into_iter().for_each(|job| inner.clone().start(job));
         Ok(Self { inner })
@@ -320,7 +322,9 @@ impl Inner {
         let mut to = job.replay().to.clone();
         if to.is_empty() {
             let Some(found) = self.store.event(event).await? else { return Ok(()) };
-            to = (self.routes)(&found.source);
+            if let Some(source) = (self.sources)(&found.source) {
+                to = routed(&*self.store, &source, &found).await?.to_vec();
+            }
         }
         if to.is_empty() {
             return Ok(());

@@ -5,9 +5,9 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::text::{Text, Word};
 use super::written::{WrittenAnswer, WrittenHash};
 use super::{BadHandshake, Terms};
+use crate::pointer;
 use crate::signature::address::Form;
 use crate::signature::hash::Keyed;
-use crate::signature::pointer;
 use crate::signature::view::View;
 use crate::signature::written::Place;
 

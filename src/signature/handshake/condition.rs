@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BadHandshake, Terms};
-use crate::signature::pointer;
+use crate::pointer;
 use crate::signature::view::View;
 use crate::signature::written::Place;
 

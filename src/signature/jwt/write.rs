@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::pointer;
 use crate::signature::encoding::Encoding;
-use crate::signature::pointer;
 use crate::signature::scheme::Way;
 use crate::signature::sign::{Unsignable, Unsigned};
 use crate::signature::signed::{RingKey, Signed, SignedKind};

@@ -6,6 +6,7 @@ use super::key_source::{Keys, Wish};
 use super::ring;
 use super::scheme::{Signed, SignedKind};
 use super::written::{WrittenContent, WrittenEnvelope};
+use crate::pointer;
 use crate::signature::body::Body;
 use crate::signature::claim::Group;
 use crate::signature::documents::Shelf;
@@ -14,7 +15,7 @@ use crate::signature::scheme::Way;
 use crate::signature::template::Beside;
 use crate::signature::view::View;
 use crate::signature::written::WrittenStamp;
-use crate::signature::{Reason, Terms, json, jwt, message_signature, pointer};
+use crate::signature::{Reason, Terms, json, jwt, message_signature};
 use crate::time::Timestamp;
 
 /// One request, and what it is judged with.

@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::jira;
 use super::settings::Settings;
 use super::written::{Made, Need, WrittenRule};
+use crate::pointer::{self, Scalar};
 use crate::signature::address::Form;
 use crate::signature::body::Body;
-use crate::signature::pointer::{self, Scalar};
 use crate::signature::scheme::{BadScheme, prove_name};
 use crate::signature::view::View;
 use crate::signature::written::Place;
@@ -45,9 +45,6 @@ const RESERVED: [&str; 28] = [
     "verify_decoded",
     "verify_token",
 ];
-
-/// As a token of a JSON pointer: each element of an array.
-const EACH: &str = "/*";
 
 /// A rule, proved.
 #[derive(Clone, Debug)]
@@ -246,7 +243,7 @@ fn is_setting(name: &str) -> bool {
 /// The values at each of the places that a name means: one, or with `*` in it one in each element of an array. What is missing in one
 /// element must be missing in all.
 fn places(view: &View<'_>, place: Place, name: &str) -> Result<Vec<Vec<Scalar>>, Reason> {
-    let Some((list, item)) = name.split_once(EACH).filter(|(_, item)| place == Place::Json && is_end(item)) else {
+    let Some((list, item)) = pointer::split_each(name).filter(|_| place == Place::Json) else {
         let found = values(view, place, name)?;
         return Ok(if found.is_empty() { Vec::new() } else { vec![found] });
     };
@@ -257,11 +254,6 @@ fn places(view: &View<'_>, place: Place, name: &str) -> Result<Vec<Vec<Scalar>>,
     let found = elements.iter().map(of_element).collect::<Result<Vec<_>, _>>()?;
     let there: Vec<_> = found.iter().flatten().cloned().map(|value| vec![value]).collect();
     if there.is_empty() || there.len() == found.len() { Ok(there) } else { Err(Reason::MissingPart) }
-}
-
-/// Whether a `*` before it stands for a whole token.
-fn is_end(item: &str) -> bool {
-    item.is_empty() || item.starts_with('/')
 }
 
 /// The values at a place; of an array in signed content, each.

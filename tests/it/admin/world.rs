@@ -21,6 +21,7 @@ use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
+use hookhold::route::filter::Rules;
 use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
@@ -93,7 +94,7 @@ impl World {
         let outside = Outside { published: Published::start(fetcher, Vec::new(), clock), confirmer };
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
-        let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| Vec::new()), clock).unwrap());
+        let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| None), clock).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
@@ -284,6 +285,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         allow: Vec::new(),
         quarantines: true,
         destinations: destinations.iter().map(|d| name(d)).collect(),
+        routes: Rules::default(),
         paused: false,
     })
 }

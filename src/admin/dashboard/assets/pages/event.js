@@ -27,7 +27,7 @@ export function view(event, context, { query }) {
     ], "facts wide"),
     section("Deliveries", event.deliveries.length
       ? event.deliveries.map((d) => delivery(d, context, query.delivery === d.id))
-      : empty("It was sent nowhere: its source has no route. Replay it to a destination.")),
+      : empty("It was sent nowhere: no route took it. Replay it to a destination.")),
     section("Timeline", timeline(event)),
     section("Body", reader(["events", event.id, "body"], event.id, event.body_bytes, event.content_type)),
     section("Headers", headerTable(event.headers)),

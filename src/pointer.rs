@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// What a pointer leads to, where that is a single thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub(crate) enum Scalar {
     /// A string's content, or a number as written.
     Text(String),
     /// `true` or `false`.
@@ -19,15 +19,22 @@ pub(super) enum Scalar {
 /// A pointer that is not one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a JSON pointer is empty or starts with '/'")]
-pub(super) struct BadPointer;
+pub(crate) struct BadPointer;
 
 /// No JSON; or the value is there twice, or is not a single thing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(crate) struct Unreadable;
+
+/// As a token of a pointer: each element of an array.
+const EACH: &str = "/*";
+
+/// An array with more elements than are looked at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 /// Pointers made ready for walks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pointers {
+pub(crate) struct Pointers {
     root: Node,
     count: usize,
 }
@@ -39,17 +46,20 @@ struct Node {
     children: Vec<(String, Node)>,
 }
 
-/// What was found so far for one pointer: the JSON text of its value.
-#[derive(Clone, Copy)]
-enum Found<'de> {
+/// What one pointer leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found<'de> {
+    /// Nothing is there.
     Nothing,
+    /// The JSON text of its value.
     Once(&'de str),
+    /// More than one value.
     Twice,
 }
 
 impl Pointers {
     /// Adds one; its number is its place in what [`Self::read`] gives.
-    pub(super) fn add(&mut self, pointer: &str) -> Result<usize, BadPointer> {
+    pub(crate) fn add(&mut self, pointer: &str) -> Result<usize, BadPointer> {
         let mut node = &mut self.root;
         for token in tokens(pointer)? {
             let at = node.children.iter().position(|(name, _)| *name == token).unwrap_or_else(|| {
@@ -64,26 +74,27 @@ impl Pointers {
     }
 
     /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// What each pointer leads to, by its number; an empty list where `body` is not one whole JSON text.
-    pub(super) fn read(&self, body: &[u8]) -> Vec<Option<Scalar>> {
+    pub(crate) fn read(&self, body: &[u8]) -> Vec<Option<Scalar>> {
         let value = |found| if let Found::Once(text) = found { scalar(text) } else { None };
         self.find(body).map(|found| found.into_iter().map(value).collect()).unwrap_or_default()
     }
 
-    fn find<'de>(&self, body: &'de [u8]) -> serde_json::Result<Vec<Found<'de>>> {
+    /// What each pointer leads to, by its number, as it is written.
+    pub(crate) fn find<'de>(&self, body: &'de [u8]) -> Result<Vec<Found<'de>>, Unreadable> {
         let mut found = vec![Found::Nothing; self.count];
         let mut json = serde_json::Deserializer::from_slice(body);
-        Walk { node: &self.root, found: &mut found }.deserialize(&mut json).and_then(|()| json.end())?;
-        Ok(found)
+        let walked = Walk { node: &self.root, found: &mut found }.deserialize(&mut json).and_then(|()| json.end());
+        walked.map(|()| found).map_err(|_| Unreadable)
     }
 }
 
 /// What one pointer leads to; `None` where nothing or `null` is there.
-pub(super) fn read_one(body: &[u8], pointer: &str) -> Result<Option<Scalar>, Unreadable> {
+pub(crate) fn read_one(body: &[u8], pointer: &str) -> Result<Option<Scalar>, Unreadable> {
     match read_text(body, pointer)? {
         None | Some("null") => Ok(None),
         Some(text) => scalar(text).map(Some).ok_or(Unreadable),
@@ -91,19 +102,27 @@ pub(super) fn read_one(body: &[u8], pointer: &str) -> Result<Option<Scalar>, Unr
 }
 
 /// The JSON text of each element of the array that `pointer` leads to; `item` leads on from there.
-pub(super) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Result<Vec<&'de str>, Unreadable> {
+pub(crate) fn elements<'de>(body: &'de [u8], pointer: &str, item: &str) -> Result<Vec<&'de str>, Unreadable> {
     let list = read_text(body, pointer)?.ok_or(Unreadable)?;
     let list: Vec<&RawValue> = serde_json::from_str(list).map_err(|_| Unreadable)?;
     list.into_iter().map(|element| read_text(element.get().as_bytes(), item)?.ok_or(Unreadable)).collect()
 }
 
+/// The JSON text of each element of an array of at most `max`; none of what is no array. `list`: JSON.
+pub(crate) fn few_elements(list: &str, max: usize) -> Result<Vec<&str>, TooMany> {
+    if !list.starts_with('[') {
+        return Ok(Vec::new());
+    }
+    serde_json::Deserializer::from_str(list).deserialize_seq(Few { max }).map_err(|_| TooMany)
+}
+
 /// Whether `pointer` leads to anything but `null`.
-pub(super) fn is_there(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
+pub(crate) fn is_there(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
     Ok(read_text(body, pointer)?.is_some_and(|text| text != "null"))
 }
 
 /// Whether `member` leads anywhere from an element of the array that `pointer` leads to.
-pub(super) fn any_element_has(body: &[u8], pointer: &str, member: &str) -> Result<bool, Unreadable> {
+pub(crate) fn any_element_has(body: &[u8], pointer: &str, member: &str) -> Result<bool, Unreadable> {
     let mut any = false;
     for element in elements(body, pointer, "")? {
         any |= is_there(element.as_bytes(), member)?;
@@ -112,18 +131,23 @@ pub(super) fn any_element_has(body: &[u8], pointer: &str, member: &str) -> Resul
 }
 
 /// The JSON text that a pointer leads to; `None` where nothing is there.
-pub(super) fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
+pub(crate) fn read_text<'de>(body: &'de [u8], pointer: &str) -> Result<Option<&'de str>, Unreadable> {
     let mut pointers = Pointers::default();
     pointers.add(pointer).map_err(|_| Unreadable)?;
-    match pointers.find(body).map_err(|_| Unreadable)?.pop() {
+    match pointers.find(body)?.pop() {
         Some(Found::Once(text)) => Ok(Some(text)),
         Some(Found::Nothing) => Ok(None),
         Some(Found::Twice) | None => Err(Unreadable),
     }
 }
 
+/// Where a pointer has `*` for a token: what leads to the array, and what leads on from each of its elements.
+pub(crate) fn split_each(pointer: &str) -> Option<(&str, &str)> {
+    pointer.split_once(EACH).filter(|(_, item)| item.is_empty() || item.starts_with('/'))
+}
+
 /// The reference tokens of a pointer, unescaped.
-pub(super) fn tokens(pointer: &str) -> Result<Vec<String>, BadPointer> {
+pub(crate) fn tokens(pointer: &str) -> Result<Vec<String>, BadPointer> {
     if pointer.is_empty() {
         return Ok(Vec::new());
     }
@@ -224,6 +248,30 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
     }
 }
 
+/// Gathers the elements of an array, up to so many: each costs more memory than it has bytes.
+struct Few {
+    max: usize,
+}
+
+impl<'de> Visitor<'de> for Few {
+    type Value = Vec<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} elements", self.max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<&'de str>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element::<&RawValue>()? {
+            if elements.len() >= self.max {
+                return Err(serde::de::Error::invalid_length(elements.len(), &self));
+            }
+            elements.push(element.get());
+        }
+        Ok(elements)
+    }
+}
+
 /// A member's name: the number of the child that it leads to.
 struct Member<'n>(&'n Node);
 
@@ -297,11 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn a_star_is_a_whole_token() {
+        assert_eq!(split_each("/a/*/b/c"), Some(("/a", "/b/c")));
+        assert_eq!(split_each("/*"), Some(("", "")));
+        assert_eq!([split_each("/a*/b"), split_each("/a/*b"), split_each("*")], [None; 3]);
+    }
+
+    #[test]
     fn elements_of_an_array() {
         let body = br#"{"a":[{"i":1}, {"i": {"x":2}}]}"#;
         assert_eq!(elements(body, "/a", "/i"), Ok(vec!["1", r#"{"x":2}"#]));
         assert_eq!(elements(body, "/a", "/nope"), Err(Unreadable));
         assert_eq!(elements(body, "", ""), Err(Unreadable));
+    }
+
+    #[test]
+    fn few_elements_are_gathered_and_many_are_not() {
+        assert_eq!(few_elements(r#"[1, {"a":[2]} ]"#, 2), Ok(vec!["1", r#"{"a":[2]}"#]));
+        assert_eq!(few_elements("[1,2,3]", 2), Err(TooMany));
+        assert_eq!([few_elements("[]", 0), few_elements("{}", 2), few_elements("7", 2)], [Ok(vec![]), Ok(vec![]), Ok(vec![])]);
     }
 
     #[test]
