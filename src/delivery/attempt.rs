@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Request};
 use tokio_util::sync::CancellationToken;
 
@@ -9,24 +10,52 @@ use crate::net::client::{self, Payload};
 use crate::net::pool::Pool;
 use crate::record::{Answer, Failure, Outcome};
 
-/// Sends `request` and gives the outcome: within `time` for the whole exchange, or [`Failure::Interrupted`] once `cut` is set.
-pub(super) async fn run(pool: &Pool, request: Request<Payload>, time: Duration, cut: &CancellationToken) -> Outcome {
-    let exchange = tokio::time::timeout(time, pool.exchange(request, Answer::BODY_BYTES_MAX));
+/// How an attempt is made.
+pub(super) struct Bounds<'a> {
+    /// For the whole exchange.
+    pub(super) time: Duration,
+    /// Bytes of an answer's body that somebody wants; of these a record keeps the first.
+    pub(super) body_bytes: usize,
+    /// The attempt ends when this is set.
+    pub(super) cut: &'a CancellationToken,
+}
+
+/// Why there is no answer, and that in words.
+pub(super) type NoAnswer = (Failure, String);
+
+/// Sends `request` and gives the answer: within its time, or [`Failure::Interrupted`] once `cut` is set.
+pub(super) async fn run(pool: &Pool, request: Request<Payload>, bounds: Bounds<'_>) -> Result<client::Answer, NoAnswer> {
+    let Bounds { time, body_bytes, cut } = bounds;
+    let exchange = tokio::time::timeout(time, pool.exchange(request, body_bytes));
     tokio::select! {
         // An answer that is there counts.
         biased;
         exchanged = exchange => match exchanged {
-            Ok(Ok(answer)) => Outcome::Answered(kept(answer)),
-            Ok(Err(error)) => Outcome::Failed { failure: kind(&error), detail: in_words(&error) },
-            Err(_) => Outcome::Failed { failure: Failure::Timeout, detail: format!("no whole answer within {time:?}") },
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err((kind(&error), in_words(&error))),
+            Err(_) => Err((Failure::Timeout, format!("no whole answer within {time:?}"))),
         },
-        () = cut.cancelled() => Outcome::Failed { failure: Failure::Interrupted, detail: "the relay ended".to_owned() },
+        () = cut.cancelled() => Err((Failure::Interrupted, "the relay ended".to_owned())),
     }
 }
 
-fn kept(answer: client::Answer) -> Answer {
+/// The outcome as it is recorded.
+pub(super) fn outcome(ended: &Result<client::Answer, NoAnswer>) -> Outcome {
+    match ended {
+        Ok(answer) => Outcome::Answered(kept(answer)),
+        Err((failure, detail)) => Outcome::Failed { failure: *failure, detail: detail.clone() },
+    }
+}
+
+fn kept(answer: &client::Answer) -> Answer {
     let (headers, cut) = kept_headers(&answer.headers);
-    Answer { status: answer.status.as_u16(), headers, body: answer.body, truncated: answer.truncated || cut }
+    let cut = cut || answer.truncated || answer.body.len() > Answer::BODY_BYTES_MAX;
+    let body = match answer.body.get(..Answer::BODY_BYTES_MAX) {
+        // Copied: a part would keep the whole alive.
+        Some(first) => Bytes::copy_from_slice(first),
+        None => answer.body.clone(),
+    };
+    Answer { status: answer.status.as_u16(), headers, body, truncated: cut }
 }
 
 fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {

@@ -102,6 +102,7 @@ pub struct SourceMetrics {
     name: Arc<str>,
     requests: [Counter; RequestOutcome::ALL.len()],
     refusals: Family<OfRefusal, Counter>,
+    heard: Family<OfRequest, Counter>,
     accept: Histogram,
     last_event_ms: AtomicU64,
 }
@@ -115,6 +116,7 @@ impl SourceMetrics {
         Self {
             requests: RequestOutcome::ALL.map(counter),
             refusals: families.refusals.clone(),
+            heard: families.heard.clone(),
             accept: families.accept.get_or_create_owned(&OfSource { source: source.clone() }),
             last_event_ms: AtomicU64::new(0),
             name: source,
@@ -131,7 +133,12 @@ impl SourceMetrics {
         self.refusals.get_or_create(&OfRefusal { source: self.name.clone(), reason }).inc();
     }
 
-    /// Records the time from a request's head to its 2xx.
+    /// Counts what a request heard whose application was waited for; [`Self::count`] counts the request itself.
+    pub fn heard(&self, outcome: &'static str) {
+        self.heard.get_or_create(&OfRequest { source: self.name.clone(), outcome }).inc();
+    }
+
+    /// Records the time from a request's head until its event was durable. What an application takes is not part of it.
     pub fn accepted_in(&self, took: Duration) {
         self.accept.observe(took.as_secs_f64());
     }

@@ -12,7 +12,7 @@ use hookhold::chance::Chance;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use hookhold::store::{
     Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
-    Purged, Settlement, Store, Tracked,
+    Purged, Settlement, Store, Tracked, Waiters,
 };
 use hookhold::time::Timestamp;
 use tokio::sync::{Notify, oneshot};
@@ -279,6 +279,10 @@ impl Store for Grouped {
 
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
         self.0.kept.handoff(destination, capacity)
+    }
+
+    fn waiters(&self) -> &Arc<Waiters> {
+        self.0.kept.waiters()
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
