@@ -4,7 +4,7 @@
 //! Bounded in number, and in the bytes of the answers. Who waits may go away at any time. Never here: anything that decides what
 //! becomes of a delivery. A source that is answered at once has nothing here, and costs nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,8 @@ pub struct Waiters {
 
 #[derive(Default)]
 struct Waiting {
-    by_event: HashMap<EventId, Vec<Asked>>,
+    /// In order, so that they hear in the same order each time.
+    by_event: BTreeMap<EventId, Vec<Asked>>,
     /// The event of each that waits.
     events: HashMap<u64, EventId>,
     /// Attempts that will say something, by event and destination.
