@@ -10,52 +10,38 @@ use crate::net::client::{self, Payload};
 use crate::net::pool::Pool;
 use crate::record::{Answer, Failure, Outcome};
 
-/// How an attempt is made.
-pub(super) struct Bounds<'a> {
-    /// For the whole exchange.
-    pub(super) time: Duration,
-    /// Bytes of an answer's body that somebody wants; of these a record keeps the first.
-    pub(super) body_bytes: usize,
-    /// The attempt ends when this is set.
-    pub(super) cut: &'a CancellationToken,
-}
-
-/// Why there is no answer, and that in words.
-pub(super) type NoAnswer = (Failure, String);
-
-/// Sends `request` and gives the answer: within its time, or [`Failure::Interrupted`] once `cut` is set.
-pub(super) async fn run(pool: &Pool, request: Request<Payload>, bounds: Bounds<'_>) -> Result<client::Answer, NoAnswer> {
-    let Bounds { time, body_bytes, cut } = bounds;
-    let exchange = tokio::time::timeout(time, pool.exchange(request, body_bytes));
+/// Sends `request` and gives the outcome: within `time` for the whole exchange, or [`Failure::Interrupted`] once `cut` is set. Beside
+/// it stands the answer with as many as `keep` bytes of its body, of which the outcome has the first.
+pub(super) async fn run(
+    pool: &Pool,
+    request: Request<Payload>,
+    keep: usize,
+    time: Duration,
+    cut: &CancellationToken,
+) -> (Outcome, Option<client::Answer>) {
+    let exchange = tokio::time::timeout(time, pool.exchange(request, keep));
+    let failed = |failure, detail| (Outcome::Failed { failure, detail }, None);
     tokio::select! {
         // An answer that is there counts.
         biased;
         exchanged = exchange => match exchanged {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err((kind(&error), in_words(&error))),
-            Err(_) => Err((Failure::Timeout, format!("no whole answer within {time:?}"))),
+            Ok(Ok(answer)) => (Outcome::Answered(kept(&answer)), Some(answer)),
+            Ok(Err(error)) => failed(kind(&error), in_words(&error)),
+            Err(_) => failed(Failure::Timeout, format!("no whole answer within {time:?}")),
         },
-        () = cut.cancelled() => Err((Failure::Interrupted, "the relay ended".to_owned())),
-    }
-}
-
-/// The outcome as it is recorded.
-pub(super) fn outcome(ended: &Result<client::Answer, NoAnswer>) -> Outcome {
-    match ended {
-        Ok(answer) => Outcome::Answered(kept(answer)),
-        Err((failure, detail)) => Outcome::Failed { failure: *failure, detail: detail.clone() },
+        () = cut.cancelled() => failed(Failure::Interrupted, "the relay ended".to_owned()),
     }
 }
 
 fn kept(answer: &client::Answer) -> Answer {
     let (headers, cut) = kept_headers(&answer.headers);
-    let cut = cut || answer.truncated || answer.body.len() > Answer::BODY_BYTES_MAX;
     let body = match answer.body.get(..Answer::BODY_BYTES_MAX) {
         // Copied: a part would keep the whole alive.
         Some(first) => Bytes::copy_from_slice(first),
         None => answer.body.clone(),
     };
-    Answer { status: answer.status.as_u16(), headers, body, truncated: cut }
+    let truncated = cut || answer.truncated || body.len() < answer.body.len();
+    Answer { status: answer.status.as_u16(), headers, body, truncated }
 }
 
 fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {

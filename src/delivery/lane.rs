@@ -314,18 +314,16 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let below = road.prefixes.get(&event.source).map(String::as_str);
     let making = Making { delivery: &delivery, event: &event, number, below, now: started_at };
     let passing = road.passing.contains(&event.source).then(|| road.store.waiters().begin(event.id, &delivery.destination));
-    let (ended, is_sent) = match road.shape.request(&making, body) {
+    let keep = if passing.is_some() { PASSED_BYTES_MAX } else { Answer::BODY_BYTES_MAX };
+    let (outcome, answer, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
-            let body_bytes = if passing.is_some() { PASSED_BYTES_MAX } else { Answer::BODY_BYTES_MAX };
-            let bounds = attempt::Bounds { time: road.destination.timeout, body_bytes, cut };
-            (attempt::run(&road.pool, request, bounds).await, true)
+            let (outcome, answer) = attempt::run(&road.pool, request, keep, road.destination.timeout, cut).await;
+            let sign = Sign::of(&outcome);
+            (outcome, answer, sign)
         }
-        Err(error) => (Err((Failure::Protocol, error.to_string())), false),
+        Err(error) => (Outcome::Failed { failure: Failure::Protocol, detail: error.to_string() }, None, Sign::Nothing),
     };
-    let outcome = attempt::outcome(&ended);
-    // What was not sent says nothing of the application.
-    let sign = if is_sent { Sign::of(&outcome) } else { Sign::Nothing };
-    let word = passing.as_ref().map(|passing| passing.word(heard(passing.waiters(), ended)));
+    let word = passing.as_ref().map(|passing| passing.word(heard(passing.waiters(), &outcome, answer)));
     let (now, took) = (road.clock.now(), watch.elapsed());
     let rest = road.destination.retry.rest(&outcome, now);
     let verdict = match &outcome {
@@ -346,11 +344,13 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
 }
 
 /// What those hear who wait for an attempt.
-fn heard(waiters: &Waiters, ended: Result<client::Answer, attempt::NoAnswer>) -> Heard {
-    match ended {
-        Ok(answer) if answer.truncated => Heard::Unfit,
-        Ok(answer) => waiters.passed(answer.status, answer.headers, answer.body).map_or(Heard::Unfit, Heard::Answer),
-        Err((failure, _)) => Heard::Failed(failure),
+fn heard(waiters: &Waiters, outcome: &Outcome, answer: Option<client::Answer>) -> Heard {
+    match (outcome, answer) {
+        (Outcome::Failed { failure, .. }, _) => Heard::Failed(*failure),
+        (Outcome::Answered(_), Some(answer)) if !answer.truncated => {
+            waiters.passed(answer.status, answer.headers, answer.body).map_or(Heard::Unfit, Heard::Answer)
+        }
+        (Outcome::Answered(_), _) => Heard::Unfit,
     }
 }
 
