@@ -218,13 +218,13 @@ async fn an_application_that_is_down_is_told_and_gets_the_event_later() {
 #[tokio::test]
 async fn a_slow_application_is_not_waited_for_and_gets_the_event_once() {
     for (ack, status) in [("upstream", 504), ("upstream-else-stored", 202)] {
-        let world = world(ack, "800ms", ONCE).await;
-        world.app.script([slow(Duration::from_millis(3000), reply(201, "slow"))]);
+        let world = world(ack, "1500ms", ONCE).await;
+        world.app.script([slow(Duration::from_secs(5), reply(201, "slow"))]);
         let begun = Instant::now();
         let answer = world.ask("1").await;
         assert_eq!(answer.status.as_u16(), status, "{ack}");
         let took = begun.elapsed();
-        assert!((Duration::from_millis(800)..Duration::from_millis(2900)).contains(&took), "{ack}: {took:?}");
+        assert!((Duration::from_millis(1500)..Duration::from_millis(4900)).contains(&took), "{ack}: {took:?}");
         if ack == "upstream-else-stored" {
             assert_eq!(
                 (&answer.body[..], &answer.headers["content-type"], &answer.headers["x-own"]),
@@ -241,7 +241,7 @@ async fn a_slow_application_is_not_waited_for_and_gets_the_event_once() {
         assert!(metrics.contains(r#"hookhold_requests_total{source="up",outcome="duplicate"} 1"#));
         // The application's time is not the relay's.
         let sum = metrics.lines().find_map(|line| line.strip_prefix(r#"hookhold_accept_seconds_sum{source="up"} "#));
-        assert!(sum.unwrap().parse::<f64>().unwrap() < 0.8, "{sum:?}");
+        assert!(sum.unwrap().parse::<f64>().unwrap() < 1.5, "{sum:?}");
     }
 }
 
@@ -269,7 +269,7 @@ async fn nobody_waits_for_a_destination_that_is_paused() {
 #[tokio::test]
 async fn a_sender_that_goes_away_costs_nothing() {
     let world = world("upstream", LONG, ONCE).await;
-    world.app.script([slow(Duration::from_millis(500), reply(201, "made"))]);
+    world.app.script([slow(Duration::from_millis(1500), reply(201, "made"))]);
     tokio::select! {
         answer = world.ask("1") => panic!("{:?}", answer.status),
         _ = world.app.got(1) => {}
@@ -308,7 +308,7 @@ async fn head_and_http2_are_answered_as_ever() {
 #[tokio::test]
 async fn a_relay_that_stops_lets_nobody_wait() {
     let mut world = world("upstream", LONG, "in_flight = 1").await;
-    world.app.script([slow(Duration::from_millis(800), reply(201, "under way"))]);
+    world.app.script([slow(Duration::from_secs(3), reply(201, "under way"))]);
     let trust = hookhold::net::tls::client_config_pinning(
         &world.folder.path().join("certs").join(hookhold::net::tls::SELF_SIGNED_FILES[0]),
     )
