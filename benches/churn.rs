@@ -178,7 +178,7 @@ fn settlement(claimed: &Claimed, is_parked: bool) -> Settlement {
     let number = claimed.delivery.attempts_made + 1;
     let attempt = Attempt { number, started_at: now, duration_ms: 1, outcome: Outcome::Answered(answer) };
     let verdict = if is_parked { Verdict::Park(ParkReason::Refused) } else { Verdict::Delivered };
-    Settlement { claim: claimed.claim, attempt, verdict, now }
+    Settlement { claim: claimed.claim, attempt, verdict, now, word: None }
 }
 
 async fn purge(store: Arc<dyn Store>, kept: u64, purged: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hookhold::config::settings::{LogFormat, Retention, Role, SourcePath, Tls};
+use hookhold::config::settings::{Ack, LogFormat, Retention, Role, SourcePath, Tls};
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::retry::Rule;
 use hookhold::record::Headers;
@@ -261,6 +261,22 @@ fn what_a_provider_wants_to_hear_arrives() {
     assert_eq!(answer("box"), (200, String::new()));
     let braintree = settings.sources.iter().find(|source| source.name.as_str() == "braintree").unwrap();
     assert!(!braintree.verifier.scheme().unwrap().needs_public_key());
+}
+
+#[test]
+fn what_a_source_waits_for_arrives() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/answers.toml")).unwrap();
+    let settings = World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let source = |name: &str| settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+    let ms = Duration::from_millis;
+    assert_eq!(source("plain").ack, Ack::Upstream(ms(8000)), "GitHub waits for 10 s");
+    assert_eq!(source("patient").ack, Ack::UpstreamElseStored(ms(10_000)));
+    assert_eq!(source("open").ack, Ack::UpstreamElseStored(ms(500)));
+    assert_eq!(source("at_once").ack, Ack::Stored);
+    let answer = &source("plain").answer;
+    let headers: Vec<_> = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!((answer.status, answer.body.as_str()), (201, "<Response/>"));
+    assert_eq!(headers, [("content-type", "text/xml"), ("x-own", "1")]);
 }
 
 #[test]

@@ -179,6 +179,8 @@ pub struct Source {
     pub dedupe: Option<Duration>,
     /// What the provider hears when its event is durable.
     pub answer: Answer,
+    /// Whether the provider hears its application's answer instead.
+    pub ack: Ack,
     /// Bytes of one body.
     pub body_bytes: u64,
     /// The methods that it takes; `POST` where nothing is said.
@@ -212,6 +214,28 @@ impl Source {
         }
         let body = self.verifier.content(facts.body);
         ask(&self.routes, &Facts { body: &body, ..facts })
+    }
+}
+
+/// What the answer to an event waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// That the event is durable.
+    Stored,
+    /// Also the one application's answer, which is passed on; for so long, counted from the request's head. Without one the sender hears
+    /// an error, and the event is kept and delivered all the same.
+    Upstream(Duration),
+    /// The same, but without one the sender hears that the event is stored.
+    UpstreamElseStored(Duration),
+}
+
+impl Ack {
+    /// How long an application's answer is waited for; `None` where it is not.
+    pub fn waits(self) -> Option<Duration> {
+        match self {
+            Self::Stored => None,
+            Self::Upstream(within) | Self::UpstreamElseStored(within) => Some(within),
+        }
     }
 }
 

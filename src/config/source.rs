@@ -13,25 +13,29 @@ use super::route::Routed;
 use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{handshake, identity, relay, secret, web};
+use super::{ack, answer, handshake, identity, relay, secret, web};
 use crate::signature::handshake::Handshake;
-use crate::signature::preset::{self, Answer, Preset};
+use crate::signature::preset::{self, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 
 /// A path is compared with each request's; longer ones are a mistake.
 const PATH_BYTES_MAX: usize = 1024;
 /// Providers redeliver for days, people for weeks.
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
-/// Bytes of an answer's body: providers want a word or two.
-const ANSWER_BYTES_MAX: usize = 1024;
 /// Settings that this version does not have.
-const UNSUPPORTED: [&str; 2] = ["ack", "per_second"];
+const UNSUPPORTED: [&str; 1] = ["per_second"];
 
 /// Who the sender is.
 enum Provider {
     Preset(&'static Preset),
     Custom,
     None,
+}
+
+impl Provider {
+    fn preset(&self) -> Option<&'static Preset> {
+        if let Self::Preset(preset) = self { Some(preset) } else { None }
+    }
 }
 
 /// Where requests for a source come to. No two sources have the same.
@@ -65,7 +69,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let handshakes = handshake::list(&mut section, own);
     let shows_key = handshakes.iter().flatten().any(Handshake::needs_public_key);
     let (scheme, public_key) = with_public_key(&mut section, scheme, shows_key);
-    let answer = answer(&mut section, provider.as_ref().map(|(p, _)| p));
+    let preset = provider.as_ref().and_then(|(provider, _)| provider.preset());
+    let answer = answer::read(&mut section, preset.map(|preset| preset.answer.clone()).unwrap_or_default());
     let shows_address = handshakes.iter().flatten().any(Handshake::needs_address);
     let mut options = Options {
         public_url: section.take("public_url").and_then(|value| public_url(&value, scheme.as_ref(), shows_address)),
@@ -73,6 +78,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         ..Options::default()
     };
     let dedupe = dedupe(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), &mut options);
+    let beside = ack::Beside { preset, destinations: &routed.destinations, knows_repeats: dedupe.is_some() };
+    let ack = ack::read(&mut section, &beside);
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
     let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
@@ -107,6 +114,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         takes_secret,
         dedupe,
         answer,
+        ack,
         body_bytes,
         methods,
         allow,
@@ -196,29 +204,6 @@ fn with_public_key(section: &mut Section<'_>, scheme: Option<Scheme>, is_shown: 
     let Some(name) = value.text() else { return (None, None) };
     let scheme = scheme.and_then(|scheme| scheme.with_public_key(name).map_or_else(|e| value.error(&e.to_string()), Some));
     (scheme, Some(name.to_owned()))
-}
-
-/// What the provider wants to hear, or what is written in its place.
-fn answer(section: &mut Section<'_>, provider: Option<&Provider>) -> Answer {
-    let default = match provider {
-        Some(Provider::Preset(preset)) => preset.answer.clone(),
-        _ => Answer::default(),
-    };
-    section.or("answer", default, |value| {
-        let mut section = value.inner()?;
-        let status = section.or("status", 200, |value| value.integer(200..=299));
-        let body = section.or("body", "", |value| {
-            let text = value.node().get_ref().as_str();
-            text.filter(|text| text.len() <= ANSWER_BYTES_MAX).or_else(|| value.error("must be a short text"))
-        });
-        let empty_refusal = section.or("empty_refusal", false, |value| value.boolean());
-        let echo = section.take("echo").and_then(|value| {
-            let name = value.text()?;
-            http::HeaderName::try_from(name).map_or_else(|_| value.error("is not a header's name"), |_| Some(name.to_owned()))
-        });
-        section.finish(&[]);
-        Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), empty_refusal, echo })
-    })
 }
 
 fn public_url(value: &Value<'_>, scheme: Option<&Scheme>, is_shown: bool) -> Option<Url> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Request};
 use tokio_util::sync::CancellationToken;
 
@@ -9,24 +10,38 @@ use crate::net::client::{self, Payload};
 use crate::net::pool::Pool;
 use crate::record::{Answer, Failure, Outcome};
 
-/// Sends `request` and gives the outcome: within `time` for the whole exchange, or [`Failure::Interrupted`] once `cut` is set.
-pub(super) async fn run(pool: &Pool, request: Request<Payload>, time: Duration, cut: &CancellationToken) -> Outcome {
-    let exchange = tokio::time::timeout(time, pool.exchange(request, Answer::BODY_BYTES_MAX));
+/// Sends `request` and gives the outcome: within `time` for the whole exchange, or [`Failure::Interrupted`] once `cut` is set. Beside
+/// it stands the answer with as many as `keep` bytes of its body, of which the outcome has the first.
+pub(super) async fn run(
+    pool: &Pool,
+    request: Request<Payload>,
+    keep: usize,
+    time: Duration,
+    cut: &CancellationToken,
+) -> (Outcome, Option<client::Answer>) {
+    let exchange = tokio::time::timeout(time, pool.exchange(request, keep));
+    let failed = |failure, detail| (Outcome::Failed { failure, detail }, None);
     tokio::select! {
         // An answer that is there counts.
         biased;
         exchanged = exchange => match exchanged {
-            Ok(Ok(answer)) => Outcome::Answered(kept(answer)),
-            Ok(Err(error)) => Outcome::Failed { failure: kind(&error), detail: in_words(&error) },
-            Err(_) => Outcome::Failed { failure: Failure::Timeout, detail: format!("no whole answer within {time:?}") },
+            Ok(Ok(answer)) => (Outcome::Answered(kept(&answer)), Some(answer)),
+            Ok(Err(error)) => failed(kind(&error), in_words(&error)),
+            Err(_) => failed(Failure::Timeout, format!("no whole answer within {time:?}")),
         },
-        () = cut.cancelled() => Outcome::Failed { failure: Failure::Interrupted, detail: "the relay ended".to_owned() },
+        () = cut.cancelled() => failed(Failure::Interrupted, "the relay ended".to_owned()),
     }
 }
 
-fn kept(answer: client::Answer) -> Answer {
+fn kept(answer: &client::Answer) -> Answer {
     let (headers, cut) = kept_headers(&answer.headers);
-    Answer { status: answer.status.as_u16(), headers, body: answer.body, truncated: answer.truncated || cut }
+    let body = match answer.body.get(..Answer::BODY_BYTES_MAX) {
+        // Copied: a part would keep the whole alive.
+        Some(first) => Bytes::copy_from_slice(first),
+        None => answer.body.clone(),
+    };
+    let truncated = cut || answer.truncated || body.len() < answer.body.len();
+    Answer { status: answer.status.as_u16(), headers, body, truncated }
 }
 
 fn kept_headers(headers: &HeaderMap) -> (Vec<(String, String)>, bool) {

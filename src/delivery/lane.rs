@@ -16,9 +16,10 @@ use super::gate::{AHEAD_TIME, Ended, Gate, Leave};
 use super::prepare::Making;
 use super::road::Road;
 use crate::config::settings::Destination;
+use crate::net::client;
 use crate::pace::breaker::Sign;
-use crate::record::{Attempt, BreakerState, EventId, Failure, Outcome, StateName, Verdict};
-use crate::store::{Claim, Claimed, Fresh, Settlement, Store, Valve};
+use crate::record::{Answer, Attempt, BreakerState, EventId, Failure, Outcome, StateName, Verdict};
+use crate::store::{Claim, Claimed, Fresh, Heard, PASSED_BYTES_MAX, Settlement, Store, Valve, Waiters};
 use crate::time::{Stopwatch, Timestamp};
 
 /// A lane looks at the clock at least so often, since the wall clock may be set.
@@ -123,6 +124,8 @@ impl Lane {
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
         }
+        // Whoever waits for what is not under way hears that it will not be.
+        self.fresh.shut();
         while let Some(ended) = self.running.join_next().await {
             self.end(ended);
         }
@@ -310,14 +313,17 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let number = delivery.attempts_made + 1;
     let below = road.prefixes.get(&event.source).map(String::as_str);
     let making = Making { delivery: &delivery, event: &event, number, below, now: started_at };
-    let (outcome, sign) = match road.shape.request(&making, body) {
+    let passing = road.passing.contains(&event.source).then(|| road.store.waiters().begin(event.id, &delivery.destination));
+    let keep = if passing.is_some() { PASSED_BYTES_MAX } else { Answer::BODY_BYTES_MAX };
+    let (outcome, answer, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
-            let outcome = attempt::run(&road.pool, request, road.destination.timeout, cut).await;
+            let (outcome, answer) = attempt::run(&road.pool, request, keep, road.destination.timeout, cut).await;
             let sign = Sign::of(&outcome);
-            (outcome, sign)
+            (outcome, answer, sign)
         }
-        Err(error) => (Outcome::Failed { failure: Failure::Protocol, detail: error.to_string() }, Sign::Nothing),
+        Err(error) => (Outcome::Failed { failure: Failure::Protocol, detail: error.to_string() }, None, Sign::Nothing),
     };
+    let word = passing.as_ref().map(|passing| passing.word(heard(passing.waiters(), &outcome, answer)));
     let (now, took) = (road.clock.now(), watch.elapsed());
     let rest = road.destination.retry.rest(&outcome, now);
     let verdict = match &outcome {
@@ -328,13 +334,24 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     note(road, event.id, number, &outcome, verdict, took, now);
     let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };
     held.claim = None;
-    if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now }).await {
+    if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now, word }).await {
         tracing::error!(delivery = %delivery.id, %error, "an attempt could not be recorded; it will be repeated");
     }
     if let Some(replay) = &delivery.replay_id {
         road.replays.settled(replay, verdict);
     }
     (sign, rest)
+}
+
+/// What those hear who wait for an attempt.
+fn heard(waiters: &Waiters, outcome: &Outcome, answer: Option<client::Answer>) -> Heard {
+    match (outcome, answer) {
+        (Outcome::Failed { failure, .. }, _) => Heard::Failed(*failure),
+        (Outcome::Answered(_), Some(answer)) if !answer.truncated => {
+            waiters.passed(answer.status, answer.headers, answer.body).map_or(Heard::Unfit, Heard::Answer)
+        }
+        (Outcome::Answered(_), _) => Heard::Unfit,
+    }
 }
 
 /// A claim that is given back where its attempt ends without an outcome (a fault of ours): the delivery must not be stuck.

@@ -1,6 +1,6 @@
 //! All lanes: started together, stopped together, and given other roads while they run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +102,7 @@ impl Lanes {
     pub fn prepare(&self, settings: &Settings, is_same: impl Fn(&Name) -> bool) -> Result<Roads, BadDestination> {
         let prefixes = Arc::new(prefixes(settings));
         let signed_in = Arc::new(signed_in(settings));
+        let passing = Arc::new(passing(settings));
         let road = |destination: &Arc<Destination>| {
             let network = self.surroundings.network.clone();
             let (pool, shape) = line_up(destination, &signed_in, network)
@@ -118,6 +119,7 @@ impl Lanes {
                 chance: self.surroundings.chance.clone(),
                 replays: self.replays.clone(),
                 prefixes: prefixes.clone(),
+                passing: passing.clone(),
             })
         };
         settings.destinations.iter().map(road).collect::<Result<_, _>>().map(Roads)
@@ -199,6 +201,10 @@ type SignedIn = HashMap<Name, Vec<(String, bool)>>;
 fn signed_in(settings: &Settings) -> SignedIn {
     let of = |source: &Arc<Source>| Some((source.name.clone(), source.verifier.scheme()?.signature_headers()));
     settings.sources.iter().filter_map(of).collect()
+}
+
+fn passing(settings: &Settings) -> HashSet<Name> {
+    settings.sources.iter().filter(|source| source.ack.waits().is_some()).map(|source| source.name.clone()).collect()
 }
 
 fn prefixes(settings: &Settings) -> HashMap<Name, String> {

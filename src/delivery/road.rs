@@ -1,6 +1,6 @@
 //! What one lane works with: its destination and all that leads there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::prepare::Shape;
@@ -26,4 +26,6 @@ pub(super) struct Road {
     pub(super) replays: Arc<Replays>,
     /// The paths of sources that take everything below them.
     pub(super) prefixes: Arc<HashMap<Name, String>>,
+    /// Sources that pass an application's answer on.
+    pub(super) passing: Arc<HashSet<Name>>,
 }

@@ -17,7 +17,8 @@ use super::body;
 use super::challenge;
 use super::gate::{Entry, Gate};
 use super::reply::{self, Refusal};
-use crate::config::settings::Source;
+use super::upstream::{Listening, Said};
+use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
@@ -57,6 +58,11 @@ impl Line {
         self.gate.load_full()
     }
 
+    /// The present.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Judges requests by this gate from now on.
     pub fn replace(&self, gate: Gate) {
         self.gate.store(Arc::new(gate));
@@ -88,13 +94,16 @@ impl Line {
                 tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
                 reply::handshake(answer)
             }
-            Ok(Taken::Event(appended, echo)) => {
+            Ok(Taken::Event(appended, echo, listening)) => {
                 let (event, outcome) = known(appended);
                 entry.metrics.count(outcome);
                 entry.metrics.accepted_in(watch.elapsed());
                 entry.metrics.event_at(at);
                 tracing::debug!(source = %entry.source.name, %event, outcome = outcome.as_str(), "a webhook is durable");
-                reply::accepted(event, &entry.source.answer, echo)
+                match listening {
+                    None => reply::accepted(event, &entry.source.answer, echo),
+                    Some(listening) => self.passed_on(entry, *listening, (appended, echo), watch).await,
+                }
             }
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
@@ -103,6 +112,26 @@ impl Line {
                 let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
                 if is_empty { reply::emptied(answer) } else { answer }
             }
+        }
+    }
+
+    /// The answer of the application, where there is one.
+    async fn passed_on(
+        &self,
+        entry: &Entry,
+        listening: Listening,
+        (appended, echo): (Appended, Option<reply::Echo>),
+        watch: Stopwatch,
+    ) -> Response<Full<Bytes>> {
+        let ((event, _), source) = (known(appended), &entry.source);
+        // On the heap: whoever does not wait need not have room for it.
+        let said = Box::pin(self.heard(listening, appended, watch)).await;
+        entry.metrics.heard(said.as_str());
+        tracing::debug!(source = %source.name, %event, said = said.as_str(), "what the application says was waited for");
+        match said {
+            Said::Passed(answer) => reply::passed(event, answer),
+            Said::Nothing(_, status) if matches!(source.ack, Ack::Upstream(_)) => reply::unanswered(event, status),
+            Said::Stored | Said::Nothing(..) => reply::accepted(event, &source.answer, echo),
         }
     }
 
@@ -147,10 +176,10 @@ impl Line {
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
-        let intake = intake(entry, verified);
+        let (intake, listening) = self.listen(&entry.source, intake(entry, verified))?;
         let appended = self.append(entry, intake).await?;
         drop(share);
-        Ok(Taken::Event(appended, echo))
+        Ok(Taken::Event(appended, echo, listening.map(Box::new)))
     }
 
     /// Makes it durable, and counts it where no route took it.
@@ -231,8 +260,8 @@ pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Re
 
 /// What a request became.
 enum Taken {
-    /// A durable event, and what its answer shows again.
-    Event(Appended, Option<reply::Echo>),
+    /// A durable event, what its answer shows again, and whether its application is to be heard.
+    Event(Appended, Option<reply::Echo>, Option<Box<Listening>>),
     /// Nothing: the relay answers it by itself.
     Handshake(HandshakeAnswer),
 }

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ALLOW, ALT_SVC, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -12,12 +15,32 @@ use crate::metrics::RequestOutcome;
 use crate::record::{EventId, Headers};
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::preset::Answer;
+use crate::store::Passed;
 
 /// What a provider is asked to wait where the relay cannot take an event now.
 const RETRY_AFTER_TIME: Duration = Duration::from_secs(10);
 
 /// Tells the sender which event its request became: for `send`, and for people who look into a provider's delivery log.
 const EVENT_ID: HeaderName = HeaderName::from_static("hookhold-event-id");
+
+/// What the relay itself says begins so.
+const OWN_PREFIX: &str = "hookhold-";
+
+/// Fields of an application's answer that are not passed on: those of its connection (RFC 9110 §7.6.1) and of its framing, which the
+/// listener writes anew; where else it can be reached; and cookies, which are for browsers and may be somebody's session.
+const NOT_PASSED: [HeaderName; 11] = [
+    ALT_SVC,
+    CONNECTION,
+    CONTENT_LENGTH,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    SET_COOKIE,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// Bytes of a header that is shown again: ids, not texts.
 const ECHO_BYTES_MAX: usize = 256;
@@ -126,9 +149,43 @@ pub(super) fn accepted(event: EventId, wanted: &Answer, echo: Option<Echo>) -> R
     if !wanted.body.is_empty() {
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
-    answer.headers_mut().extend(HeaderValue::try_from(event.to_string()).ok().map(|id| (EVENT_ID, id)));
+    for (name, value) in &wanted.headers {
+        // Both were proved when they were read.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
     answer.headers_mut().extend(echo);
-    answer
+    with_id(answer, event)
+}
+
+/// The application's own answer to an event that is durable, less what belongs to its connection or to nobody but the relay.
+pub(super) fn passed(event: EventId, answer: Passed) -> Response<Full<Bytes>> {
+    let Passed { status, mut headers, body } = answer;
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|token| HeaderName::try_from(token.trim()).ok())
+        // Without it the body cannot be read.
+        .filter(|name| *name != CONTENT_TYPE)
+        .collect();
+    let own = headers.keys().filter(|name| name.as_str().starts_with(OWN_PREFIX)).cloned().collect::<Vec<_>>();
+    for name in NOT_PASSED.into_iter().chain(nominated).chain(own) {
+        headers.remove(name);
+    }
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    with_id(answer, event)
+}
+
+/// The answer to an event that is durable, and of which its application said nothing yet. `status`: why.
+pub(super) fn unanswered(event: EventId, status: StatusCode) -> Response<Full<Bytes>> {
+    let mut answer = plain(status, "stored; no answer of the application\n");
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
+    with_id(answer, event)
 }
 
 /// The answer to a handshake.
@@ -149,6 +206,11 @@ pub(super) fn emptied(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>
 /// An answer to `HEAD`.
 pub(super) fn without_body(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     *answer.body_mut() = Full::default();
+    answer
+}
+
+fn with_id(mut answer: Response<Full<Bytes>>, event: EventId) -> Response<Full<Bytes>> {
+    answer.headers_mut().extend(HeaderValue::try_from(event.to_string()).ok().map(|id| (EVENT_ID, id)));
     answer
 }
 

@@ -92,6 +92,7 @@ struct Families {
     requests: Family<OfRequest, Counter>,
     refusals: Family<OfRefusal, Counter>,
     unrouted: Family<OfSource, Counter>,
+    heard: Family<OfRequest, Counter>,
     accept: Histograms<OfSource>,
     deliveries: Family<OfDelivery, Counter>,
     attempts: Family<OfDelivery, Counter>,
@@ -219,6 +220,7 @@ impl Families {
             requests: Family::default(),
             refusals: Family::default(),
             unrouted: Family::default(),
+            heard: Family::default(),
             accept: Family::new_with_constructor(|| Histogram::new(source::ACCEPT_BUCKETS)),
             deliveries: Family::default(),
             attempts: Family::default(),
@@ -231,7 +233,12 @@ impl Families {
         registry.register("requests", "Requests by source and outcome", made.requests.clone());
         registry.register("verification_failures", "Requests that were not believed, by reason", made.refusals.clone());
         registry.register("events_unrouted", "Events that no route took, by source", made.unrouted.clone());
-        registry.register("accept_seconds", "Time from a request's head to its answer", made.accept.clone());
+        registry.register(
+            "upstream_answers",
+            "Requests whose application was waited for, by what came of it",
+            made.heard.clone(),
+        );
+        registry.register("accept_seconds", "Time from a request's head until its event is durable", made.accept.clone());
         registry.register("deliveries", "Deliveries that were settled, by destination and outcome", made.deliveries.clone());
         registry.register("attempts", "Attempts by destination and outcome", made.attempts.clone());
         registry.register("attempt_seconds", "Time that attempts took", made.attempt.clone());

@@ -103,6 +103,7 @@ pub struct SourceMetrics {
     requests: [Counter; RequestOutcome::ALL.len()],
     refusals: Family<OfRefusal, Counter>,
     unrouted: Counter,
+    heard: Family<OfRequest, Counter>,
     accept: Histogram,
     last_event_ms: AtomicU64,
 }
@@ -117,6 +118,7 @@ impl SourceMetrics {
             requests: RequestOutcome::ALL.map(counter),
             refusals: families.refusals.clone(),
             unrouted: families.unrouted.get_or_create_owned(&OfSource { source: source.clone() }),
+            heard: families.heard.clone(),
             accept: families.accept.get_or_create_owned(&OfSource { source: source.clone() }),
             last_event_ms: AtomicU64::new(0),
             name: source,
@@ -138,7 +140,12 @@ impl SourceMetrics {
         self.unrouted.inc();
     }
 
-    /// Records the time from a request's head to its 2xx.
+    /// Counts what a request heard whose application was waited for; [`Self::count`] counts the request itself.
+    pub fn heard(&self, outcome: &'static str) {
+        self.heard.get_or_create(&OfRequest { source: self.name.clone(), outcome }).inc();
+    }
+
+    /// Records the time from a request's head until its event was durable. What an application takes is not part of it.
     pub fn accepted_in(&self, took: Duration) {
         self.accept.observe(took.as_secs_f64());
     }

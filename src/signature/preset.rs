@@ -3,6 +3,7 @@
 
 mod files;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -67,9 +68,12 @@ pub struct Answer {
     /// Its status: 200 to 299.
     #[serde(skip_serializing_if = "is_ok")]
     pub status: u16,
-    /// Its body, as plain text.
+    /// Its body, as plain text where its headers say nothing else.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub body: String,
+    /// Its header fields, beside those that every answer has; one of each name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// A request that is not believed is answered without a body.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_refusal: bool,
@@ -81,7 +85,7 @@ pub struct Answer {
 impl Default for Answer {
     /// 200 and nothing: some providers show it to their users.
     fn default() -> Self {
-        Self { status: 200, body: String::new(), empty_refusal: false, echo: None }
+        Self { status: 200, body: String::new(), headers: BTreeMap::new(), empty_refusal: false, echo: None }
     }
 }
 
@@ -95,6 +99,18 @@ impl Preset {
     /// Where its event's id is.
     pub fn event_id(&self) -> Option<&Selector> {
         self.event_id.as_ref()
+    }
+
+    /// How long it waits for an answer at least, where its deadline says that in numbers: "5 to 10 s" is 5 s.
+    pub fn patience(&self) -> Option<Duration> {
+        let mut words = self.deadline.as_deref()?.split_whitespace();
+        let number: u32 = words.find_map(|word| word.parse().ok())?;
+        let unit = words.find_map(|word| match word.trim_end_matches([',', ';']) {
+            "s" => Some(Duration::from_secs(1)),
+            "min" => Some(Duration::from_secs(60)),
+            _ => None,
+        });
+        Some(unit? * number)
     }
 }
 
@@ -205,6 +221,13 @@ mod tests {
             assert!((200..300).contains(&preset.answer.status), "{name}");
             let echo = preset.answer.echo.as_deref();
             assert!(echo.is_none_or(|name| http::HeaderName::try_from(name).is_ok()), "{name}");
+            let is_field = |(name, value): (&String, &String)| {
+                http::HeaderName::try_from(name).is_ok() && http::HeaderValue::from_str(value).is_ok()
+            };
+            assert!(preset.answer.headers.iter().all(is_field), "{name}");
+            let has_number = preset.deadline.as_ref().is_some_and(|deadline| deadline.contains(|c: char| c.is_ascii_digit()));
+            assert_eq!(preset.patience().is_some(), has_number, "{name}");
+            assert!(preset.patience().is_none_or(|time| (1..=120).contains(&time.as_secs())), "{name}");
             assert!(preset.dedupe.is_none() || preset.event_id.is_some(), "{name}: nothing to know a repeat by");
             assert!(preset.dedupe.is_none_or(|time| time.as_secs() >= 3600 && time.as_secs().is_multiple_of(3600)), "{name}");
             let texts = [Some(&preset.title), preset.note.as_ref(), preset.deadline.as_ref(), preset.retries.as_ref()];

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{Claim, Claimed};
-use crate::record::Name;
+use super::{Asking, Claim, Claimed, Waiters};
+use crate::record::{EventId, Name};
 
 /// Bodies that wait in all hand-overs together, with an allowance for each event's head. However many lanes hang, no more than
 /// this is held for them; the rest is read from the index when its turn comes.
@@ -28,6 +28,7 @@ pub struct Handoffs(Arc<Lanes>);
 struct Lanes {
     senders: Mutex<HashMap<Name, Sender>>,
     waiting_bytes: Arc<AtomicUsize>,
+    waiters: Arc<Waiters>,
     give_back: Box<dyn Fn(Claim) + Send + Sync>,
 }
 
@@ -41,6 +42,8 @@ struct Sender {
 pub struct Fresh {
     fresh: mpsc::Receiver<Handed>,
     signal: Arc<Signal>,
+    destination: Name,
+    waiters: Arc<Waiters>,
 }
 
 #[derive(Debug)]
@@ -101,7 +104,12 @@ impl Room {
 impl Handoffs {
     /// No lanes yet. `give_back` releases the claim of a delivery that no lane took out; it must not call this back.
     pub fn new(give_back: impl Fn(Claim) + Send + Sync + 'static) -> Self {
-        let lanes = Lanes { senders: Mutex::default(), waiting_bytes: Arc::default(), give_back: Box::new(give_back) };
+        let lanes = Lanes {
+            senders: Mutex::default(),
+            waiting_bytes: Arc::default(),
+            waiters: Arc::default(),
+            give_back: Box::new(give_back),
+        };
         Self(Arc::new(lanes))
     }
 
@@ -114,7 +122,23 @@ impl Handoffs {
         // What the old channel holds may go back now, which looks for the lane: not under the lock.
         let old = self.0.senders().insert(destination.clone(), sender);
         drop(old);
-        Fresh { fresh: receiver, signal }
+        Fresh { fresh: receiver, signal, destination: destination.clone(), waiters: self.0.waiters.clone() }
+    }
+
+    /// Those who wait for what an attempt brings.
+    pub fn waiters(&self) -> &Arc<Waiters> {
+        &self.0.waiters
+    }
+
+    /// From now on somebody waits for this event; where its lane takes nothing, they hear so.
+    pub fn enlist(&self, asking: Asking, event: EventId) {
+        let destination = asking.destination().clone();
+        self.0.waiters.enlist(asking, event);
+        // Looked at after it is known that they wait: a lane that shuts later tells them.
+        let is_open = |s: &Sender| !s.signal.shut.load(Ordering::SeqCst) && !s.fresh.is_closed();
+        if !self.0.senders().get(&*destination).is_some_and(is_open) {
+            self.0.waiters.shut_for(event, &destination);
+        }
     }
 
     /// Room for one fresh delivery whose body has so many bytes; without, the lane is told that it is behind once the delivery is
@@ -184,9 +208,12 @@ impl Fresh {
         }
     }
 
-    /// From now on nothing is handed over: it stays in the index. What waits here, and what was on its way, goes back.
+    /// From now on nothing is handed over: it stays in the index. What waits here, and what was on its way, goes back. Who waits for an
+    /// attempt that has not begun is told that none will.
     pub fn shut(&mut self) {
-        self.signal.shut.store(true, Ordering::SeqCst);
+        if !self.signal.shut.swap(true, Ordering::SeqCst) {
+            self.waiters.shut(&self.destination);
+        }
         while self.fresh.try_recv().is_ok() {}
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Asking;
 use crate::record::{Event, EventId, Headers, Name};
 use crate::signature::Verified;
 use crate::time::Timestamp;
@@ -26,6 +27,7 @@ pub struct Intake {
     destinations: Arc<[Name]>,
     dedupe: Option<Dedupe>,
     order_keys: Vec<Option<String>>,
+    asking: Option<Asking>,
 }
 
 /// How a repeat of the same event is known.
@@ -56,12 +58,23 @@ impl Intake {
             destinations,
             dedupe,
             order_keys: Vec::new(),
+            asking: None,
         }
     }
 
     /// The same with the keys by which its deliveries are kept in order: one for each destination, in their order.
     pub fn in_order(self, order_keys: Vec<Option<String>>) -> Self {
         Self { order_keys, ..self }
+    }
+
+    /// The same, and somebody waits for what its application says.
+    pub fn awaited(self, asking: Asking) -> Self {
+        Self { asking: Some(asking), ..self }
+    }
+
+    /// Who waits for what its application says.
+    pub(in crate::store) fn take_asking(&mut self) -> Option<Asking> {
+        self.asking.take()
     }
 
     /// The source it came in by.

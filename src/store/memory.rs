@@ -16,7 +16,7 @@ use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
     Appended, Backlog, Blocked, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh,
-    Intake, Listed, Made, Page, Purge, Purged, Settlement, Store, Tracked,
+    Intake, Listed, Made, Page, Purge, Purged, Settlement, Store, Tracked, Waiters,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
@@ -284,15 +284,19 @@ fn page_of<T>(all: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> Deliv
 
 #[async_trait]
 impl Store for Memory {
-    async fn append(&self, intake: Intake) -> Result<Appended, Error> {
+    async fn append(&self, mut intake: Intake) -> Result<Appended, Error> {
         let mut inner = self.change()?;
+        let asking = intake.take_asking();
+        let enlist = |event| asking.into_iter().for_each(|asking| self.handoffs.enlist(asking, event));
         if let Some(event) = inner.original(&intake) {
+            enlist(event);
             let woken = inner.repeat(event, intake.received_at());
             drop(inner);
             self.nudge_all(&woken);
             return Ok(Appended::Duplicate(event));
         }
         let (event, made) = inner.insert(intake);
+        enlist(event);
         let mut handed: Vec<(Room, Claimed)> = Vec::new();
         let mut behind = Vec::new();
         for id in made {
@@ -314,6 +318,10 @@ impl Store for Memory {
         self.handoffs.open(destination, capacity)
     }
 
+    fn waiters(&self) -> &Arc<Waiters> {
+        self.handoffs.waiters()
+    }
+
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         let mut inner = self.change()?;
         let waiting = inner.waiting(destination);
@@ -323,8 +331,9 @@ impl Store for Memory {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
-        let Settlement { claim, attempt, verdict, now } = settlement;
+        let Settlement { claim, attempt, verdict, now, word } = settlement;
         let mut inner = self.change()?;
+        word.iter().for_each(|word| self.handoffs.waiters().tell(claim.delivery.event, word));
         if !inner.give_back(claim) {
             return Ok(());
         }

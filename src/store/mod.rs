@@ -21,6 +21,7 @@ mod query;
 mod retention;
 mod sled;
 mod space;
+mod waiter;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,6 +43,7 @@ pub use quarantine::{Bounds as QuarantineBounds, Kept, Quarantine, QuarantineFil
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 pub use retention::Retention;
 pub use space::Space;
+pub use waiter::{Asking, Heard, PASSED_BYTES_MAX, Passed, UnderWay, Waiter, Waiters, Word};
 
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
 use crate::time::Timestamp;
@@ -63,6 +65,10 @@ pub trait Store: Send + Sync + 'static {
     /// Opens the hand-over of just stored deliveries for the lane of `destination`; replaces an earlier one.
     /// `capacity`: how many may wait in it. A fresh delivery that is handed over is claimed.
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh;
+
+    /// Those who wait for what an attempt brings. An [`Intake`] takes an [`Asking`] along, and is waited for from then on, also where it
+    /// is a repeat; a [`Settlement`] with a [`Word`] ends the wait.
+    fn waiters(&self) -> &Arc<Waiters>;
 
     /// Claims up to `limit` deliveries of `destination` that are due at `now`, the longest due first, and tells when the
     /// next unclaimed one is due. Of those with the same order key at most one is claimed at a time, in the order of their events. A claimed delivery is not given out again until it is settled or released.
@@ -213,6 +219,8 @@ pub struct Settlement {
     pub verdict: Verdict,
     /// When the attempt ended.
     pub now: Timestamp,
+    /// For those who wait for it, where somebody may: told at once, since the event is durable, and again in the order of changes.
+    pub word: Option<Arc<Word>>,
 }
 
 /// A delivery and whether an attempt of it is under way.

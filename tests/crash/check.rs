@@ -172,7 +172,7 @@ fn delivered(claimed: Claimed) -> Settlement {
     let answer = Answer { status: 200, headers: Vec::new(), body: Bytes::new(), truncated: false };
     let number = claimed.delivery.attempts_made + 1;
     let attempt = Attempt { number, started_at: Timestamp::from_ms(1), duration_ms: 1, outcome: Outcome::Answered(answer) };
-    Settlement { claim: claimed.claim, attempt, verdict: Verdict::Delivered, now: Timestamp::from_ms(1) }
+    Settlement { claim: claimed.claim, attempt, verdict: Verdict::Delivered, now: Timestamp::from_ms(1), word: None }
 }
 
 async fn repeats_are_known(store: &Sled, expected: &Expected, problems: &mut Vec<String>) -> Result<(), Error> {

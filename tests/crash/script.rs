@@ -376,7 +376,7 @@ impl Client {
         let attempt = Attempt { number, started_at: now, duration_ms: 1, outcome: Outcome::Answered(answer) };
         let settled = [claimed.delivery.attempted(&attempt, verdict, now).unwrap()];
         self.will(&settled);
-        self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now }).await?;
+        self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now, word: None }).await?;
         if self.random.random_bool(0.5) {
             self.wait_until_all_is_seen(settled[0].id.event).await?;
             self.did(&settled);

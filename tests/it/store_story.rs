@@ -5,6 +5,7 @@ mod model;
 mod moving;
 mod order;
 mod purging;
+mod waiting;
 pub(crate) mod world;
 
 use std::collections::HashSet;
@@ -21,6 +22,10 @@ use order::{
 };
 use purging::{
     the_oldest_go_where_bytes_are_many, what_is_left_of_many_is_whole, what_is_settled_for_long_goes, what_is_wanted_again_stays,
+};
+use waiting::{
+    repeats_at_once_hear_the_same, who_goes_away_takes_nothing_along, who_waits_for_a_lane_that_is_shut_hears_so,
+    who_waits_hears_the_first_attempt,
 };
 use world::{Kind, World, at, attempt, body, claim_one, intake, key, name, release, settle, stored};
 
@@ -65,6 +70,10 @@ chapters!(
     an_older_one_that_comes_back_goes_first,
     what_is_given_back_overtakes_nobody,
     a_hot_key_does_not_hide_others,
+    who_waits_hears_the_first_attempt,
+    repeats_at_once_hear_the_same,
+    who_waits_for_a_lane_that_is_shut_hears_so,
+    who_goes_away_takes_nothing_along,
     a_closed_store_says_so,
 );
 

@@ -164,8 +164,9 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    pub(crate) fn answer(status: u16, retry_after: Option<String>, is_whole: bool) -> Response<Self> {
-        let mut answer = Response::new(Self { data: Some(Bytes::from_static(b"so it is")), is_whole });
+    /// `text`: what it says, as far as it does.
+    pub(crate) fn answer(status: u16, retry_after: Option<String>, is_whole: bool, text: String) -> Response<Self> {
+        let mut answer = Response::new(Self { data: Some(text.into()), is_whole });
         *answer.status_mut() = status.try_into().unwrap();
         answer.headers_mut().extend(retry_after.map(|text| (RETRY_AFTER, text.try_into().unwrap())));
         answer

@@ -9,8 +9,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 /// Sources, their secrets, and where their events go.
-pub(crate) const SOURCES: [(&str, &str, &[&str]); 2] =
-    [("gh", "the first secret", &["a", "b", "c"]), ("hub", "another secret", &["c", "b"])];
+pub(crate) const SOURCES: [(&str, &str, &[&str]); 3] =
+    [("gh", "the first secret", &["a", "b", "c"]), ("hub", "another secret", &["c", "b"]), (ASKING, "the third secret", &["a"])];
+/// The source whose senders hear their application.
+pub(crate) const ASKING: &str = "ask";
 
 /// What relay.toml says.
 #[derive(Clone, Debug)]
@@ -21,6 +23,9 @@ pub(crate) struct Config {
     /// Whether repeats are known at all, and senders proved: not so for a broken relay.
     pub(crate) knows_repeats: bool,
     pub(crate) proves: bool,
+    /// What [`ASKING`] answers, and how long it waits for its application.
+    pub(crate) ack: &'static str,
+    pub(crate) within: Duration,
 }
 
 /// One application, as relay.toml has it.
@@ -61,7 +66,9 @@ impl Config {
             is_there: true,
         });
         let window = Duration::from_secs(3600 * [1, 24, 72][random.random_range(0..3)]);
-        let mut config = Self { apps: apps.into(), window, knows_repeats: true, proves: true };
+        let ack = ["upstream", "upstream-else-stored"][random.random_range(0..2)];
+        let within = Duration::from_millis([500, 2000, 5000][random.random_range(0..3)]);
+        let mut config = Self { apps: apps.into(), window, knows_repeats: true, proves: true, ack, within };
         (0..3).for_each(|place| config.apps[place].change_pace(random));
         config
     }
@@ -99,6 +106,9 @@ impl Config {
             let window = if self.knows_repeats { self.window } else { S };
             writeln!(text, "[sources.{name}]\npath = '/in/{name}'\nprovider = {provider}").unwrap();
             writeln!(text, "dedupe = {{ header = 'X-GitHub-Delivery', for = '{}s' }}", window.as_secs()).unwrap();
+            if name == ASKING {
+                writeln!(text, "ack = {{ mode = '{}', within = '{}ms' }}", self.ack, self.within.as_millis()).unwrap();
+            }
             writeln!(text, "[[routes]]\nfrom = '{name}'\nto = {:?}", self.routes(name)).unwrap();
         }
         self.apps.iter().filter(|app| app.is_there).for_each(|app| app.write(&mut text));

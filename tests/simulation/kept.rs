@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name};
 use hookhold::store::{
     Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Memory,
-    Page, Purge, Purged, Settlement, Sled, Store, Tracked,
+    Page, Purge, Purged, Settlement, Sled, Store, Tracked, Waiters,
 };
 use hookhold::time::Timestamp;
 use tempfile::TempDir;
@@ -94,6 +94,10 @@ impl Store for OnSled {
 
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
         self.sled.handoff(destination, capacity)
+    }
+
+    fn waiters(&self) -> &Arc<Waiters> {
+        self.sled.waiters()
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {

@@ -60,10 +60,11 @@ fn hold(what: &str, seeds: u64, run: fn(u64) -> Story) {
     let stories = run_all(seeds, run);
     let sum = |of: fn(&Story) -> u64| stories.iter().map(|(_, story)| of(story)).sum::<u64>();
     println!(
-        "{what}: {} seeds, {} bad: {} answers of 2xx, {} attempts, {} crashes, {} days",
+        "{what}: {} seeds, {} bad: {} answers of 2xx, {} answers of applications, {} attempts, {} crashes, {} days",
         stories.len(),
         stories.iter().filter(|(_, story)| !story.broken.is_empty()).count(),
         sum(|story| story.acknowledged),
+        sum(|story| story.passed_on),
         sum(|story| story.attempts),
         sum(|story| story.crashes),
         sum(|story| story.took.as_secs()) / DAY.as_secs(),

@@ -194,7 +194,7 @@ async fn answer(truth: &Truth, connection: &Connection, delivery: DeliveryId, fa
             if is_whole {
                 connection.end();
             }
-            Ok(Said::answer(status, retry_after, is_whole))
+            Ok(Said::answer(status, retry_after, is_whole, delivery.to_string()))
         }
         Fate::Reset(after) => {
             pass(after).await;

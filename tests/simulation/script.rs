@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     IgnoresPauses,
     /// Lanes are quicker than is allowed.
     IgnoresRates,
+    /// Who waits for an answer hears another one.
+    MixesAnswers,
     /// Repeats are not known.
     IgnoresRepeats,
     /// Nobody is asked who they are.
@@ -50,12 +52,13 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All of them, each with a word of how it is noticed.
-    pub(crate) const ALL: [(Self, &str); 7] = [
+    pub(crate) const ALL: [(Self, &str); 8] = [
         (Self::ForgetsAGroup, "was acknowledged and is not there"),
         (Self::IgnoresOrder, "out of order"),
         (Self::LosesASettlement, "stuck"),
         (Self::IgnoresPauses, "while it is paused"),
         (Self::IgnoresRates, "a second"),
+        (Self::MixesAnswers, "is told"),
         (Self::IgnoresRepeats, "became an event of its own"),
         (Self::BelievesAll, "forged"),
     ];
@@ -68,6 +71,7 @@ pub(crate) struct Story {
     pub(crate) acknowledged: u64,
     pub(crate) attempts: u64,
     pub(crate) crashes: u64,
+    pub(crate) passed_on: u64,
     pub(crate) took: Duration,
 }
 
@@ -112,6 +116,7 @@ fn told(seed: u64, fault: Option<Fault>, on_sled: bool) -> Story {
             acknowledged: known.webhooks.iter().map(|webhook| webhook.events.len() as u64).sum(),
             attempts: known.attempts,
             crashes: known.crashes,
+            passed_on: known.passed_on,
             took,
         })
     })

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookhold::ingest::Line;
-use hookhold::net::client::Server;
+use hookhold::net::client::{Answer, Server};
 use hookhold::net::dial::{Dial, NotDialed, Stream};
 use hookhold::net::pool::Pool;
 use hookhold::net::tls;
-use hookhold::record::EventId;
+use hookhold::record::{DeliveryId, EventId};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::task::JoinSet;
 
-use crate::config::SOURCES;
+use crate::config::{ASKING, SOURCES};
 use crate::truth::Truth;
 
 /// What a pipe holds.
@@ -93,8 +93,13 @@ pub(crate) async fn send(truth: Arc<Truth>, door: Door, number: usize, signing: 
     let server = Server::of(&"http://hooks.example/".parse().unwrap(), trust(), false).unwrap();
     let request = request(source, number, &body, signing);
     let pool = Pool::new(server.over(Arc::new(door)), 0, PATIENCE);
-    let answer = tokio::time::timeout(PATIENCE, pool.exchange(request, 1024)).await;
-    let Ok(Ok(answer)) = answer else {
+    let Ok(answer) = tokio::time::timeout(PATIENCE, pool.exchange(request, 1024)).await else {
+        if truth.with(|known| known.life == life) {
+            truth.blame(format!("webhook {number} is not answered by a relay that lives"));
+        }
+        return truth.tell(|_| format!("nobody answers webhook {number} in time"));
+    };
+    let Ok(answer) = answer else {
         return truth.tell(|_| format!("nobody answers webhook {number}"));
     };
     let event = answer.headers.get("hookhold-event-id").map(|id| id.to_str().unwrap().parse::<EventId>().unwrap());
@@ -102,6 +107,9 @@ pub(crate) async fn send(truth: Arc<Truth>, door: Door, number: usize, signing: 
         let event = event.map(|event| known.name(event));
         format!("webhook {number} ({signing:?}) is answered {} {event:?}", answer.status)
     });
+    if source == ASKING {
+        event.into_iter().for_each(|event| told(&truth, number, event, &answer));
+    }
     match event.filter(|_| answer.status.is_success()) {
         Some(event) => acknowledged(&truth, number, event, answer.status),
         None if answer.status.is_success() => truth.blame(format!("webhook {number} is acknowledged and no event")),
@@ -119,6 +127,27 @@ pub(crate) fn trust() -> Arc<ClientConfig> {
     TRUST.get_or_init(|| tls::client_config(None).unwrap()).clone()
 }
 
+/// What its application is said to have answered, it has answered to an attempt of that very event; else it is the relay's own word.
+fn told(truth: &Truth, number: usize, event: EventId, answer: &Answer) {
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let status = answer.status.as_u16();
+    let is_true = match text.parse::<DeliveryId>() {
+        Ok(delivery) => {
+            let answers = truth.with(|known| known.answers.get(&delivery).cloned().unwrap_or_default());
+            truth.with(|known| known.passed_on += 1);
+            delivery.event == event && answers.contains(&status)
+        }
+        Err(_) if status == 204 => true,
+        Err(_) => {
+            let is_upstream = truth.with(|known| known.config.as_ref().unwrap().ack == "upstream");
+            (status == 200 && text.is_empty()) || (is_upstream && [502, 503, 504].contains(&status) && text.starts_with("stored"))
+        }
+    };
+    if !is_true {
+        truth.blame(format!("webhook {number} is told {status} {text:?} of event {event}"));
+    }
+}
+
 fn acknowledged(truth: &Truth, number: usize, event: EventId, status: StatusCode) {
     let problem = truth.with(|known| {
         let webhook = &mut known.webhooks[number];
@@ -130,7 +159,8 @@ fn acknowledged(truth: &Truth, number: usize, event: EventId, status: StatusCode
         } else if !is_its_own {
             Some(format!("webhook {number} is answered with event {event}, which is not its own"))
         } else {
-            let other = before.filter(|before| *before != status.as_u16())?;
+            // What an application says may change, and what of it is known.
+            let other = before.filter(|before| *before != status.as_u16() && webhook.source != ASKING)?;
             Some(format!("a repeat of webhook {number} is answered {status}, and before {other}"))
         }
     });

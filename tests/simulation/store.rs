@@ -12,7 +12,7 @@ use hookhold::chance::Chance;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use hookhold::store::{
     Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
-    Purged, Settlement, Store, Tracked,
+    Purged, Settlement, Store, Tracked, Waiters, Word,
 };
 use hookhold::time::Timestamp;
 use tokio::sync::{Notify, oneshot};
@@ -39,6 +39,8 @@ struct Inner {
     truth: Arc<Truth>,
     chance: Chance,
     fault: Option<Fault>,
+    /// What a broken one tells the next who waits.
+    word: Mutex<Option<Arc<Word>>>,
     /// As the store was before the last group: what a broken one comes back with.
     before: Mutex<Option<Arc<dyn Kept>>>,
 }
@@ -66,6 +68,7 @@ impl Grouped {
             truth,
             chance,
             fault,
+            word: Mutex::default(),
             before: Mutex::default(),
         };
         let inner = Arc::new(inner);
@@ -209,7 +212,10 @@ impl Inner {
                 let purged = self.purge(purge).await;
                 Box::new(move || drop(answer.send(purged)))
             }
-            Change::Settle(settlement) => {
+            Change::Settle(mut settlement) => {
+                if self.fault == Some(Fault::MixesAnswers) && settlement.word.is_some() {
+                    settlement.word = std::mem::replace(&mut *self.word.lock().unwrap(), settlement.word);
+                }
                 if self.fault == Some(Fault::LosesASettlement) && self.chance.draw().is_multiple_of(40) {
                     return Box::new(|| ());
                 }
@@ -279,6 +285,10 @@ impl Store for Grouped {
 
     fn handoff(&self, destination: &Name, capacity: usize) -> Fresh {
         self.0.kept.handoff(destination, capacity)
+    }
+
+    fn waiters(&self) -> &Arc<Waiters> {
+        self.0.kept.waiters()
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {

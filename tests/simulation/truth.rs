@@ -73,6 +73,8 @@ pub(crate) struct Known {
     pub(crate) taken: BTreeMap<DeliveryId, u64>,
     pub(crate) attempts: u64,
     pub(crate) crashes: u64,
+    /// Answers of applications that senders heard.
+    pub(crate) passed_on: u64,
     beginnings: BTreeMap<&'static str, Vec<Timestamp>>,
     /// When the configuration changed last: what a lane does in that very moment goes by either.
     followed_at: Timestamp,

@@ -11,7 +11,7 @@ use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use super::order::Line;
 use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
-use crate::store::{Appended, Claim, Error, Made, Purge, Purged, Settlement};
+use crate::store::{Appended, Asking, Claim, Error, Made, Purge, Purged, Settlement};
 use crate::time::Timestamp;
 
 /// An answer that somebody waits for.
@@ -71,6 +71,8 @@ pub(super) struct New {
     pub(super) order_keys: Vec<Option<String>>,
     /// How a repeat is known, and until when.
     pub(super) dedupe: Option<(DedupeKey, Timestamp)>,
+    /// Who waits for what its application says.
+    pub(super) asking: Option<Asking>,
 }
 
 /// One group as it is gathered.

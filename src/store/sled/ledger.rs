@@ -159,8 +159,12 @@ impl Ledger for SledLedger {
 impl SledLedger {
     fn take(&mut self, job: Job, group: &mut Group) -> Result<(), Error> {
         match job {
-            Job::Append { new, reply } => {
+            Job::Append { mut new, reply } => {
+                let asking = new.asking.take();
                 let appended = self.append(*new, group)?;
+                if let (Some(asking), Appended::Stored(event) | Appended::Duplicate(event)) = (asking, appended) {
+                    self.shared.handoffs.enlist(asking, event);
+                }
                 group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
             }
             Job::Settle(settlement, _) => self.settle(*settlement, group)?,
@@ -244,7 +248,9 @@ impl SledLedger {
     }
 
     fn settle(&self, settlement: Settlement, group: &mut Group) -> Result<(), Error> {
-        let Settlement { claim, attempt, verdict, now } = settlement;
+        let Settlement { claim, attempt, verdict, now, word } = settlement;
+        // Repeats that came since it was told at first: those behind this change see what it changed.
+        word.iter().for_each(|word| self.shared.handoffs.waiters().tell(claim.delivery.event, word));
         if !self.shared.claims.holds(claim) {
             return Ok(());
         }

@@ -58,7 +58,7 @@ use super::purge::Class;
 use super::space;
 use super::{
     Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
-    Purged, Settlement, Store, Tracked,
+    Purged, Settlement, Store, Tracked, Waiters,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
@@ -75,6 +75,7 @@ pub struct Sled {
     is_backed_up: Arc<AtomicBool>,
     closing: CancellationToken,
     folder: PathBuf,
+    waiters: Arc<Waiters>,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -89,8 +90,10 @@ impl Sled {
         let (checkpoints, journal_bytes) = (Arc::new(checkpoints), Arc::default());
         let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes), path);
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
-        let (is_backed_up, closing, shared) = (Arc::default(), CancellationToken::new(), Mutex::new(Some(shared)));
-        Ok(Self { commit: Arc::new(commit), checkpoints, journal_bytes, is_backed_up, closing, folder: path.into(), shared })
+        let (is_backed_up, closing, folder) = (Arc::default(), CancellationToken::new(), path.into());
+        let (waiters, shared) = (shared.handoffs.waiters().clone(), Mutex::new(Some(shared)));
+        let commit = Arc::new(commit);
+        Ok(Self { commit, checkpoints, journal_bytes, is_backed_up, closing, folder, waiters, shared })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -167,7 +170,8 @@ fn newest(shared: &Shared) -> Result<Option<EventId>, Error> {
 
 #[async_trait]
 impl Store for Sled {
-    async fn append(&self, intake: Intake) -> Result<Appended, Error> {
+    async fn append(&self, mut intake: Intake) -> Result<Appended, Error> {
+        let asking = intake.take_asking();
         let destinations = intake.destinations().clone();
         // Hashed here: the writer has enough to do.
         let order_keys = (0..destinations.len()).map(|place| intake.order_key(place).map(str::to_owned)).collect();
@@ -175,7 +179,7 @@ impl Store for Sled {
         let (event, body) = intake.into_event(EventId::from_bytes([0; 16]));
         let head = Head { event, body_crc: crc32fast::hash(&body), body_at: 0 };
         let encoded = block::encode(&head)?;
-        let new = New { event: head.event, head: encoded, body, destinations, order_keys, dedupe };
+        let new = New { event: head.event, head: encoded, body, destinations, order_keys, dedupe, asking };
         self.ask(|reply| Job::Append { new: Box::new(new), reply }).await
     }
 
@@ -185,6 +189,10 @@ impl Store for Sled {
             // A closed store has nothing to hand over.
             Err(_) => super::handoff::Handoffs::new(drop).open(destination, capacity),
         }
+    }
+
+    fn waiters(&self) -> &Arc<Waiters> {
+        &self.waiters
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
@@ -197,6 +205,8 @@ impl Store for Sled {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), Error> {
+        // Whoever waits need not wait for the record: what it is about is durable.
+        settlement.word.iter().for_each(|word| self.waiters.tell(settlement.claim.delivery.event, word));
         let has_key = self.shared()?.claims.has_line(settlement.claim);
         self.commit.submit(Job::Settle(Box::new(settlement), has_key))
     }

@@ -182,7 +182,7 @@ impl World {
             }),
         };
         let attempt = Attempt { number: claimed.delivery.attempts_made + 1, started_at: START, duration_ms: 12, outcome };
-        self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now: START }).await.unwrap();
+        self.store.settle(Settlement { claim: claimed.claim, attempt, verdict, now: START, word: None }).await.unwrap();
         claimed.claim.delivery
     }
 }
@@ -280,6 +280,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         takes_secret: false,
         dedupe: None,
         answer: preset::Answer::default(),
+        ack: hookhold::config::settings::Ack::Stored,
         body_bytes: 1 << 20,
         methods: vec![Method::POST],
         allow: Vec::new(),

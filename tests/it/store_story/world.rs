@@ -167,7 +167,7 @@ pub(crate) fn attempt(claimed: &Claimed, status: u16, verdict: Verdict, now: Tim
     let answer = Answer { status, headers, body: Bytes::from_static(b"busy"), truncated: false };
     let number = claimed.delivery.attempts_made + 1;
     let attempt = Attempt { number, started_at: now, duration_ms: 12, outcome: Outcome::Answered(answer) };
-    Settlement { claim: claimed.claim, attempt, verdict, now }
+    Settlement { claim: claimed.claim, attempt, verdict, now, word: None }
 }
 
 /// Settles, and waits until that is seen.
