@@ -26,6 +26,14 @@ const IN_FLIGHT_DEFAULT: usize = 16;
 /// Short enough that a service that moved is found.
 const CONNECTION_AGE_DEFAULT: Duration = Duration::from_secs(60);
 const CONNECTION_AGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86_400);
+/// A system gives a connection up by itself within minutes.
+const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
+const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Less than the 5 s after which common servers (Node.js, Apache, uvicorn) close an idle connection: hardly ever does a request
+/// leave in the very moment in which the server gives up waiting for it, and nobody can tell whether it was seen.
+const CONNECTION_IDLE_DEFAULT: Duration = Duration::from_secs(4);
+/// Zero: no connection is used twice.
+const CONNECTION_IDLE: RangeInclusive<Duration> = Duration::ZERO..=*CONNECTION_AGE.end();
 /// Statuses that say that the same request will never be taken.
 const PARK_ON_DEFAULT: [StatusCode; 5] = [
     StatusCode::BAD_REQUEST,
@@ -64,6 +72,8 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
     let per_second = section.take("per_second").and_then(|value| rate(&value));
     let (retry, park_on) = section.or("retry", (default_rule(), PARK_ON_DEFAULT.into()), |value| retry(&value));
+    let connect_timeout = section.or("connect_timeout", CONNECT_TIMEOUT_DEFAULT, |value| value.duration(CONNECT_TIMEOUT));
+    let connection_idle = section.or("connection_idle", CONNECTION_IDLE_DEFAULT, |value| value.duration(CONNECTION_IDLE));
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
@@ -87,7 +97,9 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         sign,
         headers,
         ca,
+        connect_timeout,
         connection_age,
+        connection_idle,
         append_path,
         title_case_headers,
         paused,

@@ -241,8 +241,12 @@ pub struct Destination {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only roots that are trusted; `None`: those of the web.
     pub ca: Option<PathBuf>,
+    /// For each step of a new connection: to resolve the name, to reach each address, to agree on TLS.
+    pub connect_timeout: Duration,
     /// A pooled connection is not used for longer.
     pub connection_age: Duration,
+    /// A pooled connection is closed when nothing used it for so long.
+    pub connection_idle: Duration,
     /// Whether the rest of a `*` path, and the query, follow the URL.
     pub append_path: bool,
     /// Whether header names leave in title case (HTTP/1.1).

@@ -181,7 +181,8 @@ impl Lanes {
 
 fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dyn Dial>) -> Result<(Pool, Shape), String> {
     let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
-    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?.over(network);
+    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
+    let server = server.over(network).connecting_within(destination.connect_timeout);
     let shape = Shape {
         url: destination.url.clone(),
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
@@ -190,7 +191,8 @@ fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dy
         set: destination.headers.clone(),
         append_path: destination.append_path,
     };
-    Ok((Pool::new(server, destination.in_flight, destination.connection_age), shape))
+    let pool = Pool::new(server, destination.in_flight, destination.connection_age).idle_within(destination.connection_idle);
+    Ok((pool, shape))
 }
 
 /// The headers of signatures, by source.

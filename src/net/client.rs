@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
@@ -18,7 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::dial::{Dial, Network, NotDialed};
+use super::dial::{CONNECT_TIME, Dial, Network, NotDialed};
 
 /// The head of an answer; a longer one is an error.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -36,6 +37,7 @@ pub struct Server {
     authority: String,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     title_case_headers: bool,
+    connect_time: Duration,
     network: Arc<dyn Dial>,
 }
 
@@ -101,7 +103,8 @@ impl Server {
         };
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, authority, tls, title_case_headers, network: Arc::new(Network::whole()) })
+        let (connect_time, network) = (CONNECT_TIME, Arc::new(Network::whole()));
+        Ok(Self { host, port, authority, tls, title_case_headers, connect_time, network })
     }
 
     /// The same, but it is not connected to where its name leads to an address that is not public.
@@ -114,6 +117,11 @@ impl Server {
         Self { network, ..self }
     }
 
+    /// The same, but each step of a new connection may take `time`: to resolve the name, to reach each address, to agree on TLS.
+    pub fn connecting_within(self, time: Duration) -> Self {
+        Self { connect_time: time, ..self }
+    }
+
     /// What belongs into the `Host` field.
     pub fn authority(&self) -> &str {
         &self.authority
@@ -121,12 +129,13 @@ impl Server {
 
     /// A new connection.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let stream = self.network.dial(&self.host, self.port).await?;
+        let stream = self.network.dial(&self.host, self.port, self.connect_time).await?;
         match &self.tls {
             None => self.speak(TokioIo::new(stream)).await,
             Some((config, name)) => {
                 let connector = TlsConnector::from(config.clone());
-                let stream = connector.connect(name.clone(), stream).await.map_err(Error::Tls)?;
+                let agreed = tokio::time::timeout(self.connect_time, connector.connect(name.clone(), stream)).await;
+                let stream = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Error::Tls)?;
                 self.speak(TokioIo::new(stream)).await
             }
         }

@@ -11,6 +11,7 @@ mod handshakes;
 mod kill;
 mod line;
 mod order;
+mod outgoing;
 mod pace;
 mod pause;
 mod process;

@@ -1,0 +1,4 @@
+//! The way to an application: its connections, and what leaves on them.
+
+mod connections;
+mod raw;
