@@ -206,6 +206,8 @@ fn destinations_arrive() {
     assert_eq!((&billing.retry, billing.park_on.iter().map(|s| s.as_u16()).collect()), (&rule, vec![404, 410]));
     assert_eq!((billing.connection_age, billing.append_path), (Duration::from_secs(10), true));
     assert_eq!((billing.connect_timeout, billing.connection_idle), (Duration::from_secs(1), Duration::from_secs(2)));
+    assert_eq!((billing.trace_context, billing.idempotency_key), (false, false));
+    assert_eq!((slow.trace_context, slow.idempotency_key), (true, true));
     assert!(billing.title_case_headers && billing.ca.is_some());
     let waits = vec![Duration::from_secs(1), Duration::from_secs(5)];
     assert_eq!(slow.retry, Rule::Schedule { waits, cap: 24 * HOUR });

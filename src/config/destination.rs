@@ -76,6 +76,8 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let connection_idle = section.or("connection_idle", CONNECTION_IDLE_DEFAULT, |value| value.duration(CONNECTION_IDLE));
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
+    let trace_context = section.or("trace_context", true, |value| value.boolean());
+    let idempotency_key = section.or("idempotency_key", true, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
     let order_by = section.take("order_by").and_then(|value| order_by(&value));
     let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
@@ -101,6 +103,8 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         connection_age,
         connection_idle,
         append_path,
+        trace_context,
+        idempotency_key,
         title_case_headers,
         paused,
     })

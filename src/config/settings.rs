@@ -249,6 +249,10 @@ pub struct Destination {
     pub connection_idle: Duration,
     /// Whether the rest of a `*` path, and the query, follow the URL.
     pub append_path: bool,
+    /// Whether the sender's trace goes on at each attempt, and begins where there is none (`traceparent`, `tracestate`).
+    pub trace_context: bool,
+    /// Whether `Idempotency-Key` is set where the sender gave none.
+    pub idempotency_key: bool,
     /// Whether header names leave in title case (HTTP/1.1).
     pub title_case_headers: bool,
     /// Whether nothing is sent until a person lets it.

@@ -309,7 +309,8 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let (started_at, watch) = (road.clock.now(), Stopwatch::start());
     let number = delivery.attempts_made + 1;
     let below = road.prefixes.get(&event.source).map(String::as_str);
-    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at };
+    let span = road.chance.draw();
+    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at, span };
     let (outcome, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
             let outcome = attempt::run(&road.pool, request, road.destination.timeout, cut).await;

@@ -190,6 +190,8 @@ fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dy
         signed_in: signed_in.clone(),
         set: destination.headers.clone(),
         append_path: destination.append_path,
+        trace: destination.trace_context,
+        idempotency_key: destination.idempotency_key,
     };
     let pool = Pool::new(server, destination.in_flight, destination.connection_age).idle_within(destination.connection_idle);
     Ok((pool, shape))

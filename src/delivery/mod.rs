@@ -7,6 +7,7 @@ mod lanes;
 mod prepare;
 mod replays;
 mod road;
+mod trace;
 
 pub use lanes::{Lanes, Surroundings};
 pub use replays::{NotReplayed, Replay, ReplayState, Replays, Routes, Wanted};

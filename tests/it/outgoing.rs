@@ -1,4 +1,5 @@
 //! The way to an application: its connections, and what leaves on them.
 
 mod connections;
+mod headers;
 mod raw;

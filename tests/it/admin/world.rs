@@ -305,6 +305,8 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         connection_age: Duration::from_secs(60),
         connection_idle: Duration::from_secs(4),
         append_path: false,
+        trace_context: true,
+        idempotency_key: true,
         title_case_headers: false,
         paused: false,
     })
