@@ -168,7 +168,7 @@ fn what_is_written_arrives() {
     assert_eq!((stripe.path.clone(), &*stripe.provider), (SourcePath::Exact("/in/stripe".into()), "stripe"));
     assert_eq!((stripe.dedupe, stripe.body_bytes), (Some(72 * HOUR), 1 << 20));
     assert_eq!(stripe.methods, [http::Method::POST]);
-    assert_eq!(stripe.destinations.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["billing", "slow"]);
+    assert_eq!(stripe.destinations.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["billing", "slow", "local", "plain"]);
     assert_eq!((github.dedupe, github.body_bytes, github.methods.len()), (None, 25 << 20, 2));
     let allow: Vec<_> = github.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
@@ -209,6 +209,10 @@ fn destinations_arrive() {
     assert_eq!((billing.trace_context, billing.idempotency_key), (false, false));
     assert_eq!((slow.trace_context, slow.idempotency_key), (true, true));
     assert!(billing.title_case_headers && billing.ca.is_some());
+    let local = ["local", "plain"].map(|name| (destination(name).socket.clone().unwrap(), destination(name).url.as_str()));
+    assert_eq!((local[0].0.is_absolute(), local[0].0.file_name().unwrap()), (true, "app.sock".as_ref()));
+    assert_eq!((local[0].1, local[1].1), ("http://localhost/hook?k=v", "http://localhost/"));
+    assert_eq!((local[1].0.to_str().unwrap(), &slow.socket), ("/run/app.sock", &None));
     let waits = vec![Duration::from_secs(1), Duration::from_secs(5)];
     assert_eq!(slow.retry, Rule::Schedule { waits, cap: 24 * HOUR });
     assert_eq!((slow.timeout, slow.in_flight, slow.park_on.len()), (Duration::from_secs(30), 16, 5));

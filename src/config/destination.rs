@@ -66,7 +66,7 @@ const NOT_SETTABLE: [HeaderName; 9] = [
 pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let Named { name, mut section } = written;
     let url = section.require("url", "write url = \"http://127.0.0.1:3000/webhooks\"");
-    let url = url.and_then(|value| web::application(&value));
+    let place = url.and_then(|value| web::application(&value));
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
     let in_flight =
         section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
@@ -82,14 +82,15 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let order_by = section.take("order_by").and_then(|value| order_by(&value));
     let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
     let paused = section.or("paused", false, |value| value.boolean());
-    let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
-    let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
+    let ca = ca(&mut section, place.as_ref().map(|place| &place.url));
+    let authorization = place.as_ref().and_then(|place| place.authorization.clone());
     let headers = headers(&mut section, authorization);
     section.finish(&[]);
-    let (url, _) = url?;
+    let web::Place { url, socket, .. } = place?;
     Some(Destination {
         name,
         url,
+        socket,
         timeout,
         in_flight,
         per_second,

@@ -221,8 +221,10 @@ pub enum SourcePath {
 pub struct Destination {
     /// Its name.
     pub name: Name,
-    /// Where it is: `http` or `https`, with a host. User and password are in `authorization`, not here.
+    /// Where it is: `http` or `https`, with a host. User and password are in `headers`, not here.
     pub url: Url,
+    /// The Unix socket that it listens on; then the URL's host is `localhost`, and only path and query say something.
+    pub socket: Option<PathBuf>,
     /// For the whole of one attempt.
     pub timeout: Duration,
     /// Attempts at once.

@@ -1,5 +1,7 @@
 //! URLs and hosts. A URL's user and password never stay in it, and no URL is shown in a message: it may hold them.
 
+use std::path::PathBuf;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
@@ -21,18 +23,36 @@ pub(super) fn host(value: &Value<'_>) -> Option<String> {
 
 /// What a provider calls, up to the request's own path.
 pub(super) fn base(value: &Value<'_>) -> Option<Url> {
-    let url = web_url(value)?;
+    let url = web_url(value, "must start with http:// or https://")?;
     if url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
         return value.error("must have neither a query nor a user");
     }
     Some(url)
 }
 
-/// An application's URL, and the `Authorization` that its user and password stand for.
-pub(super) fn application(value: &Value<'_>) -> Option<(Url, Option<HeaderValue>)> {
-    let mut url = web_url(value)?;
+/// The longest path of a socket that Linux takes (`sun_path`, with the zero at its end).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Where an application is.
+pub(super) struct Place {
+    /// What it is asked for.
+    pub(super) url: Url,
+    /// The `Authorization` that the URL's user and password stand for.
+    pub(super) authorization: Option<HeaderValue>,
+    /// The Unix socket that it listens on, in place of the URL's host.
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// An application's URL, or `unix:SOCKET:PATH`.
+pub(super) fn application(value: &Value<'_>) -> Option<Place> {
+    let text = value.text()?;
+    // nginx writes `http://unix:`, where no host can be named so.
+    if let Some(rest) = text.strip_prefix("http://").unwrap_or(text).strip_prefix("unix:") {
+        return at_socket(value, rest);
+    }
+    let mut url = web_url(value, "must start with http://, https:// or unix:")?;
     if url.username().is_empty() && url.password().is_none() {
-        return Some((url, None));
+        return Some(Place { url, authorization: None, socket: None });
     }
     let mut both = Zeroizing::new(percent_decode_str(url.username()).collect::<Vec<u8>>());
     both.push(b':');
@@ -41,20 +61,39 @@ pub(super) fn application(value: &Value<'_>) -> Option<(Url, Option<HeaderValue>
     basic.set_sensitive(true);
     // Cannot fail for http and https, which have a host.
     (url.set_username(""), url.set_password(None)).0.ok()?;
-    Some((url, Some(basic)))
+    Some(Place { url, authorization: Some(basic), socket: None })
 }
 
-fn web_url(value: &Value<'_>) -> Option<Url> {
+/// `SOCKET:PATH`; without a path it is `/`.
+fn at_socket(value: &Value<'_>, text: &str) -> Option<Place> {
+    let (file, path) = text.split_once(':').unwrap_or((text, "/"));
+    let path = if path.is_empty() { "/" } else { path };
+    if file.is_empty() || !path.starts_with('/') {
+        return value.error("must be like \"unix:/run/app.sock:/path\"");
+    }
+    let socket = value.reading().path(file);
+    if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return value.error(&format!("names a socket by more than {SOCKET_PATH_BYTES_MAX} bytes, which no system takes"));
+    }
+    Some(Place { url: parse(value, &format!("http://localhost{path}"))?, authorization: None, socket: Some(socket) })
+}
+
+/// `wrong`: what is said where it is none.
+fn web_url(value: &Value<'_>, wrong: &str) -> Option<Url> {
     let text = value.text()?;
     let after_scheme = ["http://", "https://"].into_iter().find_map(|scheme| {
         let start = text.get(..scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])
     });
-    let Some(rest) = after_scheme else { return value.error("must start with http:// or https://") };
+    let Some(rest) = after_scheme else { return value.error(wrong) };
     // Such an URL would be repaired rather than refused.
     if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) {
         return value.error("has no host");
     }
+    parse(value, text)
+}
+
+fn parse(value: &Value<'_>, text: &str) -> Option<Url> {
     match Url::parse(text) {
         Ok(url) if url.fragment().is_some() => value.error("has a fragment (#), which is never sent"),
         Ok(url) => Some(url),

@@ -17,7 +17,7 @@ use crate::chance::Chance;
 use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
 use crate::net::client::Server;
-use crate::net::dial::{Dial, Network};
+use crate::net::dial::{Dial, Network, SocketFile};
 use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
@@ -181,6 +181,10 @@ impl Lanes {
 
 fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dyn Dial>) -> Result<(Pool, Shape), String> {
     let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
+    let network = match &destination.socket {
+        Some(socket) => Arc::new(SocketFile(socket.clone())),
+        None => network,
+    };
     let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
     let server = server.over(network).connecting_within(destination.connect_timeout);
     let shape = Shape {

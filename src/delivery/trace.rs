@@ -83,7 +83,9 @@ mod tests {
     fn followed(parents: &[&str], states: &[&str]) -> (String, Vec<String>) {
         let mut headers = HeaderMap::new();
         for (name, values) in [(TRACEPARENT, parents), (TRACESTATE, states)] {
-            values.iter().for_each(|value| drop(headers.append(&name, HeaderValue::from_str(value).unwrap())));
+            for value in values {
+                headers.append(&name, HeaderValue::from_str(value).unwrap());
+            }
         }
         follow(&mut headers, event(), 0xabc).unwrap();
         assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);

@@ -5,11 +5,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::public;
 
@@ -90,5 +91,20 @@ impl Dial for Network {
         // Without it small requests wait for the peer's acknowledgement.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))
+    }
+}
+
+/// A Unix socket: the one server behind it, whatever its name.
+#[derive(Debug)]
+pub struct SocketFile(pub PathBuf);
+
+#[async_trait]
+impl Dial for SocketFile {
+    async fn dial(&self, _: &str, _: u16, time: Duration) -> Result<Box<dyn Stream>, NotDialed> {
+        match tokio::time::timeout(time, UnixStream::connect(&self.0)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(NotDialed::Connect(error)),
+            Err(_) => Err(NotDialed::Connect(io::ErrorKind::TimedOut.into())),
+        }
     }
 }

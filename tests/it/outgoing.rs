@@ -2,4 +2,5 @@
 
 mod connections;
 mod headers;
+mod places;
 mod raw;

@@ -301,6 +301,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         sign: None,
         headers: Vec::new(),
         ca: None,
+        socket: None,
         connect_timeout: Duration::from_secs(10),
         connection_age: Duration::from_secs(60),
         connection_idle: Duration::from_secs(4),
