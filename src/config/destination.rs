@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{StatusCode, header};
-use url::Url;
 
 use super::file::Named;
 use super::settings::Destination;
@@ -82,7 +81,9 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let order_by = section.take("order_by").and_then(|value| order_by(&value));
     let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
     let paused = section.or("paused", false, |value| value.boolean());
-    let ca = ca(&mut section, place.as_ref().map(|place| &place.url));
+    let ca = of_tls(&mut section, "ca", place.as_ref()).and_then(|value| certificates::roots(&value));
+    let own = of_tls(&mut section, "client_certificate", place.as_ref());
+    let client_certificate = own.and_then(|value| certificates::pair(&value));
     let authorization = place.as_ref().and_then(|place| place.authorization.clone());
     let headers = headers(&mut section, authorization);
     section.finish(&[]);
@@ -100,6 +101,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         sign,
         headers,
         ca,
+        client_certificate,
         connect_timeout,
         connection_age,
         connection_idle,
@@ -167,12 +169,13 @@ fn statuses(value: &Value<'_>) -> Option<Vec<StatusCode>> {
     Some(value.list()?.iter().filter_map(status).filter_map(Result::ok).collect())
 }
 
-fn ca(section: &mut Section<'_>, url: Option<&Url>) -> Option<std::path::PathBuf> {
-    let value = section.take("ca")?;
-    if url.is_some_and(|url| url.scheme() == "http") {
+/// A setting that says something only where TLS is spoken.
+fn of_tls<'a>(section: &mut Section<'a>, key: &str, place: Option<&web::Place>) -> Option<Value<'a>> {
+    let value = section.take(key)?;
+    if place.is_some_and(|place| place.url.scheme() == "http") {
         value.warn("has no effect: the URL is not https", None);
     }
-    certificates::roots(&value)
+    Some(value)
 }
 
 /// The fields that are set on each attempt. `authorization`: the one that the URL asks for.

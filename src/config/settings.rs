@@ -57,7 +57,7 @@ pub enum Tls {
 }
 
 /// One certificate chain and its key, both PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the leaf first.
     pub cert: PathBuf,
@@ -243,6 +243,8 @@ pub struct Destination {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only roots that are trusted; `None`: those of the web.
     pub ca: Option<PathBuf>,
+    /// What is shown to a server that asks who the relay is.
+    pub client_certificate: Option<CertificateFiles>,
     /// For each step of a new connection: to resolve the name, to reach each address, to agree on TLS.
     pub connect_timeout: Duration,
     /// A pooled connection is not used for longer.

@@ -16,6 +16,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -80,14 +81,26 @@ pub struct Answer {
 }
 
 /// A connection, ready for one exchange at a time.
-pub struct Connection(SendRequest<Payload>);
+pub struct Connection {
+    sender: SendRequest<Payload>,
+    driver: Driver,
+}
+
+/// Moves the bytes of a connection; what it ends with.
+type Driver = JoinHandle<Result<(), hyper::Error>>;
+
+/// A connection that ended before a request went out on it.
+pub struct Ended {
+    error: Option<hyper::Error>,
+    driver: Driver,
+}
 
 /// What came of an exchange.
 pub enum Exchanged {
     /// An answer, and the connection where it can be used again.
     Answered(Answer, Option<Connection>),
     /// The connection was closed before a byte of the request was written; the request is given back.
-    NotSent(Request<Payload>),
+    NotSent(Request<Payload>, Ended),
     /// The request may have been seen, and no whole answer came.
     Failed(Error),
 }
@@ -152,8 +165,7 @@ impl Server {
             .await
             .map_err(Error::Reset)?;
         // Ends when the sender is dropped or the peer closes; its error reaches the exchange that runs on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection(sender))
+        Ok(Connection { sender, driver: tokio::spawn(connection) })
     }
 }
 
@@ -169,26 +181,28 @@ impl From<NotDialed> for Error {
 impl Connection {
     /// Whether it is still open, as far as is known without waiting.
     pub fn is_open(&self) -> bool {
-        !self.0.is_closed()
+        !self.sender.is_closed()
     }
 
     /// Sends `request` and gives its answer as soon as its head is there, for whoever reads a body of any length piece by piece.
     pub async fn open(mut self, request: Request<Payload>) -> Result<Response<Incoming>, Error> {
-        self.0.ready().await.map_err(failure)?;
-        self.0.send_request(request).await.map_err(failure)
+        self.sender.ready().await.map_err(failure)?;
+        self.sender.send_request(request).await.map_err(failure)
     }
 
     /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.
-    pub async fn exchange(mut self, request: Request<Payload>, keep: usize) -> Exchanged {
-        if let Err(error) = self.0.ready().await {
-            return if error.is_closed() { Exchanged::NotSent(request) } else { Exchanged::Failed(failure(error)) };
+    pub async fn exchange(self, request: Request<Payload>, keep: usize) -> Exchanged {
+        let Self { mut sender, driver } = self;
+        if let Err(error) = sender.ready().await {
+            let ended = Ended { error: None, driver };
+            return if error.is_closed() { Exchanged::NotSent(request, ended) } else { Exchanged::Failed(failure(error)) };
         }
-        let (head, body) = match self.0.try_send_request(request).await {
+        let (head, body) = match sender.try_send_request(request).await {
             Ok(response) => response.into_parts(),
             Err(mut error) => {
-                return match error.take_message() {
-                    Some(request) => Exchanged::NotSent(request),
-                    None => Exchanged::Failed(failure(error.into_error())),
+                return match (error.take_message(), error.into_error()) {
+                    (Some(request), error) => Exchanged::NotSent(request, Ended { error: Some(error), driver }),
+                    (None, error) => Exchanged::Failed(failure(error)),
                 };
             }
         };
@@ -196,10 +210,23 @@ impl Connection {
             Ok((body, truncated, whole)) => {
                 let reusable = whole && !closes(&head);
                 let answer = Answer { status: head.status, headers: head.headers, body, truncated };
-                Exchanged::Answered(answer, reusable.then_some(self))
+                Exchanged::Answered(answer, reusable.then_some(Self { sender, driver }))
             }
             Err(error) => Exchanged::Failed(failure(error)),
         }
+    }
+}
+
+impl Ended {
+    /// Why nobody could send anything on it.
+    pub async fn cause(self) -> Error {
+        let ended = self.driver.await.ok().and_then(Result::err);
+        // A server may take the handshake back once it has seen the client's certificate.
+        let tls = self.error.iter().chain(&ended).find_map(of_tls);
+        tls.unwrap_or_else(|| {
+            let closed = io::Error::new(io::ErrorKind::ConnectionReset, "the server closed the connection at once");
+            Error::Connect(closed)
+        })
     }
 }
 
@@ -224,5 +251,21 @@ fn closes(head: &Parts) -> bool {
 }
 
 fn failure(error: hyper::Error) -> Error {
+    if let Some(error) = of_tls(&error) {
+        return error;
+    }
     if error.is_parse() || error.is_parse_too_large() { Error::Protocol(error) } else { Error::Reset(error) }
+}
+
+/// The trouble with TLS that an error comes from.
+fn of_tls(error: &hyper::Error) -> Option<Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(Error::Tls(io::Error::other(tls.clone())));
+        }
+        cause = error.source();
+    }
+    None
 }

@@ -76,8 +76,8 @@ impl Pool {
                 }
                 Exchanged::Failed(error) => return Err(error),
                 // Only an idle connection may be found closed; a new one that is closed at once is the server's trouble.
-                Exchanged::NotSent(_) if fresh => return Err(closed_at_once()),
-                Exchanged::NotSent(unsent) => request = unsent,
+                Exchanged::NotSent(_, ended) if fresh => return Err(ended.cause().await),
+                Exchanged::NotSent(unsent, _) => request = unsent,
             }
         }
     }
@@ -135,8 +135,4 @@ async fn sweep(shelf: Weak<Shelf>, first: Duration) {
         tokio::time::sleep(wait).await;
         next = shelf.upgrade().and_then(|shelf| shelf.clear());
     }
-}
-
-fn closed_at_once() -> Error {
-    Error::Connect(std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the server closed the connection at once"))
 }

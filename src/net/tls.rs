@@ -54,10 +54,24 @@ pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Arc<Ser
     Arc::new(config)
 }
 
+/// How a client speaks TLS. All files are PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client<'a> {
+    /// The only roots that it trusts; `None`: those of the web.
+    pub roots: Option<&'a Path>,
+    /// Its own certificate and key, for a server that asks for one.
+    pub certificate: Option<(&'a Path, &'a Path)>,
+}
+
 /// A client's settings: the only `roots` that it trusts (PEM), or those of the web where that is `None`.
 pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
+    client_config_of(Client { roots, ..Client::default() })
+}
+
+/// A client's settings.
+pub fn client_config_of(client: Client<'_>) -> Result<Arc<ClientConfig>, Error> {
     let mut store = RootCertStore::empty();
-    match roots {
+    match client.roots {
         None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(file) => {
             for root in certificates(file)? {
@@ -65,7 +79,14 @@ pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
             }
         }
     }
-    let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
+    let builder = ClientConfig::builder().with_root_certificates(store);
+    let mut config = match client.certificate {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|e| bad_file(key, e))?;
+            builder.with_client_auth_cert(certificates(cert)?, private).map_err(|e| bad_file(key, e))?
+        }
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

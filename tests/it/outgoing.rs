@@ -3,4 +3,5 @@
 mod connections;
 mod headers;
 mod places;
+mod proof;
 mod raw;
