@@ -210,6 +210,7 @@ fn destinations_arrive() {
     assert_eq!((slow.trace_context, slow.idempotency_key), (true, true));
     let own = billing.client_certificate.as_ref().unwrap();
     assert_eq!((own.cert.file_name().unwrap(), own.key.file_name().unwrap()), ("b.pem".as_ref(), "b-key.pem".as_ref()));
+    assert!(billing.http2 && !slow.http2);
     assert!(billing.title_case_headers && billing.ca.is_some());
     let local = ["local", "plain"].map(|name| (destination(name).socket.clone().unwrap(), destination(name).url.as_str()));
     assert_eq!((local[0].0.is_absolute(), local[0].0.file_name().unwrap()), (true, "app.sock".as_ref()));

@@ -84,6 +84,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let ca = of_tls(&mut section, "ca", place.as_ref()).and_then(|value| certificates::roots(&value));
     let own = of_tls(&mut section, "client_certificate", place.as_ref());
     let client_certificate = own.and_then(|value| certificates::pair(&value));
+    let http2 = of_tls(&mut section, "http2", place.as_ref()).and_then(|value| value.boolean()).unwrap_or(false);
     let authorization = place.as_ref().and_then(|place| place.authorization.clone());
     let headers = headers(&mut section, authorization);
     section.finish(&[]);
@@ -102,6 +103,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         headers,
         ca,
         client_certificate,
+        http2,
         connect_timeout,
         connection_age,
         connection_idle,

@@ -245,6 +245,8 @@ pub struct Destination {
     pub ca: Option<PathBuf>,
     /// What is shown to a server that asks who the relay is.
     pub client_certificate: Option<CertificateFiles>,
+    /// Whether HTTP/2 is offered to an `https` server, beside HTTP/1.1.
+    pub http2: bool,
     /// For each step of a new connection: to resolve the name, to reach each address, to agree on TLS.
     pub connect_timeout: Duration,
     /// A pooled connection is not used for longer.

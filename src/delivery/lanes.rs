@@ -182,7 +182,8 @@ impl Lanes {
 fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dyn Dial>) -> Result<(Pool, Shape), String> {
     let own = destination.client_certificate.as_ref();
     let certificate = own.map(|files| (files.cert.as_path(), files.key.as_path()));
-    let tls = tls::client_config_of(tls::Client { roots: destination.ca.as_deref(), certificate }).map_err(|e| e.to_string())?;
+    let client = tls::Client { roots: destination.ca.as_deref(), certificate, http2: destination.http2 };
+    let tls = tls::client_config_of(client).map_err(|e| e.to_string())?;
     let network = match &destination.socket {
         Some(socket) => Arc::new(SocketFile(socket.clone())),
         None => network,

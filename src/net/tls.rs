@@ -40,6 +40,10 @@ pub enum Error {
 /// The names of the files that a self-signed certificate is kept in.
 pub const SELF_SIGNED_FILES: [&str; 2] = ["self-signed.pem", "self-signed-key.pem"];
 
+/// The names of HTTP/2 and HTTP/1.1 in a handshake (ALPN).
+pub(super) const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
 /// Makes the process use one TLS provider. Call it before anything else of this module; later calls change nothing.
 pub fn install_provider() {
     // An error says that a provider is installed already, which is what is wanted.
@@ -61,6 +65,8 @@ pub struct Client<'a> {
     pub roots: Option<&'a Path>,
     /// Its own certificate and key, for a server that asks for one.
     pub certificate: Option<(&'a Path, &'a Path)>,
+    /// Whether it offers HTTP/2 beside HTTP/1.1.
+    pub http2: bool,
 }
 
 /// A client's settings: the only `roots` that it trusts (PEM), or those of the web where that is `None`.
@@ -87,7 +93,8 @@ pub fn client_config_of(client: Client<'_>) -> Result<Arc<ClientConfig>, Error> 
             builder.with_client_auth_cert(certificates(cert)?, private).map_err(|e| bad_file(key, e))?
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let offered: &[&[u8]] = if client.http2 { &[H2, HTTP1] } else { &[HTTP1] };
+    config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -96,7 +103,7 @@ pub fn client_config_pinning(file: &Path) -> Result<Arc<ClientConfig>, Error> {
     let pinned = certificates(file)?.into_iter().next().ok_or_else(|| bad_file(file, "no certificate is in it"))?;
     let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Pinned(pinned));
     let mut config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP1.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -1,7 +1,10 @@
 //! The way to an application: its connections, and what leaves on them.
 
+mod authority;
 mod connections;
+mod frames;
 mod headers;
 mod places;
 mod proof;
 mod raw;
+mod shared;

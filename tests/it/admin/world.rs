@@ -303,6 +303,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         ca: None,
         socket: None,
         client_certificate: None,
+        http2: false,
         connect_timeout: Duration::from_secs(10),
         connection_age: Duration::from_secs(60),
         connection_idle: Duration::from_secs(4),

@@ -1,61 +1,18 @@
 //! Applications that want to see who calls, by the certificate that the relay shows.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
+use super::authority::Authority;
 use super::raw::{OK, Raw, request, tried, world};
-
-/// Somebody who signs certificates for `localhost`.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn issue(&self) -> (CertificateDer<'static>, KeyPair) {
-        let key = KeyPair::generate().unwrap();
-        let made = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &*self.0).unwrap();
-        (made.der().clone(), key)
-    }
-
-    /// Writes a new certificate and its key, and gives the certificate.
-    fn write(&self, cert: &Path, key: &Path) -> CertificateDer<'static> {
-        let (made, private) = self.issue();
-        let pem = self.0.pem();
-        let leaf = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &made);
-        std::fs::write(cert, format!("-----BEGIN CERTIFICATE-----\n{leaf}\n-----END CERTIFICATE-----\n{pem}")).unwrap();
-        std::fs::write(key, private.serialize_pem()).unwrap();
-        made
-    }
-
-    /// A server's settings that ask each client for a certificate of this authority.
-    fn asking(&self) -> Arc<ServerConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let (made, key) = self.issue();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
-        Arc::new(ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(vec![made], key).unwrap())
-    }
-}
 
 #[tokio::test]
 async fn the_relay_shows_its_certificate_to_a_server_that_asks() {
     hookhold::net::tls::install_provider();
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let file = |name: &str| folder.path().join(name);
-    std::fs::write(file("ca.pem"), authority.0.pem()).unwrap();
+    std::fs::write(file("ca.pem"), authority.pem()).unwrap();
     let (sender, mut shown) = mpsc::unbounded_channel();
     let acceptor = TlsAcceptor::from(authority.asking());
     let app = Raw::start(move |_, stream| {
