@@ -7,8 +7,9 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{StatusCode, header};
 
+use super::auth::{self, Auth};
 use super::file::Named;
-use super::settings::Destination;
+use super::settings::{Destination, OAuth2};
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, secret, sign, web};
@@ -85,7 +86,8 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let own = of_tls(&mut section, "client_certificate", place.as_ref());
     let client_certificate = own.and_then(|value| certificates::pair(&value));
     let http2 = of_tls(&mut section, "http2", place.as_ref()).and_then(|value| value.boolean()).unwrap_or(false);
-    let authorization = place.as_ref().and_then(|place| place.authorization.clone());
+    let of_url = place.as_ref().and_then(|place| place.authorization.clone());
+    let (authorization, oauth2) = authorization(&mut section, of_url);
     let headers = headers(&mut section, authorization);
     section.finish(&[]);
     let web::Place { url, socket, .. } = place?;
@@ -101,6 +103,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         park_on,
         sign,
         headers,
+        oauth2,
         ca,
         client_certificate,
         http2,
@@ -180,16 +183,41 @@ fn of_tls<'a>(section: &mut Section<'a>, key: &str, place: Option<&web::Place>) 
     Some(value)
 }
 
-/// The fields that are set on each attempt. `authorization`: the one that the URL asks for.
-pub(super) fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
-    let of_url = authorization.is_some();
-    let mut headers: Vec<_> = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
+/// Where `Authorization` comes from, if not from `headers`.
+pub(super) struct Authorization {
+    /// What `headers.authorization` would be beside it.
+    otherwise: &'static str,
+    /// It, where it is always the same.
+    value: Option<HeaderValue>,
+}
+
+/// What `auth` says, or the URL.
+fn authorization(section: &mut Section<'_>, of_url: Option<HeaderValue>) -> (Option<Authorization>, Option<Arc<OAuth2>>) {
+    let by_url = of_url.map(|value| Authorization { otherwise: "is what the user in the URL is sent as", value: Some(value) });
+    let Some(written) = section.take("auth") else { return (by_url, None) };
+    if by_url.is_some() {
+        written.error::<()>("is there beside a user in the URL: one of them must go");
+    }
+    let by_auth = |value| Some(Authorization { otherwise: "is there beside auth: one of them must go", value });
+    match auth::prove(&written) {
+        Some(Auth::Fixed(value)) => (by_auth(Some(value)), None),
+        Some(Auth::Token(oauth2)) => (by_auth(None), Some(oauth2)),
+        None => (by_auth(None), None),
+    }
+}
+
+/// The fields that are set on each attempt. `authorization`: the one that comes from elsewhere.
+pub(super) fn headers(section: &mut Section<'_>, authorization: Option<Authorization>) -> Vec<(HeaderName, HeaderValue)> {
+    let otherwise = authorization.as_ref().map(|authorization| authorization.otherwise);
+    let own = authorization.and_then(|authorization| authorization.value);
+    let mut headers: Vec<_> = own.map(|value| (AUTHORIZATION, value)).into_iter().collect();
     let Some(table) = section.take("headers").and_then(|value| value.inner()) else { return headers };
     for (key, value) in table.entries() {
         let Some(name) = header_name(&table, key) else { continue };
-        if headers.iter().any(|(other, _)| *other == name) {
-            let of_url = name == AUTHORIZATION && of_url;
-            value.error::<()>(if of_url { "is what the user in the URL is sent as" } else { "is there twice" });
+        match otherwise.filter(|_| name == AUTHORIZATION) {
+            Some(otherwise) => drop(value.error::<()>(otherwise)),
+            None if headers.iter().any(|(other, _)| *other == name) => drop(value.error::<()>("is there twice")),
+            None => {}
         }
         headers.extend(header_value(&value).map(|content| (name, content)));
     }

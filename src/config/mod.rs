@@ -3,6 +3,7 @@
 //! Reads no clock and opens no socket; the files that it reads are relay.toml and the secrets and certificates that it names.
 //! Messages never hold a secret's value.
 
+mod auth;
 mod certificates;
 mod destination;
 mod file;

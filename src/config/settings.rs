@@ -241,6 +241,8 @@ pub struct Destination {
     pub sign: Option<Arc<Resigner>>,
     /// Fields that are set on each attempt, in place of what came in. Values may be secret.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Where a token comes from that is sent as `Authorization`.
+    pub oauth2: Option<Arc<OAuth2>>,
     /// The only roots that are trusted; `None`: those of the web.
     pub ca: Option<PathBuf>,
     /// What is shown to a server that asks who the relay is.
@@ -263,4 +265,23 @@ pub struct Destination {
     pub title_case_headers: bool,
     /// Whether nothing is sent until a person lets it.
     pub paused: bool,
+}
+
+/// `auth = { oauth2 = ... }`: client credentials (RFC 6749 §4.4).
+#[derive(Debug)]
+pub struct OAuth2 {
+    /// Where tokens are given out.
+    pub token_url: Url,
+    /// As whom the relay is known there.
+    pub client_id: String,
+    /// How it proves that.
+    pub client_secret: Secret,
+    /// Whether id and secret go in the body, not as `Authorization: Basic`.
+    pub secret_in_body: bool,
+    /// What for, in words of the server, with spaces between them.
+    pub scope: Option<String>,
+    /// For whom, where the server asks that.
+    pub audience: Option<String>,
+    /// The only roots that are trusted there; `None`: those of the web.
+    pub ca: Option<PathBuf>,
 }

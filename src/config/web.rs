@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::auth;
 use super::value::Value;
 
 /// The host that a source answers to: lower case, without port.
@@ -26,6 +25,24 @@ pub(super) fn base(value: &Value<'_>) -> Option<Url> {
     let url = web_url(value, "must start with http:// or https://")?;
     if url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
         return value.error("must have neither a query nor a user");
+    }
+    Some(url)
+}
+
+/// Where tokens are given out.
+pub(super) fn token(value: &Value<'_>) -> Option<Url> {
+    let url = web_url(value, "must start with https:// or http://")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return value.error("must have no user: write client_id and client_secret");
+    }
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !is_here {
+        value.warn("is not https: the client's secret goes there for everybody on the way to read", None);
     }
     Some(url)
 }
@@ -54,11 +71,8 @@ pub(super) fn application(value: &Value<'_>) -> Option<Place> {
     if url.username().is_empty() && url.password().is_none() {
         return Some(Place { url, authorization: None, socket: None });
     }
-    let mut both = Zeroizing::new(percent_decode_str(url.username()).collect::<Vec<u8>>());
-    both.push(b':');
-    both.extend(percent_decode_str(url.password().unwrap_or_default()));
-    let mut basic = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(&both[..]))).ok()?;
-    basic.set_sensitive(true);
+    let decoded = |text: &str| Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
+    let basic = auth::basic(&decoded(url.username()), &decoded(url.password().unwrap_or_default()))?;
     // Cannot fail for http and https, which have a host.
     (url.set_username(""), url.set_password(None)).0.ok()?;
     Some(Place { url, authorization: Some(basic), socket: None })

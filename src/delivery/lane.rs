@@ -313,7 +313,7 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let making = Making { delivery: &delivery, event: &event, number, below, now: started_at, span };
     let (outcome, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
-            let outcome = attempt::run(&road.pool, request, road.destination.timeout, cut).await;
+            let outcome = attempt::run(road, request, cut).await;
             let sign = Sign::of(&outcome);
             (outcome, sign)
         }

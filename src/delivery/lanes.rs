@@ -13,6 +13,7 @@ use super::lane::{Lane, Left, handovers};
 use super::prepare::Shape;
 use super::replays::Replays;
 use super::road::Road;
+use super::token::Tokens;
 use crate::chance::Chance;
 use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
@@ -104,14 +105,23 @@ impl Lanes {
         let signed_in = Arc::new(signed_in(settings));
         let road = |destination: &Arc<Destination>| {
             let network = self.surroundings.network.clone();
-            let (pool, shape) = line_up(destination, &signed_in, network)
-                .map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let bad = |why| BadDestination { name: destination.name.clone(), why };
+            let tokens = destination.oauth2.clone().map(|oauth2| Tokens::new(oauth2, network.clone()).map(Arc::new));
+            let tokens = tokens.transpose().map_err(bad)?;
+            let (pool, shape) = line_up(destination, &signed_in, network).map_err(bad)?;
             let before = self.open.get(&destination.name).filter(|_| is_same(&destination.name));
-            let pool = before.map_or_else(|| Arc::new(pool), |open| open.road.borrow().pool.clone());
+            let (pool, tokens) = before.map_or_else(
+                || (Arc::new(pool), tokens),
+                |open| {
+                    let road = open.road.borrow();
+                    (road.pool.clone(), road.tokens.clone())
+                },
+            );
             Ok(Road {
                 destination: destination.clone(),
                 store: self.store.clone(),
                 pool,
+                tokens,
                 shape,
                 metrics: self.metrics.destination(&destination.name),
                 clock: self.surroundings.clock,

@@ -7,6 +7,7 @@ mod lanes;
 mod prepare;
 mod replays;
 mod road;
+mod token;
 mod trace;
 
 pub use lanes::{Lanes, Surroundings};

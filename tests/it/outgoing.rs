@@ -1,6 +1,7 @@
 //! The way to an application: its connections, and what leaves on them.
 
 mod authority;
+mod authorization;
 mod connections;
 mod frames;
 mod headers;

@@ -300,6 +300,7 @@ fn destination(text: &str, url: &str) -> Arc<Destination> {
         park_on: Vec::new(),
         sign: None,
         headers: Vec::new(),
+        oauth2: None,
         ca: None,
         socket: None,
         client_certificate: None,
