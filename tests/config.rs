@@ -171,7 +171,10 @@ fn what_is_written_arrives() {
     assert_eq!((stripe.path.clone(), &*stripe.provider), (SourcePath::Exact("/in/stripe".into()), "stripe"));
     assert_eq!((stripe.dedupe, stripe.body_bytes), (Some(72 * HOUR), 1 << 20));
     assert_eq!(stripe.methods, [http::Method::POST]);
-    assert_eq!(stripe.destinations.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["billing", "slow"]);
+    assert_eq!(
+        stripe.destinations.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["billing", "slow", "local", "plain", "token"]
+    );
     assert_eq!((github.dedupe, github.body_bytes, github.methods.len()), (None, 25 << 20, 2));
     let allow: Vec<_> = github.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
@@ -293,7 +296,27 @@ fn destinations_arrive() {
     let rule = Rule::Backoff { base: Duration::from_secs(1), cap: HOUR, keep_for: 72 * HOUR };
     assert_eq!((&billing.retry, billing.park_on.iter().map(|s| s.as_u16()).collect()), (&rule, vec![404, 410]));
     assert_eq!((billing.connection_age, billing.append_path), (Duration::from_secs(10), true));
+    assert_eq!((billing.connect_timeout, billing.connection_idle), (Duration::from_secs(1), Duration::from_secs(2)));
+    assert_eq!((billing.trace_context, billing.idempotency_key), (false, false));
+    assert_eq!((slow.trace_context, slow.idempotency_key), (true, true));
+    let own = billing.client_certificate.as_ref().unwrap();
+    assert_eq!((own.cert.file_name().unwrap(), own.key.file_name().unwrap()), ("b.pem".as_ref(), "b-key.pem".as_ref()));
+    assert!(billing.http2 && !slow.http2);
     assert!(billing.title_case_headers && billing.ca.is_some());
+    let local = ["local", "plain"].map(|name| (destination(name).socket.clone().unwrap(), destination(name).url.as_str()));
+    assert_eq!((local[0].0.is_absolute(), local[0].0.file_name().unwrap()), (true, "app.sock".as_ref()));
+    assert_eq!((local[0].1, local[1].1), ("http://localhost/hook?k=v", "http://localhost/"));
+    assert_eq!((local[1].0.to_str().unwrap(), &slow.socket), ("/run/app.sock", &None));
+    let authorization =
+        |name: &str| destination(name).headers.iter().map(|(_, v)| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        (authorization("local"), authorization("plain")),
+        (vec!["Basic cmVsYXk6czNjcjN0".into()], vec!["Bearer s3cr3t".into()])
+    );
+    let oauth2 = destination("token").oauth2.as_ref().unwrap();
+    assert_eq!((oauth2.client_id.as_str(), oauth2.client_secret.expose()), ("relay", &b"s3cr3t"[..]));
+    assert_eq!((oauth2.scope.as_deref(), oauth2.audience.as_deref()), (Some("a b"), Some("https://app.internal")));
+    assert!(oauth2.secret_in_body && oauth2.ca.is_some() && authorization("token").is_empty());
     let waits = vec![Duration::from_secs(1), Duration::from_secs(5)];
     assert_eq!(slow.retry, Rule::Schedule { waits, cap: 24 * HOUR });
     assert_eq!((slow.timeout, slow.in_flight, slow.park_on.len()), (Duration::from_secs(30), 16, 5));
@@ -303,7 +326,7 @@ fn destinations_arrive() {
 fn no_secret_is_in_the_debug_form() {
     let shown = format!("{:?}", everything());
     assert!(shown.contains("billing.internal"));
-    for secret in ["s3cr3t", "p@ss", "p%40ss", "dXNlcjpwQHNz"] {
+    for secret in ["s3cr3t", "p@ss", "p%40ss", "dXNlcjpwQHNz", "cmVsYXk6czNjcjN0"] {
         assert!(!shown.contains(secret), "{secret} is in {shown}");
     }
 }

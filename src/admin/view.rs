@@ -7,9 +7,13 @@ use serde::Serialize;
 use std::sync::Arc;
 use url::Url;
 
+use crate::config::settings::Destination;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Headers, Name, Outcome, Received, State};
 use crate::store::{EventState, Quarantined, Tracked};
 use crate::time::Timestamp;
+
+/// What stands before the path of a URL whose server is a Unix socket.
+const AT_SOCKET: &str = "http://localhost";
 
 /// One page of a list.
 #[derive(Serialize)]
@@ -196,8 +200,8 @@ impl DeliveryView {
     }
 
     /// With where its destination is now, where there is such a destination.
-    pub(super) fn with_url(mut self, url: Option<&Url>) -> Self {
-        self.url = url.map(masked);
+    pub(super) fn with_url(mut self, destination: Option<&Destination>) -> Self {
+        self.url = destination.map(shown);
         self
     }
 }
@@ -226,8 +230,17 @@ impl AttemptView {
     }
 }
 
-/// A destination's URL for people: user, password and query can be secrets, so none of them shows.
-pub(super) fn masked(url: &Url) -> String {
+/// Where a destination is, for people.
+pub(super) fn shown(destination: &Destination) -> String {
+    let url = masked(&destination.url);
+    match &destination.socket {
+        Some(socket) => format!("unix:{}:{}", socket.display(), url.strip_prefix(AT_SOCKET).unwrap_or(&url)),
+        None => url,
+    }
+}
+
+/// User, password and query of a URL can be secrets, so none of them shows.
+fn masked(url: &Url) -> String {
     let mut shown = url.clone();
     // Only a URL that cannot have a user fails here, and then there is none.
     let _ = shown.set_username("");

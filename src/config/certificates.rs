@@ -16,7 +16,7 @@ use super::value::Value;
 /// A bundle of all roots of the web has a quarter of this; a device file cannot fill the memory.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// One entry of `[tls] certificates`.
+/// One entry of `[tls] certificates`, or a destination's `client_certificate`.
 pub(super) fn pair(value: &Value<'_>) -> Option<CertificateFiles> {
     let mut section = value.inner()?;
     let cert = section.require("cert", "write cert = \"certs/hooks.pem\"");

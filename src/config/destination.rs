@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use http::{StatusCode, header};
-use url::Url;
 
+use super::auth::{self, Auth};
 use super::file::Named;
-use super::settings::Destination;
+use super::settings::{Destination, OAuth2};
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, secret, sign, web};
@@ -26,6 +26,14 @@ const IN_FLIGHT_DEFAULT: usize = 16;
 /// Short enough that a service that moved is found.
 const CONNECTION_AGE_DEFAULT: Duration = Duration::from_secs(60);
 const CONNECTION_AGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(86_400);
+/// A system gives a connection up by itself within minutes.
+const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(300);
+const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Less than the 5 s after which common servers (Node.js, Apache, uvicorn) close an idle connection: hardly ever does a request
+/// leave in the very moment in which the server gives up waiting for it, and nobody can tell whether it was seen.
+const CONNECTION_IDLE_DEFAULT: Duration = Duration::from_secs(4);
+/// Zero: no connection is used twice.
+const CONNECTION_IDLE: RangeInclusive<Duration> = Duration::ZERO..=*CONNECTION_AGE.end();
 /// Statuses that say that the same request will never be taken.
 const PARK_ON_DEFAULT: [StatusCode; 5] = [
     StatusCode::BAD_REQUEST,
@@ -58,26 +66,35 @@ const NOT_SETTABLE: [HeaderName; 9] = [
 pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let Named { name, mut section } = written;
     let url = section.require("url", "write url = \"http://127.0.0.1:3000/webhooks\"");
-    let url = url.and_then(|value| web::application(&value));
+    let place = url.and_then(|value| web::application(&value));
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
     let in_flight =
         section.or("in_flight", IN_FLIGHT_DEFAULT, |value| value.integer(IN_FLIGHT).and_then(|n| usize::try_from(n).ok()));
     let per_second = section.take("per_second").and_then(|value| rate(&value));
     let (retry, park_on) = section.or("retry", (default_rule(), PARK_ON_DEFAULT.into()), |value| retry(&value));
+    let connect_timeout = section.or("connect_timeout", CONNECT_TIMEOUT_DEFAULT, |value| value.duration(CONNECT_TIMEOUT));
+    let connection_idle = section.or("connection_idle", CONNECTION_IDLE_DEFAULT, |value| value.duration(CONNECTION_IDLE));
     let connection_age = section.or("connection_age", CONNECTION_AGE_DEFAULT, |value| value.duration(CONNECTION_AGE));
     let append_path = section.or("append_path", false, |value| value.boolean());
+    let trace_context = section.or("trace_context", true, |value| value.boolean());
+    let idempotency_key = section.or("idempotency_key", true, |value| value.boolean());
     let title_case_headers = section.or("header_case", false, |value| value.choice(&[("title", true)]));
     let order_by = section.take("order_by").and_then(|value| order_by(&value));
     let sign = section.take("sign").and_then(|value| sign::prove(&value)).map(Arc::new);
     let paused = section.or("paused", false, |value| value.boolean());
-    let ca = ca(&mut section, url.as_ref().map(|(url, _)| url));
-    let authorization = url.as_ref().and_then(|(_, authorization)| authorization.clone());
+    let ca = of_tls(&mut section, "ca", place.as_ref()).and_then(|value| certificates::roots(&value));
+    let own = of_tls(&mut section, "client_certificate", place.as_ref());
+    let client_certificate = own.and_then(|value| certificates::pair(&value));
+    let http2 = of_tls(&mut section, "http2", place.as_ref()).and_then(|value| value.boolean()).unwrap_or(false);
+    let of_url = place.as_ref().and_then(|place| place.authorization.clone());
+    let (authorization, oauth2) = authorization(&mut section, of_url);
     let headers = headers(&mut section, authorization);
     section.finish(&[]);
-    let (url, _) = url?;
+    let web::Place { url, socket, .. } = place?;
     Some(Destination {
         name,
         url,
+        socket,
         timeout,
         in_flight,
         per_second,
@@ -86,9 +103,16 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
         park_on,
         sign,
         headers,
+        oauth2,
         ca,
+        client_certificate,
+        http2,
+        connect_timeout,
         connection_age,
+        connection_idle,
         append_path,
+        trace_context,
+        idempotency_key,
         title_case_headers,
         paused,
     })
@@ -150,24 +174,50 @@ fn statuses(value: &Value<'_>) -> Option<Vec<StatusCode>> {
     Some(value.list()?.iter().filter_map(status).filter_map(Result::ok).collect())
 }
 
-fn ca(section: &mut Section<'_>, url: Option<&Url>) -> Option<std::path::PathBuf> {
-    let value = section.take("ca")?;
-    if url.is_some_and(|url| url.scheme() == "http") {
+/// A setting that says something only where TLS is spoken.
+fn of_tls<'a>(section: &mut Section<'a>, key: &str, place: Option<&web::Place>) -> Option<Value<'a>> {
+    let value = section.take(key)?;
+    if place.is_some_and(|place| place.url.scheme() == "http") {
         value.warn("has no effect: the URL is not https", None);
     }
-    certificates::roots(&value)
+    Some(value)
 }
 
-/// The fields that are set on each attempt. `authorization`: the one that the URL asks for.
-pub(super) fn headers(section: &mut Section<'_>, authorization: Option<HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
-    let of_url = authorization.is_some();
-    let mut headers: Vec<_> = authorization.map(|value| (AUTHORIZATION, value)).into_iter().collect();
+/// Where `Authorization` comes from, if not from `headers`.
+pub(super) struct Authorization {
+    /// What `headers.authorization` would be beside it.
+    otherwise: &'static str,
+    /// It, where it is always the same.
+    value: Option<HeaderValue>,
+}
+
+/// What `auth` says, or the URL.
+fn authorization(section: &mut Section<'_>, of_url: Option<HeaderValue>) -> (Option<Authorization>, Option<Arc<OAuth2>>) {
+    let by_url = of_url.map(|value| Authorization { otherwise: "is what the user in the URL is sent as", value: Some(value) });
+    let Some(written) = section.take("auth") else { return (by_url, None) };
+    if by_url.is_some() {
+        written.error::<()>("is there beside a user in the URL: one of them must go");
+    }
+    let by_auth = |value| Some(Authorization { otherwise: "is there beside auth: one of them must go", value });
+    match auth::prove(&written) {
+        Some(Auth::Fixed(value)) => (by_auth(Some(value)), None),
+        Some(Auth::Token(oauth2)) => (by_auth(None), Some(oauth2)),
+        None => (by_auth(None), None),
+    }
+}
+
+/// The fields that are set on each attempt. `authorization`: the one that comes from elsewhere.
+pub(super) fn headers(section: &mut Section<'_>, authorization: Option<Authorization>) -> Vec<(HeaderName, HeaderValue)> {
+    let otherwise = authorization.as_ref().map(|authorization| authorization.otherwise);
+    let own = authorization.and_then(|authorization| authorization.value);
+    let mut headers: Vec<_> = own.map(|value| (AUTHORIZATION, value)).into_iter().collect();
     let Some(table) = section.take("headers").and_then(|value| value.inner()) else { return headers };
     for (key, value) in table.entries() {
         let Some(name) = header_name(&table, key) else { continue };
-        if headers.iter().any(|(other, _)| *other == name) {
-            let of_url = name == AUTHORIZATION && of_url;
-            value.error::<()>(if of_url { "is what the user in the URL is sent as" } else { "is there twice" });
+        match otherwise.filter(|_| name == AUTHORIZATION) {
+            Some(otherwise) => drop(value.error::<()>(otherwise)),
+            None if headers.iter().any(|(other, _)| *other == name) => drop(value.error::<()>("is there twice")),
+            None => {}
         }
         headers.extend(header_value(&value).map(|content| (name, content)));
     }

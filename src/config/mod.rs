@@ -5,6 +5,7 @@
 
 mod ack;
 mod answer;
+mod auth;
 mod certificates;
 mod destination;
 mod file;

@@ -58,7 +58,7 @@ pub enum Tls {
 }
 
 /// One certificate chain and its key, both PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// The chain, the leaf first.
     pub cert: PathBuf,
@@ -268,8 +268,10 @@ pub enum SourcePath {
 pub struct Destination {
     /// Its name.
     pub name: Name,
-    /// Where it is: `http` or `https`, with a host. User and password are in `authorization`, not here.
+    /// Where it is: `http` or `https`, with a host. User and password are in `headers`, not here.
     pub url: Url,
+    /// The Unix socket that it listens on; then the URL's host is `localhost`, and only path and query say something.
+    pub socket: Option<PathBuf>,
     /// For the whole of one attempt.
     pub timeout: Duration,
     /// Attempts at once.
@@ -286,14 +288,47 @@ pub struct Destination {
     pub sign: Option<Arc<Resigner>>,
     /// Fields that are set on each attempt, in place of what came in. Values may be secret.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Where a token comes from that is sent as `Authorization`.
+    pub oauth2: Option<Arc<OAuth2>>,
     /// The only roots that are trusted; `None`: those of the web.
     pub ca: Option<PathBuf>,
+    /// What is shown to a server that asks who the relay is.
+    pub client_certificate: Option<CertificateFiles>,
+    /// Whether HTTP/2 is offered to an `https` server, beside HTTP/1.1.
+    pub http2: bool,
+    /// For each step of a new connection: to resolve the name, to reach each address, to agree on TLS.
+    pub connect_timeout: Duration,
     /// A pooled connection is not used for longer.
     pub connection_age: Duration,
+    /// A pooled connection is closed when nothing used it for so long.
+    pub connection_idle: Duration,
     /// Whether the rest of a `*` path, and the query, follow the URL.
     pub append_path: bool,
+    /// Whether the sender's trace goes on at each attempt, and begins where there is none (`traceparent`, `tracestate`).
+    pub trace_context: bool,
+    /// Whether `Idempotency-Key` is set where the sender gave none.
+    pub idempotency_key: bool,
     /// Whether header names leave in title case (HTTP/1.1).
     pub title_case_headers: bool,
     /// Whether nothing is sent until a person lets it.
     pub paused: bool,
+}
+
+/// `auth = { oauth2 = ... }`: client credentials (RFC 6749 §4.4).
+#[derive(Debug)]
+pub struct OAuth2 {
+    /// Where tokens are given out.
+    pub token_url: Url,
+    /// As whom the relay is known there.
+    pub client_id: String,
+    /// How it proves that.
+    pub client_secret: Secret,
+    /// Whether id and secret go in the body, not as `Authorization: Basic`.
+    pub secret_in_body: bool,
+    /// What for, in words of the server, with spaces between them.
+    pub scope: Option<String>,
+    /// For whom, where the server asks that.
+    pub audience: Option<String>,
+    /// The only roots that are trusted there; `None`: those of the web.
+    pub ca: Option<PathBuf>,
 }

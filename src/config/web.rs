@@ -1,12 +1,13 @@
 //! URLs and hosts. A URL's user and password never stay in it, and no URL is shown in a message: it may hold them.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::path::PathBuf;
+
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::auth;
 use super::value::Value;
 
 /// The host that a source answers to: lower case, without port.
@@ -21,40 +22,92 @@ pub(super) fn host(value: &Value<'_>) -> Option<String> {
 
 /// What a provider calls, up to the request's own path.
 pub(super) fn base(value: &Value<'_>) -> Option<Url> {
-    let url = web_url(value)?;
+    let url = web_url(value, "must start with http:// or https://")?;
     if url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
         return value.error("must have neither a query nor a user");
     }
     Some(url)
 }
 
-/// An application's URL, and the `Authorization` that its user and password stand for.
-pub(super) fn application(value: &Value<'_>) -> Option<(Url, Option<HeaderValue>)> {
-    let mut url = web_url(value)?;
-    if url.username().is_empty() && url.password().is_none() {
-        return Some((url, None));
+/// Where tokens are given out.
+pub(super) fn token(value: &Value<'_>) -> Option<Url> {
+    let url = web_url(value, "must start with https:// or http://")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return value.error("must have no user: write client_id and client_secret");
     }
-    let mut both = Zeroizing::new(percent_decode_str(url.username()).collect::<Vec<u8>>());
-    both.push(b':');
-    both.extend(percent_decode_str(url.password().unwrap_or_default()));
-    let mut basic = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(&both[..]))).ok()?;
-    basic.set_sensitive(true);
-    // Cannot fail for http and https, which have a host.
-    (url.set_username(""), url.set_password(None)).0.ok()?;
-    Some((url, Some(basic)))
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !is_here {
+        value.warn("is not https: the client's secret goes there for everybody on the way to read", None);
+    }
+    Some(url)
 }
 
-fn web_url(value: &Value<'_>) -> Option<Url> {
+/// The longest path of a socket that Linux takes (`sun_path`, with the zero at its end).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Where an application is.
+pub(super) struct Place {
+    /// What it is asked for.
+    pub(super) url: Url,
+    /// The `Authorization` that the URL's user and password stand for.
+    pub(super) authorization: Option<HeaderValue>,
+    /// The Unix socket that it listens on, in place of the URL's host.
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// An application's URL, or `unix:SOCKET:PATH`.
+pub(super) fn application(value: &Value<'_>) -> Option<Place> {
+    let text = value.text()?;
+    // nginx writes `http://unix:`, where no host can be named so.
+    if let Some(rest) = text.strip_prefix("http://").unwrap_or(text).strip_prefix("unix:") {
+        return at_socket(value, rest);
+    }
+    let mut url = web_url(value, "must start with http://, https:// or unix:")?;
+    if url.username().is_empty() && url.password().is_none() {
+        return Some(Place { url, authorization: None, socket: None });
+    }
+    let decoded = |text: &str| Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
+    let basic = auth::basic(&decoded(url.username()), &decoded(url.password().unwrap_or_default()))?;
+    // Cannot fail for http and https, which have a host.
+    (url.set_username(""), url.set_password(None)).0.ok()?;
+    Some(Place { url, authorization: Some(basic), socket: None })
+}
+
+/// `SOCKET:PATH`; without a path it is `/`.
+fn at_socket(value: &Value<'_>, text: &str) -> Option<Place> {
+    let (file, path) = text.split_once(':').unwrap_or((text, "/"));
+    let path = if path.is_empty() { "/" } else { path };
+    if file.is_empty() || !path.starts_with('/') {
+        return value.error("must be like \"unix:/run/app.sock:/path\"");
+    }
+    let socket = value.reading().path(file);
+    if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        return value.error(&format!("names a socket by more than {SOCKET_PATH_BYTES_MAX} bytes, which no system takes"));
+    }
+    Some(Place { url: parse(value, &format!("http://localhost{path}"))?, authorization: None, socket: Some(socket) })
+}
+
+/// `wrong`: what is said where it is none.
+fn web_url(value: &Value<'_>, wrong: &str) -> Option<Url> {
     let text = value.text()?;
     let after_scheme = ["http://", "https://"].into_iter().find_map(|scheme| {
         let start = text.get(..scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])
     });
-    let Some(rest) = after_scheme else { return value.error("must start with http:// or https://") };
+    let Some(rest) = after_scheme else { return value.error(wrong) };
     // Such an URL would be repaired rather than refused.
     if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) {
         return value.error("has no host");
     }
+    parse(value, text)
+}
+
+fn parse(value: &Value<'_>, text: &str) -> Option<Url> {
     match Url::parse(text) {
         Ok(url) if url.fragment().is_some() => value.error("has a fragment (#), which is never sent"),
         Ok(url) => Some(url),

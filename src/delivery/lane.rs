@@ -312,12 +312,13 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let (started_at, watch) = (road.clock.now(), Stopwatch::start());
     let number = delivery.attempts_made + 1;
     let below = road.prefixes.get(&event.source).map(String::as_str);
-    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at };
+    let span = road.chance.draw();
+    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at, span };
     let passing = road.passing.contains(&event.source).then(|| road.store.waiters().begin(event.id, &delivery.destination));
     let keep = if passing.is_some() { PASSED_BYTES_MAX } else { Answer::BODY_BYTES_MAX };
     let (outcome, answer, sign) = match road.shape.request(&making, body) {
         Ok(request) => {
-            let (outcome, answer) = attempt::run(&road.pool, request, keep, road.destination.timeout, cut).await;
+            let (outcome, answer) = attempt::run(road, request, keep, cut).await;
             let sign = Sign::of(&outcome);
             (outcome, answer, sign)
         }

@@ -13,11 +13,12 @@ use super::lane::{Lane, Left, handovers};
 use super::prepare::Shape;
 use super::replays::Replays;
 use super::road::Road;
+use super::token::Tokens;
 use crate::chance::Chance;
 use crate::config::settings::{Destination, Settings, Source, SourcePath};
 use crate::metrics::Metrics;
 use crate::net::client::Server;
-use crate::net::dial::{Dial, Network};
+use crate::net::dial::{Dial, Network, SocketFile};
 use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
@@ -105,14 +106,23 @@ impl Lanes {
         let passing = Arc::new(passing(settings));
         let road = |destination: &Arc<Destination>| {
             let network = self.surroundings.network.clone();
-            let (pool, shape) = line_up(destination, &signed_in, network)
-                .map_err(|why| BadDestination { name: destination.name.clone(), why })?;
+            let bad = |why| BadDestination { name: destination.name.clone(), why };
+            let tokens = destination.oauth2.clone().map(|oauth2| Tokens::new(oauth2, network.clone()).map(Arc::new));
+            let tokens = tokens.transpose().map_err(bad)?;
+            let (pool, shape) = line_up(destination, &signed_in, network).map_err(bad)?;
             let before = self.open.get(&destination.name).filter(|_| is_same(&destination.name));
-            let pool = before.map_or_else(|| Arc::new(pool), |open| open.road.borrow().pool.clone());
+            let (pool, tokens) = before.map_or_else(
+                || (Arc::new(pool), tokens),
+                |open| {
+                    let road = open.road.borrow();
+                    (road.pool.clone(), road.tokens.clone())
+                },
+            );
             Ok(Road {
                 destination: destination.clone(),
                 store: self.store.clone(),
                 pool,
+                tokens,
                 shape,
                 metrics: self.metrics.destination(&destination.name),
                 clock: self.surroundings.clock,
@@ -182,8 +192,16 @@ impl Lanes {
 }
 
 fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dyn Dial>) -> Result<(Pool, Shape), String> {
-    let tls = tls::client_config(destination.ca.as_deref()).map_err(|e| e.to_string())?;
-    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?.over(network);
+    let own = destination.client_certificate.as_ref();
+    let certificate = own.map(|files| (files.cert.as_path(), files.key.as_path()));
+    let client = tls::Client { roots: destination.ca.as_deref(), certificate, http2: destination.http2 };
+    let tls = tls::client_config_of(client).map_err(|e| e.to_string())?;
+    let network = match &destination.socket {
+        Some(socket) => Arc::new(SocketFile(socket.clone())),
+        None => network,
+    };
+    let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
+    let server = server.over(network).connecting_within(destination.connect_timeout);
     let shape = Shape {
         url: destination.url.clone(),
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
@@ -191,8 +209,11 @@ fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dy
         signed_in: signed_in.clone(),
         set: destination.headers.clone(),
         append_path: destination.append_path,
+        trace: destination.trace_context,
+        idempotency_key: destination.idempotency_key,
     };
-    Ok((Pool::new(server, destination.in_flight, destination.connection_age), shape))
+    let pool = Pool::new(server, destination.in_flight, destination.connection_age).idle_within(destination.connection_idle);
+    Ok((pool, shape))
 }
 
 /// The headers of signatures, by source.

@@ -8,6 +8,8 @@ mod prepare;
 mod replays;
 mod road;
 mod routed;
+mod token;
+mod trace;
 
 pub use lanes::{Lanes, Surroundings};
 pub use replays::{NotReplayed, Replay, ReplayState, Replays, Sources, Wanted};

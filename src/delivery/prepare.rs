@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use url::Url;
 
+use super::trace;
 use crate::net::client::Payload;
 use crate::record::{Delivery, Event, Headers, Name};
 use crate::route::rest_below;
@@ -41,7 +42,9 @@ const FORGEABLE_PREFIXES: [&str; 2] = ["x-forwarded-", "hookhold-"];
 const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
 
 /// The relay adds at most so many fields.
-const OWN_FIELDS_MAX: usize = 12;
+const OWN_FIELDS_MAX: usize = 14;
+/// By which an application knows a request that it has seen.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What of a destination shapes its requests.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ pub(super) struct Shape {
     pub(super) set: Vec<(HeaderName, HeaderValue)>,
     /// Whether the rest of the path below the source's, and the query, follow the URL.
     pub(super) append_path: bool,
+    /// Whether the sender's trace goes on, or one begins.
+    pub(super) trace: bool,
+    /// Whether `Idempotency-Key` is set where none came.
+    pub(super) idempotency_key: bool,
 }
 
 /// A delivery that no request can be made of. Points at data that an earlier version accepted.
@@ -84,12 +91,14 @@ pub(super) struct Making<'a> {
     pub(super) below: Option<&'a str>,
     /// The present.
     pub(super) now: Timestamp,
+    /// A random number: the attempt's span.
+    pub(super) span: u64,
 }
 
 impl Shape {
     /// The request of an attempt.
     pub(super) fn request(&self, making: &Making<'_>, body: Bytes) -> Result<Request<Payload>, Unsendable> {
-        let Making { delivery, event, number, below, now } = *making;
+        let Making { delivery, event, number, below, now, span } = *making;
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
         *request.uri_mut() = self.target(event, below)?;
@@ -99,6 +108,12 @@ impl Shape {
         headers.insert(HOST, self.host.clone());
         copy_end_to_end(&event.headers, headers);
         add_own(headers, delivery, event, number)?;
+        if self.trace {
+            trace::follow(headers, event.id, span)?;
+        }
+        if self.idempotency_key && !headers.contains_key(IDEMPOTENCY_KEY) {
+            headers.insert(IDEMPOTENCY_KEY, HeaderValue::try_from(event.id.to_string()).map_err(http::Error::from)?);
+        }
         if let Some(sign) = &self.sign {
             let host = self.host.to_str().unwrap_or_default();
             let address = format!("{}://{host}{target}", self.url.scheme());
@@ -246,11 +261,12 @@ mod tests {
     fn sent(url: &str, append_path: bool, event: &Event) -> Request<Payload> {
         let set = vec![(AUTHORIZATION, HeaderValue::from_static("Bearer own"))];
         let (sign, signed_in) = (None, Arc::default());
-        let shape = Shape { url: url.parse().unwrap(), host: HeaderValue::from_static("app"), sign, signed_in, set, append_path };
+        let (url, host) = (url.parse().unwrap(), HeaderValue::from_static("app"));
+        let shape = Shape { url, host, sign, signed_in, set, append_path, trace: true, idempotency_key: true };
         let id = DeliveryId { event: event.id, ordinal: 1 };
         let delivery = Delivery::new(id, event.source.clone(), event.source.clone(), event.received_at);
-        let (number, below, now) = (3, Some("/in/tw"), event.received_at);
-        shape.request(&Making { delivery: &delivery, event, number, below, now }, Bytes::from_static(b"{}")).unwrap()
+        let (number, below, now, span) = (3, Some("/in/tw"), event.received_at, 1);
+        shape.request(&Making { delivery: &delivery, event, number, below, now, span }, Bytes::from_static(b"{}")).unwrap()
     }
 
     #[test]
@@ -282,6 +298,7 @@ mod tests {
         assert_eq!(all("authorization"), ["Bearer own"]);
         assert_eq!(all("x-twice"), ["a", "b"]);
         assert_eq!(all("via"), ["1.1 edge"]);
+        assert_eq!(all("idempotency-key"), [event.id.to_string()]);
         assert_eq!(all("forwarded"), ["for=203.0.113.7;host=\"hooks.example:8443\";proto=https"]);
     }
 

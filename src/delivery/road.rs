@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::prepare::Shape;
 use super::replays::Replays;
+use super::token::Tokens;
 use crate::chance::Chance;
 use crate::config::settings::Destination;
 use crate::metrics::DestinationMetrics;
@@ -18,6 +19,8 @@ pub(super) struct Road {
     pub(super) destination: Arc<Destination>,
     pub(super) store: Arc<dyn Store>,
     pub(super) pool: Arc<Pool>,
+    /// What each attempt is authorised by, where a token is needed.
+    pub(super) tokens: Option<Arc<Tokens>>,
     pub(super) shape: Shape,
     pub(super) metrics: Arc<DestinationMetrics>,
     pub(super) clock: Clock,

@@ -1,13 +1,15 @@
-//! One HTTP/1.1 exchange with a server, whole or failed: connect, send, and read the answer within bounds.
+//! HTTP exchanges with a server, whole or failed: connect, send, and read the answer within bounds.
 //!
-//! Redirects are not followed, content is not decoded, and an answer's bytes beyond what is kept are read only as far as it
+//! Over HTTP/1.1 a connection has one exchange at a time; [`h2`](super::h2) has many on one. Redirects are not followed, content is not decoded, and an answer's bytes beyond what is kept are read only as far as it
 //! pays to keep the connection.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,15 +17,17 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::dial::{Dial, Network, NotDialed};
+use super::dial::{CONNECT_TIME, Dial, Network, NotDialed, Stream};
+use super::{h2, tls};
 
 /// The head of an answer; a longer one is an error.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// An answer's body is read so far in order to keep the connection; beyond it the connection is closed instead.
-const READ_BYTES_MAX: usize = 256 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// The body type of requests.
 pub type Payload = Full<Bytes>;
@@ -33,9 +37,10 @@ pub type Payload = Full<Bytes>;
 pub struct Server {
     host: String,
     port: u16,
-    authority: String,
+    authority: Authority,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     title_case_headers: bool,
+    connect_time: Duration,
     network: Arc<dyn Dial>,
 }
 
@@ -78,30 +83,52 @@ pub struct Answer {
 }
 
 /// A connection, ready for one exchange at a time.
-pub struct Connection(SendRequest<Payload>);
+pub struct Connection {
+    sender: SendRequest<Payload>,
+    driver: Driver,
+}
+
+/// A new connection, as its server wants to speak.
+pub(super) enum Spoken {
+    /// HTTP/1.1.
+    One(Connection),
+    /// HTTP/2.
+    Many(h2::Connection),
+}
+
+/// Moves the bytes of a connection; what it ends with.
+type Driver = JoinHandle<Result<(), hyper::Error>>;
+
+/// A connection that ended before a request went out on it.
+pub struct Ended {
+    error: Option<hyper::Error>,
+    driver: Driver,
+}
 
 /// What came of an exchange.
 pub enum Exchanged {
     /// An answer, and the connection where it can be used again.
     Answered(Answer, Option<Connection>),
     /// The connection was closed before a byte of the request was written; the request is given back.
-    NotSent(Request<Payload>),
+    NotSent(Request<Payload>, Ended),
     /// The request may have been seen, and no whole answer came.
     Failed(Error),
 }
 
 impl Server {
     /// The server of `url` (`http` or `https`).
-    pub fn of(url: &Url, tls: Arc<ClientConfig>, title_case_headers: bool) -> Result<Self, BadServer> {
+    pub fn of(url: &Url, config: Arc<ClientConfig>, title_case_headers: bool) -> Result<Self, BadServer> {
         let host = url.host_str().ok_or(BadServer)?;
         let port = url.port_or_known_default().ok_or(BadServer)?;
         let tls = match url.scheme() {
-            "https" => Some((tls, super::tls::server_name(host).ok_or(BadServer)?)),
+            "https" => Some((config, tls::server_name(host).ok_or(BadServer)?)),
             _ => None,
         };
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let authority = authority.parse().map_err(|_| BadServer)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port, authority, tls, title_case_headers, network: Arc::new(Network::whole()) })
+        let (connect_time, network) = (CONNECT_TIME, Arc::new(Network::whole()));
+        Ok(Self { host, port, authority, tls, title_case_headers, connect_time, network })
     }
 
     /// The same, but it is not connected to where its name leads to an address that is not public.
@@ -114,37 +141,69 @@ impl Server {
         Self { network, ..self }
     }
 
-    /// What belongs into the `Host` field.
-    pub fn authority(&self) -> &str {
-        &self.authority
+    /// The same, but each step of a new connection may take `time`: to resolve the name, to reach each address, to agree on TLS.
+    pub fn connecting_within(self, time: Duration) -> Self {
+        Self { connect_time: time, ..self }
     }
 
-    /// A new connection.
+    /// What belongs into the `Host` field.
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Whether a connection may be shared by many exchanges at once.
+    pub(super) fn may_share(&self) -> bool {
+        self.tls.as_ref().is_some_and(|(config, _)| config.alpn_protocols.iter().any(|offered| offered == tls::H2))
+    }
+
+    /// A new connection for one exchange at a time.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let stream = self.network.dial(&self.host, self.port).await?;
-        match &self.tls {
-            None => self.speak(TokioIo::new(stream)).await,
-            Some((config, name)) => {
-                let connector = TlsConnector::from(config.clone());
-                let stream = connector.connect(name.clone(), stream).await.map_err(Error::Tls)?;
-                self.speak(TokioIo::new(stream)).await
-            }
+        let (stream, _) = self.stream().await?;
+        self.speak(stream).await
+    }
+
+    /// A new connection of the kind that the server prefers.
+    pub(super) async fn reach(&self) -> Result<Spoken, Error> {
+        let (stream, is_h2) = self.stream().await?;
+        match is_h2 {
+            false => self.speak(stream).await.map(Spoken::One),
+            true => h2::Connection::on(stream, self.authority.clone()).await.map(Spoken::Many),
         }
     }
 
-    async fn speak<I>(&self, io: I) -> Result<Connection, Error>
-    where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    {
+    /// A new stream of bytes, and whether the server wants to hear HTTP/2 on it.
+    async fn stream(&self) -> Result<(Box<dyn Stream>, bool), Error> {
+        let stream = self.network.dial(&self.host, self.port, self.connect_time).await?;
+        let Some((config, name)) = &self.tls else { return Ok((stream, false)) };
+        let connector = TlsConnector::from(config.clone());
+        let agreed = tokio::time::timeout(self.connect_time, connector.connect(name.clone(), stream)).await;
+        let stream = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Error::Tls)?;
+        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
+        Ok((Box::new(stream), is_h2))
+    }
+
+    async fn speak(&self, stream: Box<dyn Stream>) -> Result<Connection, Error> {
         let (sender, connection) = Builder::new()
             .title_case_headers(self.title_case_headers)
             .max_buf_size(HEAD_BYTES_MAX)
-            .handshake(io)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(Error::Reset)?;
         // Ends when the sender is dropped or the peer closes; its error reaches the exchange that runs on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection(sender))
+        Ok(Connection { sender, driver: tokio::spawn(connection) })
+    }
+}
+
+impl Error {
+    /// The same trouble, for somebody else who waited for the same connection. Only what comes before a request can be told twice.
+    pub(super) fn told_again(&self) -> Self {
+        let again = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Dns(error) => Self::Dns(again(error)),
+            Self::Connect(error) => Self::Connect(again(error)),
+            Self::Tls(error) => Self::Tls(again(error)),
+            Self::Reset(error) | Self::Protocol(error) => Self::Connect(io::Error::other(error.to_string())),
+        }
     }
 }
 
@@ -160,26 +219,28 @@ impl From<NotDialed> for Error {
 impl Connection {
     /// Whether it is still open, as far as is known without waiting.
     pub fn is_open(&self) -> bool {
-        !self.0.is_closed()
+        !self.sender.is_closed()
     }
 
     /// Sends `request` and gives its answer as soon as its head is there, for whoever reads a body of any length piece by piece.
     pub async fn open(mut self, request: Request<Payload>) -> Result<Response<Incoming>, Error> {
-        self.0.ready().await.map_err(failure)?;
-        self.0.send_request(request).await.map_err(failure)
+        self.sender.ready().await.map_err(failure)?;
+        self.sender.send_request(request).await.map_err(failure)
     }
 
     /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.
-    pub async fn exchange(mut self, request: Request<Payload>, keep: usize) -> Exchanged {
-        if let Err(error) = self.0.ready().await {
-            return if error.is_closed() { Exchanged::NotSent(request) } else { Exchanged::Failed(failure(error)) };
+    pub async fn exchange(self, request: Request<Payload>, keep: usize) -> Exchanged {
+        let Self { mut sender, driver } = self;
+        if let Err(error) = sender.ready().await {
+            let ended = Ended { error: None, driver };
+            return if error.is_closed() { Exchanged::NotSent(request, ended) } else { Exchanged::Failed(failure(error)) };
         }
-        let (head, body) = match self.0.try_send_request(request).await {
+        let (head, body) = match sender.try_send_request(request).await {
             Ok(response) => response.into_parts(),
             Err(mut error) => {
-                return match error.take_message() {
-                    Some(request) => Exchanged::NotSent(request),
-                    None => Exchanged::Failed(failure(error.into_error())),
+                return match (error.take_message(), error.into_error()) {
+                    (Some(request), error) => Exchanged::NotSent(request, Ended { error: Some(error), driver }),
+                    (None, error) => Exchanged::Failed(failure(error)),
                 };
             }
         };
@@ -187,15 +248,28 @@ impl Connection {
             Ok((body, truncated, whole)) => {
                 let reusable = whole && !closes(&head);
                 let answer = Answer { status: head.status, headers: head.headers, body, truncated };
-                Exchanged::Answered(answer, reusable.then_some(self))
+                Exchanged::Answered(answer, reusable.then_some(Self { sender, driver }))
             }
             Err(error) => Exchanged::Failed(failure(error)),
         }
     }
 }
 
+impl Ended {
+    /// Why nobody could send anything on it.
+    pub async fn cause(self) -> Error {
+        let ended = self.driver.await.ok().and_then(Result::err);
+        // A server may take the handshake back once it has seen the client's certificate.
+        let tls = self.error.iter().chain(&ended).find_map(of_tls);
+        tls.unwrap_or_else(|| {
+            let closed = io::Error::new(io::ErrorKind::ConnectionReset, "the server closed the connection at once");
+            Error::Connect(closed)
+        })
+    }
+}
+
 /// The first `keep` bytes of a body, whether there was more, and whether all of it was read.
-async fn read(mut body: Incoming, keep: usize) -> Result<(Bytes, bool, bool), hyper::Error> {
+pub(super) async fn read(mut body: Incoming, keep: usize) -> Result<(Bytes, bool, bool), hyper::Error> {
     let (mut kept, mut seen) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
@@ -214,6 +288,26 @@ fn closes(head: &Parts) -> bool {
     asked.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case("close"))
 }
 
-fn failure(error: hyper::Error) -> Error {
-    if error.is_parse() || error.is_parse_too_large() { Error::Protocol(error) } else { Error::Reset(error) }
+pub(super) fn failure(error: hyper::Error) -> Error {
+    if let Some(error) = of_tls(&error) {
+        return error;
+    }
+    if error.is_parse() || error.is_parse_too_large() || h2::is_senseless(&error) {
+        Error::Protocol(error)
+    } else {
+        Error::Reset(error)
+    }
+}
+
+/// The trouble with TLS that an error comes from.
+fn of_tls(error: &hyper::Error) -> Option<Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(Error::Tls(io::Error::other(tls.clone())));
+        }
+        cause = error.source();
+    }
+    None
 }

@@ -5,16 +5,17 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::public;
 
-/// An address that has not answered by then is given up for the host's next one.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// What a step on the way to a server may take where nobody says otherwise.
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Addresses of a host that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -26,8 +27,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// Makes connections.
 #[async_trait]
 pub trait Dial: fmt::Debug + Send + Sync {
-    /// A new connection to a host by its name.
-    async fn dial(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, NotDialed>;
+    /// A new connection to a host by its name. Each step may take `time`: to resolve the name, and then each address of it, after
+    /// which the next one is tried.
+    async fn dial(&self, host: &str, port: u16, time: Duration) -> Result<Box<dyn Stream>, NotDialed>;
 }
 
 /// Why there is no connection.
@@ -56,8 +58,10 @@ impl Network {
         Self { only_public: true }
     }
 
-    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, NotDialed> {
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(NotDialed::Dns)?.collect();
+    async fn connect(&self, host: &str, port: u16, time: Duration) -> Result<TcpStream, NotDialed> {
+        let resolved = tokio::time::timeout(time, tokio::net::lookup_host((host, port))).await;
+        let resolved = resolved.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let addresses: Vec<SocketAddr> = resolved.map_err(NotDialed::Dns)?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         if addresses.is_empty() {
             return Err(NotDialed::Dns(last));
@@ -69,7 +73,7 @@ impl Network {
             )));
         }
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
-            match tokio::time::timeout(CONNECT_TIME, TcpStream::connect(address)).await {
+            match tokio::time::timeout(time, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -82,10 +86,25 @@ impl Network {
 #[async_trait]
 impl Dial for Network {
     /// The host's name is resolved anew each time, so that a moved service is found.
-    async fn dial(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, NotDialed> {
-        let stream = self.connect(host, port).await?;
+    async fn dial(&self, host: &str, port: u16, time: Duration) -> Result<Box<dyn Stream>, NotDialed> {
+        let stream = self.connect(host, port, time).await?;
         // Without it small requests wait for the peer's acknowledgement.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))
+    }
+}
+
+/// A Unix socket: the one server behind it, whatever its name.
+#[derive(Debug)]
+pub struct SocketFile(pub PathBuf);
+
+#[async_trait]
+impl Dial for SocketFile {
+    async fn dial(&self, _: &str, _: u16, time: Duration) -> Result<Box<dyn Stream>, NotDialed> {
+        match tokio::time::timeout(time, UnixStream::connect(&self.0)).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(error)) => Err(NotDialed::Connect(error)),
+            Err(_) => Err(NotDialed::Connect(io::ErrorKind::TimedOut.into())),
+        }
     }
 }

@@ -40,6 +40,10 @@ pub enum Error {
 /// The names of the files that a self-signed certificate is kept in.
 pub const SELF_SIGNED_FILES: [&str; 2] = ["self-signed.pem", "self-signed-key.pem"];
 
+/// The names of HTTP/2 and HTTP/1.1 in a handshake (ALPN).
+pub(super) const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
 /// Makes the process use one TLS provider. Call it before anything else of this module; later calls change nothing.
 pub fn install_provider() {
     // An error says that a provider is installed already, which is what is wanted.
@@ -54,10 +58,26 @@ pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Arc<Ser
     Arc::new(config)
 }
 
+/// How a client speaks TLS. All files are PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Client<'a> {
+    /// The only roots that it trusts; `None`: those of the web.
+    pub roots: Option<&'a Path>,
+    /// Its own certificate and key, for a server that asks for one.
+    pub certificate: Option<(&'a Path, &'a Path)>,
+    /// Whether it offers HTTP/2 beside HTTP/1.1.
+    pub http2: bool,
+}
+
 /// A client's settings: the only `roots` that it trusts (PEM), or those of the web where that is `None`.
 pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
+    client_config_of(Client { roots, ..Client::default() })
+}
+
+/// A client's settings.
+pub fn client_config_of(client: Client<'_>) -> Result<Arc<ClientConfig>, Error> {
     let mut store = RootCertStore::empty();
-    match roots {
+    match client.roots {
         None => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(file) => {
             for root in certificates(file)? {
@@ -65,8 +85,16 @@ pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
             }
         }
     }
-    let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let builder = ClientConfig::builder().with_root_certificates(store);
+    let mut config = match client.certificate {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let private = PrivateKeyDer::from_pem_file(key).map_err(|e| bad_file(key, e))?;
+            builder.with_client_auth_cert(certificates(cert)?, private).map_err(|e| bad_file(key, e))?
+        }
+    };
+    let offered: &[&[u8]] = if client.http2 { &[H2, HTTP1] } else { &[HTTP1] };
+    config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -75,7 +103,7 @@ pub fn client_config_pinning(file: &Path) -> Result<Arc<ClientConfig>, Error> {
     let pinned = certificates(file)?.into_iter().next().ok_or_else(|| bad_file(file, "no certificate is in it"))?;
     let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Pinned(pinned));
     let mut config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP1.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -13,6 +13,7 @@ mod held;
 mod kill;
 mod line;
 mod order;
+mod outgoing;
 mod pace;
 mod pause;
 mod process;

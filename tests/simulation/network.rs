@@ -86,7 +86,7 @@ impl Drop for Near {
 
 #[async_trait]
 impl Dial for Wire {
-    async fn dial(&self, host: &str, _: u16) -> Result<Box<dyn Stream>, NotDialed> {
+    async fn dial(&self, host: &str, _: u16, _: Duration) -> Result<Box<dyn Stream>, NotDialed> {
         if !self.is_alive.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }

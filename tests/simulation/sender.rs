@@ -57,7 +57,7 @@ impl Door {
 
 #[async_trait]
 impl Dial for Door {
-    async fn dial(&self, _: &str, _: u16) -> Result<Box<dyn Stream>, NotDialed> {
+    async fn dial(&self, _: &str, _: u16, _: Duration) -> Result<Box<dyn Stream>, NotDialed> {
         let door = self.0.lock().unwrap();
         let Some(Open { line, requests }) = &*door else {
             return Err(NotDialed::Connect(io::ErrorKind::ConnectionRefused.into()));

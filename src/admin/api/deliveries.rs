@@ -30,7 +30,7 @@ pub(super) async fn whole(context: &Context, delivery: Tracked) -> Result<Delive
     let attempts = context.store.attempts(delivery.delivery.id).await?;
     let settings = context.settings();
     let destination = settings.destinations.iter().find(|d| d.name == delivery.delivery.destination);
-    Ok(DeliveryView::new(delivery).with_attempts(attempts).with_url(destination.map(|d| &d.url)))
+    Ok(DeliveryView::new(delivery).with_attempts(attempts).with_url(destination.map(|d| &**d)))
 }
 
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DeliveryView>>, Problem> {

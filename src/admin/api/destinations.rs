@@ -11,7 +11,7 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
-use crate::admin::view::{DeliveryView, List, masked};
+use crate::admin::view::{DeliveryView, List, shown};
 use crate::config::settings::Destination;
 use crate::record::Name;
 use crate::store::Pausable;
@@ -114,7 +114,7 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
     let now = context.clock.now();
     Ok(DestinationView {
         name: destination.name.clone(),
-        url: masked(&destination.url),
+        url: shown(destination),
         paused: context.pauses.is_paused(Pausable::Destination, &destination.name),
         breaker: breaker.as_str(),
         next_probe_at,

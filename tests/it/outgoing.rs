@@ -1,0 +1,11 @@
+//! The way to an application: its connections, and what leaves on them.
+
+mod authority;
+mod authorization;
+mod connections;
+mod frames;
+mod headers;
+mod places;
+mod proof;
+mod raw;
+mod shared;
