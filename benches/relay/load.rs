@@ -13,6 +13,7 @@ use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::ClientConfig;
 
+use crate::journeys::Journeys;
 use crate::wire::{Connection, Requests, tls_config};
 
 /// Sends to one server.
@@ -22,6 +23,7 @@ pub(crate) struct Load {
     tls: Arc<ClientConfig>,
     requests: Arc<Requests>,
     connections: usize,
+    journeys: Option<Arc<Journeys>>,
 }
 
 /// When a closed loop ends.
@@ -55,7 +57,12 @@ impl Load {
     /// A generator for the server at this port of loopback.
     pub(crate) fn new(port: u16, requests: Arc<Requests>, connections: usize) -> Result<Self> {
         ensure!(connections > 0, "at least one connection is needed");
-        Ok(Self { port, tls: tls_config()?, requests, connections })
+        Ok(Self { port, tls: tls_config()?, requests, connections, journeys: None })
+    }
+
+    /// The same, which tells what was accepted in open loops.
+    pub(crate) fn telling(self, journeys: &Arc<Journeys>) -> Self {
+        Self { journeys: Some(journeys.clone()), ..self }
     }
 
     /// Every connection sends as fast as it is answered. Handshakes are made before the clock starts.
@@ -123,7 +130,8 @@ impl Load {
     async fn worker(&self) -> Result<Worker> {
         let connection = Connection::open(self.port, &self.tls).await?;
         let (tls, requests) = (self.tls.clone(), self.requests.clone());
-        Ok(Worker { port: self.port, tls, requests, connection, buffer: Vec::new(), failed: 0, slice: Slice::default() })
+        let (journeys, slice) = (self.journeys.clone(), Slice::default());
+        Ok(Worker { port: self.port, tls, requests, connection, journeys, buffer: Vec::new(), failed: 0, slice })
     }
 }
 
@@ -143,6 +151,7 @@ struct Worker {
     tls: Arc<ClientConfig>,
     requests: Arc<Requests>,
     connection: Connection,
+    journeys: Option<Arc<Journeys>>,
     buffer: Vec<u8>,
     failed: u64,
     slice: Slice,
@@ -151,11 +160,14 @@ struct Worker {
 impl Worker {
     /// One request and its answer. `scheduled`: when it should have left; its latency is kept.
     async fn send(&mut self, scheduled: Option<Instant>) -> Result<()> {
-        self.requests.put_next(&mut self.buffer);
+        let number = self.requests.put_next(&mut self.buffer);
         let error = match self.connection.exchange(&self.buffer).await {
             Ok(200..=299) => {
                 self.slice.accepted += 1;
                 self.slice.latencies.extend(scheduled.map(|at| at.elapsed()));
+                if let (Some(journeys), Some(at)) = (&self.journeys, scheduled) {
+                    journeys.accepted(number, at);
+                }
                 return Ok(());
             }
             Ok(status) => format!("status {status}"),

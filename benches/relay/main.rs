@@ -1,6 +1,7 @@
 //! An end-to-end measurement: a real relay process, TLS, signatures, its store on this disk, and delivery to a sink.
 //!
-//! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH] [--fill N | --scale N]`
+//! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH]
+//! [--fill N | --scale N | --isolation N | --backlog N [--per-second R] | --deliver N]`
 //!
 //! It alternates short closed-loop slices between the relay and a bare server (hyper, TLS and HMAC, no storage), so that a ratio
 //! comes out although the machine is noisy; then sends at a constant rate for latency. Generator, sink and servers share the
@@ -8,11 +9,16 @@
 //!
 //! Prints one JSON object on stdout and ends by itself; its children end with it. Never part of the product.
 
+mod backlog;
 mod bare;
+mod deliver;
+mod isolation;
+mod journeys;
 mod load;
 mod process;
 mod report;
 mod scale;
+mod settings;
 mod sink;
 mod wire;
 
@@ -26,6 +32,7 @@ use clap::Parser;
 use load::{Load, Slice, Until};
 use process::{Bare, Relay};
 use report::{Drained, Report, Side};
+use settings::Settings;
 use sink::Sink;
 use wire::Requests;
 
@@ -69,6 +76,22 @@ struct Arguments {
     /// Of these, so many stay due
     #[arg(long, requires = "scale", default_value_t = 200_000)]
     due: u64,
+    /// Measure a healthy destination beside so many dead ones, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "1000", conflicts_with_all = ["fill", "scale"])]
+    isolation: Option<usize>,
+    /// Measure how a backlog of so many events drains while new ones come, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "1000000", conflicts_with_all = ["fill", "scale", "isolation"])]
+    backlog: Option<u64>,
+    /// The rate that the backlog's destination is given
+    #[arg(long, requires = "backlog")]
+    per_second: Option<f64>,
+    /// The backlog may drain for so long; what is left is reported
+    #[arg(long, requires = "backlog", default_value_t = 900)]
+    drain_seconds: u64,
+    /// Measure delivery to a quick application, so many deliveries by themselves among it, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "50000",
+          conflicts_with_all = ["fill", "scale", "isolation", "backlog"])]
+    deliver: Option<u64>,
     /// Measure the bare server only; no relay is started
     #[arg(long)]
     bare_only: bool,
@@ -103,8 +126,20 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         report.bare = Some(Side::of(&[slice], bare.usage()?));
         return Ok(report);
     }
+    if let Some(destinations) = arguments.isolation {
+        report.isolation = Some(isolation::measure(arguments, destinations).await?);
+        return Ok(report);
+    }
+    if let Some(events) = arguments.backlog {
+        report.backlog = Some(backlog::measure(arguments, events).await?);
+        return Ok(report);
+    }
+    if let Some(deliveries) = arguments.deliver {
+        report.deliver = Some(deliver::measure(arguments, deliveries).await?);
+        return Ok(report);
+    }
     let sink = Sink::start().await?;
-    let mut relay = Relay::start(&binary(arguments), sink.port, SECRET).await?;
+    let mut relay = Relay::start(&binary(arguments), &Settings::up_and_down(sink.port), SECRET).await?;
     if let Some(events) = arguments.scale {
         let found = scale::measure(&mut relay, arguments.connections, arguments.body, events, arguments.due).await?;
         report.scale = Some(found);
@@ -168,13 +203,21 @@ async fn compare(
     report.relay = Some(Side::of(&on_relay, relay.usage()?.since(&relay_before)));
     report.bare = Some(Side::of(&on_bare, bare.usage()?.since(&bare_before)));
 
-    let open = load.open(arguments.rate, Duration::from_secs(arguments.open_seconds)).await?;
+    let watched = load_at(arguments, relay, "github")?.telling(&sink.journeys);
+    let open = watched.open(arguments.rate, Duration::from_secs(arguments.open_seconds)).await?;
     report.left = drained(sink, accepted + open.accepted).await.left;
     report.open_loop = Some(open.into());
+    report.travelled = Some(sink.journeys.take());
     // The same on a server that stores nothing: what is left of the latency is the machine's.
     let open = bare_load.open(arguments.rate, Duration::from_secs(arguments.open_seconds)).await?;
     report.open_loop_bare = Some(open.into());
     Ok(())
+}
+
+/// Requests for a source, whose way to the application is followed.
+fn load_at(arguments: &Arguments, relay: &Relay, source: &str) -> Result<Load> {
+    let requests = Requests::watched(&format!("/in/{source}"), arguments.body, SECRET)?;
+    Load::new(relay.port, requests.into(), arguments.connections)
 }
 
 /// Waits until the sink has had as many requests as the relay has accepted events, bounded.

@@ -11,13 +11,15 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::settings::Settings;
+
 /// From a start to ready: milliseconds on an empty store, seconds on a large one.
 const START_MAX: Duration = Duration::from_secs(60);
 /// The relay lets attempts in flight finish for 8 s.
 const STOP_MAX: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A relay with a GitHub source whose application works, and one whose application is down.
+/// A relay.
 #[derive(Debug)]
 pub(crate) struct Relay {
     /// Its HTTPS port on loopback.
@@ -29,11 +31,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Starts `binary` and waits until it is ready. Its log goes to a file in its folder, at the default level.
-    pub(crate) async fn start(binary: &Path, sink_port: u16, secret: &str) -> Result<Self> {
+    /// Starts `binary` with these settings and waits until it is ready. Its log goes to a file in its folder, at the default level.
+    pub(crate) async fn start(binary: &Path, settings: &Settings, secret: &str) -> Result<Self> {
         let (folder, port, admin_port) = (tempfile::tempdir()?, free_port().await?, free_port().await?);
         let config = folder.path().join("relay.toml");
-        std::fs::write(&config, relay_toml(port, admin_port, sink_port))?;
+        std::fs::write(&config, settings.relay_toml(port, admin_port))?;
         let log = std::fs::File::create(folder.path().join("log"))?;
         let mut command = Command::new(binary);
         command.arg("--config").arg(&config).arg("serve").current_dir(folder.path()).env("BENCH_SECRET", secret);
@@ -97,8 +99,19 @@ impl Relay {
 
     /// `GET` at the admin listener: the status and the body.
     pub(crate) async fn get(&self, path: &str) -> Result<(u16, String)> {
+        self.ask("GET", path).await
+    }
+
+    /// `POST` without a body at the admin listener; it must be answered 200.
+    pub(crate) async fn post(&self, path: &str) -> Result<()> {
+        let (status, body) = self.ask("POST", path).await?;
+        ensure!(status == 200, "{path} was answered {status}: {body}");
+        Ok(())
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -112,38 +125,6 @@ impl Relay {
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
-}
-
-fn relay_toml(port: u16, admin_port: u16, sink_port: u16) -> String {
-    format!(
-        r#"[listen]
-https = "127.0.0.1:{port}"
-[tls]
-self_signed = true
-[admin]
-listen = "127.0.0.1:{admin_port}"
-[store]
-path = "data"
-[sources.github]
-path = "/in/github"
-provider = "github"
-secrets = [{{ env = "BENCH_SECRET" }}]
-[destinations.sink]
-url = "http://127.0.0.1:{sink_port}/hooks"
-[[routes]]
-from = "github"
-to = ["sink"]
-[sources.down]
-path = "/in/down"
-provider = "github"
-secrets = [{{ env = "BENCH_SECRET" }}]
-[destinations.down]
-url = "http://127.0.0.1:9/hooks"
-[[routes]]
-from = "down"
-to = ["down"]
-"#
-    )
 }
 
 /// A port that was free a moment ago: relay.toml needs a number.

@@ -6,6 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::backlog::Backlog;
+use crate::deliver::Deliver;
+use crate::isolation::Isolation;
+use crate::journeys::Travelled;
 use crate::load::Slice;
 use crate::process::Usage;
 use crate::rate_per_s;
@@ -34,8 +38,17 @@ pub(crate) struct Report {
     pub(crate) open_loop: Option<OpenLoop>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) open_loop_bare: Option<OpenLoop>,
+    /// What the relay's open loop was to its applications.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) travelled: Option<Travelled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scale: Option<Scale>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) isolation: Option<Isolation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) backlog: Option<Backlog>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deliver: Option<Deliver>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_events: Option<Value>,
     /// `GET /api/v1/status` at the end.
@@ -91,6 +104,13 @@ pub(crate) struct OpenLoop {
     accepted: u64,
     accepted_per_s: f64,
     errors: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    latency: Latency,
+}
+
+/// How long something took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Latency {
     p50_ms: f64,
     p90_ms: f64,
     p99_ms: f64,
@@ -147,16 +167,21 @@ impl Side {
 
 impl From<Slice> for OpenLoop {
     fn from(slice: Slice) -> Self {
-        let ms = |share| rounded(percentile(&slice.latencies, share).as_secs_f64() * 1000.0, 3);
         Self {
             accepted: slice.accepted,
             accepted_per_s: rounded(rate_per_s(std::slice::from_ref(&slice)), 0),
-            p50_ms: ms(0.5),
-            p90_ms: ms(0.9),
-            p99_ms: ms(0.99),
-            max_ms: ms(1.0),
             errors: slice.errors,
+            latency: Latency::of(slice.latencies),
         }
+    }
+}
+
+impl Latency {
+    /// From single times, in any order.
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let ms = |share| rounded(percentile(&times, share).as_secs_f64() * 1000.0, 3);
+        Self { p50_ms: ms(0.5), p90_ms: ms(0.9), p99_ms: ms(0.99), max_ms: ms(1.0) }
     }
 }
 

@@ -35,6 +35,8 @@ impl Requests {
     /// Enough that no cache sees only one body, few enough to stay small with large bodies.
     const POOL: u64 = 64;
     const ID_DIGITS: usize = 12;
+    /// The first number of those that are followed on their way.
+    const WATCHED_FROM: u64 = 1 << 40;
 
     /// A pool of requests for `path` whose bodies have `body_bytes` bytes. GitHub's signature covers the body only, so one signature serves
     /// every delivery id.
@@ -43,8 +45,18 @@ impl Requests {
         Ok(Self { pool, next: AtomicU64::new(0) })
     }
 
-    /// Puts the next request into `buffer`; its delivery id was never used before.
-    pub(crate) fn put_next(&self, buffer: &mut Vec<u8>) {
+    /// The same with delivery ids that are followed: see [`Journeys`](crate::journeys::Journeys).
+    pub(crate) fn watched(path: &str, body_bytes: usize, secret: &str) -> Result<Self> {
+        Ok(Self { next: AtomicU64::new(Self::WATCHED_FROM), ..Self::signed(path, body_bytes, secret)? })
+    }
+
+    /// Whether an event with this number is followed.
+    pub(crate) fn is_watched(number: u64) -> bool {
+        number >= Self::WATCHED_FROM
+    }
+
+    /// Puts the next request into `buffer`; its delivery id was never used before. Gives the number in it.
+    pub(crate) fn put_next(&self, buffer: &mut Vec<u8>) -> u64 {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let template = &self.pool[(n % Self::POOL) as usize];
         buffer.clear();
@@ -53,6 +65,7 @@ impl Requests {
             let digit = (n >> (4 * place)) & 0xf;
             buffer[template.id_at + Self::ID_DIGITS - 1 - place] = b"0123456789abcdef"[digit as usize];
         }
+        n
     }
 }
 
@@ -123,6 +136,8 @@ pub(crate) struct Head {
     /// With the empty line at its end.
     pub(crate) bytes: usize,
     pub(crate) content_length: usize,
+    /// The number in GitHub's delivery id, where there is one.
+    pub(crate) number: Option<u64>,
 }
 
 impl Head {
@@ -138,15 +153,17 @@ impl Head {
         let text = std::str::from_utf8(&input[..end]).context("the head is not text")?;
         let mut lines = text.split("\r\n");
         let first_line = lines.next().unwrap_or_default().to_owned();
-        let mut content_length = 0;
+        let (mut content_length, mut number) = (0, None);
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if name.eq_ignore_ascii_case("content-length") {
                 content_length = value.trim().parse().context("Content-Length is no number")?;
+            } else if name.eq_ignore_ascii_case("x-github-delivery") {
+                number = value.rsplit('-').next().and_then(|digits| u64::from_str_radix(digits, 16).ok());
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
                 bail!("chunked messages are not understood here");
             }
         }
-        Ok(Some(Self { first_line, bytes: end + 4, content_length }))
+        Ok(Some(Self { first_line, bytes: end + 4, content_length, number }))
     }
 
     fn status(&self) -> Result<u16> {
