@@ -4,6 +4,7 @@
 
 mod admin;
 mod backup;
+mod commands;
 mod confirmed;
 mod doctor;
 mod golden;
