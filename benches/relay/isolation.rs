@@ -20,8 +20,9 @@ use crate::{Arguments, SECRET, binary, load_at};
 
 /// Deliveries that are due at each dead destination.
 const DUE: u64 = 4;
-/// One event reaches so many destinations.
-const FAN_OUT: usize = 100;
+/// One event reaches so many destinations. An event is one record, which is written again for each attempt of each of its
+/// deliveries, so very many would measure something else.
+const FAN_OUT: usize = 10;
 /// Attempts that hang do so for this long: short, so that a run sees many of them, which is worse for the relay than few.
 const HANGING: &str = "timeout = \"2s\"";
 /// Every breaker is open after some rounds of attempts that each hang for two seconds.

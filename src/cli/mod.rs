@@ -10,6 +10,7 @@ mod check;
 mod destinations;
 mod doctor;
 mod events;
+mod park;
 mod providers;
 mod quarantine;
 mod reload;
@@ -68,6 +69,8 @@ enum Command {
     Destinations(destinations::Args),
     /// Show sources, pause them, let them go on.
     Sources(sources::Args),
+    /// Put a pending delivery aside: it is kept, and holds nothing up.
+    Park(park::Args),
     /// Call a delivery off, or all that fit.
     Cancel(cancel::Args),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
@@ -140,6 +143,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Retry(args) => replay::retry(&args, &client()?, json),
         Command::Destinations(args) => destinations::run(&args, &client()?, json),
         Command::Sources(args) => sources::run(&args, &client()?, json),
+        Command::Park(args) => park::run(&args, &client()?, json),
         Command::Cancel(args) => cancel::run(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Quarantine(args) => quarantine::run(&args, &client()?, json),

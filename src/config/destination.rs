@@ -134,7 +134,7 @@ fn order_by(value: &Value<'_>) -> Option<Selector> {
 
 fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {
     let mut section = value.inner()?;
-    let park_on = section.or("park_on", PARK_ON_DEFAULT.into(), |value| statuses(&value));
+    let park_on = park_on(&mut section);
     let cap = section.take("cap").map_or(Some(Rule::CAP), |value| value.duration(BOUND));
     let (base, keep_for) = (section.take("base"), section.take("for"));
     let rule = match section.take("schedule") {
@@ -168,10 +168,26 @@ fn schedule_of(value: &Value<'_>) -> Option<Vec<Duration>> {
     Some(items.iter().filter_map(|item| item.duration(WAIT)).collect())
 }
 
-fn statuses(value: &Value<'_>) -> Option<Vec<StatusCode>> {
+/// What parks at once: `park_on`, or what stands for it where nothing is said, less `retry_on`. A status is in one of them only.
+fn park_on(section: &mut Section<'_>) -> Vec<StatusCode> {
+    let (parks, retried) = (section.take("park_on"), section.take("retry_on"));
+    let is_written = parks.is_some();
+    let parks = parks.map_or_else(|| PARK_ON_DEFAULT.into(), |value| statuses(&value));
+    let retried = retried.map(|value| value.list().unwrap_or_default()).unwrap_or_default();
+    let retried = retried.iter().filter_map(|item| Some((item, status(item)?))).collect::<Vec<_>>();
+    for (item, _) in retried.iter().filter(|(_, status)| is_written && parks.contains(status)) {
+        item.error::<()>("is in retry.park_on, too: a status is parked or tried again");
+    }
+    parks.into_iter().filter(|status| retried.iter().all(|(_, other)| other != status)).collect()
+}
+
+fn statuses(value: &Value<'_>) -> Vec<StatusCode> {
+    value.list().unwrap_or_default().iter().filter_map(status).collect()
+}
+
+fn status(item: &Value<'_>) -> Option<StatusCode> {
     // A 2xx delivers, whatever stands here.
-    let status = |item: &Value<'_>| item.integer(300..=599).and_then(|n| u16::try_from(n).ok()).map(StatusCode::from_u16);
-    Some(value.list()?.iter().filter_map(status).filter_map(Result::ok).collect())
+    StatusCode::from_u16(u16::try_from(item.integer(300..=599)?).ok()?).ok()
 }
 
 /// A setting that says something only where TLS is spoken.

@@ -75,14 +75,16 @@ impl Gate {
         }
     }
 
-    /// Whether nothing but the number of attempts at once and their rate bounds the lane, so that it may have work ready.
+    /// Whether the lane makes attempts, or will in a moment, so that it may have work ready. In a ramp it does, too: what just came
+    /// would otherwise wait behind the whole backlog of an application that is back.
     pub(super) fn is_open(&self, now: Duration) -> bool {
-        !self.is_paused && self.breaker.is_closed() && now >= self.rest_until
+        !self.is_paused && self.breaker.state() == BreakerState::Closed && now + AHEAD_TIME >= self.rest_until
     }
 
-    /// How many deliveries it makes sense to have ready beside those that run, up to `most`.
+    /// How many deliveries it makes sense to have ready beside those that run, up to `most`: few where the next answers decide
+    /// whether there will be more.
     pub(super) fn ahead(&self, running: usize, most: usize, now: Duration) -> usize {
-        if !self.is_open(now) {
+        if !self.is_open(now) || !self.breaker.is_closed() {
             return self.breaker.at_once(now).saturating_sub(running).max(1);
         }
         self.bucket.as_ref().map_or(most, |bucket| most.min(bucket.turns_in(AHEAD_TIME)))
@@ -145,6 +147,7 @@ mod tests {
         gate.end(Ended { rest: Some(5 * S), ..ANSWERED }, 2 * S);
         gate.end(Ended { rest: Some(S), ..ANSWERED }, 3 * S);
         assert_eq!((gate.leave(0, 3 * S), gate.is_open(3 * S), gate.rest(3 * S)), (Leave::In(4 * S), false, Some(4 * S)));
+        assert_eq!((gate.leave(0, 6 * S), gate.is_open(6 * S)), (Leave::In(S), true), "what comes now goes in a moment");
         assert_eq!((gate.leave(0, 7 * S), gate.is_open(7 * S), gate.rest(7 * S)), (Leave::Now, true, None));
     }
 
@@ -164,9 +167,10 @@ mod tests {
         assert_eq!((gate.leave(0, 2 * S), gate.breaker(2 * S).0), (Leave::In(S), BreakerState::Open));
         assert!(gate.begin(3 * S));
         gate.end(Ended { was_probe: true, ..ANSWERED }, 3 * S);
-        assert_eq!((gate.leave(1, 5 * S), gate.is_open(5 * S)), (Leave::AfterOne, false), "it comes up slowly");
+        assert_eq!((gate.leave(1, 5 * S), gate.ahead(0, 48, 5 * S)), (Leave::AfterOne, 1), "it comes up slowly");
+        assert!(gate.is_open(5 * S), "what just came does not go behind a backlog");
         gate.follow(1, None);
-        assert!(gate.is_open(5 * S), "as many as there may be");
+        assert_eq!(gate.ahead(0, 48, 5 * S), 48, "as many as there may be");
     }
 
     #[test]

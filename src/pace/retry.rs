@@ -67,16 +67,21 @@ impl Rule {
         }
     }
 
-    /// How long the whole application asked to be left alone: `Retry-After` with a 429 or a 503, up to the cap.
+    /// How long the whole application is to be left alone, up to the cap: `Retry-After` with a 429 or a 503; a 429 that does not say
+    /// how long means a moment.
     pub fn rest(&self, outcome: &Outcome, now: Timestamp) -> Option<Duration> {
         let (Self::Backoff { cap, .. } | Self::Schedule { cap, .. }) = self;
-        match outcome {
-            Outcome::Answered(answer) if matches!(answer.status, 429 | 503) => {
-                retry_after(&answer.headers, now).map(|asked| asked.min(*cap))
-            }
+        let Outcome::Answered(answer) = outcome else { return None };
+        let asked = match answer.status {
+            429 => retry_after(&answer.headers, now).or(Some(Self::TOO_MANY_REST)),
+            503 => retry_after(&answer.headers, now),
             _ => None,
-        }
+        };
+        asked.map(|asked| asked.min(*cap))
     }
+
+    /// An application that has too much asks for less, not for an end: in one second's steps it is never flooded.
+    const TOO_MANY_REST: Duration = Duration::from_secs(1);
 
     /// More doublings than any cap needs; keeps the multiplication small.
     const DOUBLINGS_MAX: u32 = 20;
@@ -163,6 +168,7 @@ mod tests {
     fn an_application_that_is_busy_is_left_alone() {
         let rest = |status, text| backoff().rest(&answered(status, text), NOW).map(|rest| rest.as_secs());
         assert_eq!([rest(429, Some("7")), rest(503, Some("86400"))], [Some(7), Some(600)]);
+        assert_eq!([rest(429, None), rest(429, Some("soon")), rest(429, Some("0"))], [Some(1), Some(1), Some(0)]);
         assert_eq!([rest(500, Some("7")), rest(200, Some("7")), rest(503, None), rest(503, Some("soon"))], [None; 4]);
         assert_eq!(backoff().rest(&failed(), NOW), None);
     }

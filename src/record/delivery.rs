@@ -195,6 +195,15 @@ impl Delivery {
         Ok(self)
     }
 
+    /// Parked by a person.
+    pub fn parked(mut self, now: Timestamp) -> Result<Self, IllegalChange> {
+        if self.due().is_none() {
+            return Err(self.illegal("parked"));
+        }
+        self.state = State::Parked { at: now, reason: ParkReason::Person };
+        Ok(self)
+    }
+
     /// Called off by a person.
     pub fn cancelled(mut self, now: Timestamp) -> Result<Self, IllegalChange> {
         if !matches!(self.state, State::Pending { .. } | State::Parked { .. }) {
@@ -321,10 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn a_person_parks_what_is_pending_and_nothing_else() {
+        let now = Timestamp::from_ms(9);
+        let parked = pending().parked(now).unwrap();
+        assert_eq!(parked.state, State::Parked { at: now, reason: ParkReason::Person });
+        assert!(parked.clone().parked(now).is_err() && pending().cancelled(now).unwrap().parked(now).is_err());
+        assert_eq!(parked.retried(now).unwrap().due(), Some(now));
+    }
+
+    #[test]
     fn what_is_delivered_stays_delivered() {
         let now = Timestamp::from_ms(9);
         let done = pending().attempted(&attempt(1), Verdict::Delivered, now).unwrap();
-        assert!(done.clone().cancelled(now).is_err() && done.retried(now).is_err());
+        assert!(done.clone().parked(now).is_err() && done.clone().cancelled(now).is_err() && done.retried(now).is_err());
         assert!(pending().cancelled(now).unwrap().retried(now).is_ok());
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::order::Change;
 use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
@@ -87,6 +88,13 @@ impl Memory {
             Some(reason) => Err(Error::Failed(reason.clone())),
             None => Ok(inner),
         }
+    }
+
+    /// A person ends a pending or a parked delivery so.
+    fn end(&self, id: DeliveryId, end: impl FnOnce(Delivery) -> Change, now: Timestamp) -> Result<Delivery, Error> {
+        let (changed, woken) = self.change()?.end(id, end, now)?;
+        self.nudge_all(&woken);
+        Ok(changed)
     }
 
     fn nudge_all<'a>(&self, destinations: impl IntoIterator<Item = &'a Name>) {
@@ -391,16 +399,12 @@ impl Store for Memory {
         Ok(changed)
     }
 
+    async fn park(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.end(delivery, |before| before.parked(now), now)
+    }
+
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
-        let mut inner = self.change()?;
-        let before = inner.changeable(delivery)?;
-        let first = inner.first_like(&before);
-        let changed = before.cancelled(now).map_err(|e| Error::Conflict(e.to_string()))?;
-        inner.deliveries.insert(delivery, changed.clone());
-        let woken = inner.reorder(&changed, first, now);
-        drop(inner);
-        self.nudge_all(&woken);
-        Ok(changed)
+        self.end(delivery, |before| before.cancelled(now), now)
     }
 
     async fn purge(&self, purge: Purge) -> Result<Purged, Error> {

@@ -100,6 +100,10 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a delivery due now, with a new budget. [`Error::Conflict`] where its state forbids it or it is in flight.
     async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
 
+    /// Parks a pending delivery, as a person wants it: it is kept, and holds nothing up. [`Error::Conflict`] where its state forbids it
+    /// or it is in flight.
+    async fn park(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
+
     /// Calls a delivery off. [`Error::Conflict`] where its state forbids it or it is in flight.
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error>;
 

@@ -118,6 +118,17 @@ async fn a_refused_delivery_is_parked_and_a_person_can_retry_it() {
 }
 
 #[tokio::test]
+async fn what_is_in_retry_on_is_tried_again_and_the_rest_of_the_list_parks() {
+    let world = World::start(r#"retry = { schedule = ["1ms", "1ms"], retry_on = [422] }"#, "").await;
+    world.app.script([Reply::status(422), Reply::status(422)]);
+    world.send("d-1", b"{}").await;
+    assert_eq!(world.listed("/deliveries?state=delivered", 1).await[0]["attempts_made"], 3);
+    world.app.script([Reply::status(400)]);
+    world.send("d-2", b"{}").await;
+    assert_eq!(world.listed("/deliveries?state=parked", 1).await[0]["attempts_made"], 1);
+}
+
+#[tokio::test]
 async fn a_delivered_event_can_be_replayed() {
     let world = World::start(EAGER, "").await;
     let answer = world.send("d-1", b"{}").await;

@@ -5,6 +5,7 @@
 mod ack;
 mod admin;
 mod backup;
+mod commands;
 mod confirmed;
 mod doctor;
 mod golden;

@@ -55,10 +55,16 @@ async fn a_failing_key_waits_is_shown_and_other_keys_go_on() {
     assert_eq!((&head["order_key"], &head["attempts_made"]), (&"bad".into(), &1.into()));
     let waiting = world.get("/deliveries?state=pending&limit=1").await["items"][0].clone();
     assert_eq!((&waiting["order_key"], &waiting["next_attempt_at"]), (&"bad".into(), &serde_json::Value::Null));
-    // A person calls the first one off: the others go, in order.
-    let cancel = format!("/deliveries/{}/cancel", head["id"].as_str().unwrap());
-    assert_eq!(world.admin(http::Method::POST, &cancel, b"").await.status, 202);
+    // A person puts the first one aside: the others go, in order.
+    let park = format!("/deliveries/{}/park", head["id"].as_str().unwrap());
+    assert_eq!(world.admin(http::Method::POST, &park, b"").await.status, 202);
     world.listed("/deliveries?state=delivered", 4).await;
+    assert_eq!(world.listed("/deliveries?state=parked", 1).await[0]["reason"], "person");
+    assert_eq!(world.admin(http::Method::POST, &park, b"").await.status, 409);
     let ids: Vec<_> = world.app.requests().iter().map(|got| got.header("x-github-delivery").to_owned()).collect();
     assert_eq!(ids, ["1", "3", "2", "4", "5"]);
+    let parked = r#"hookhold_deliveries_total{destination="app",outcome="parked"} 1"#;
+    assert!(world.metrics().await.contains(parked));
+    let app = world.get("/destinations/app").await;
+    assert_eq!((&app["blocked_keys"], &app["blocked_by"]), (&0.into(), &serde_json::json!([])), "{app}");
 }

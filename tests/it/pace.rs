@@ -49,7 +49,7 @@ async fn a_high_rate_is_reached() {
 
 #[tokio::test]
 async fn an_application_that_asks_for_rest_gets_it() {
-    let world = World::start(r#"retry = { schedule = ["1ms"], cap = "1s" }"#, "").await;
+    let world = World::start(r#"retry = { schedule = ["1ms"], cap = "3s" }"#, "").await;
     world.app.script([Reply { headers: vec![("retry-after", "3600".to_owned())], ..Reply::status(429) }]);
     world.send("first", b"{}").await;
     let resting = eventually(async || Some(app(&world).await).filter(|app| !app["rests_until"].is_null())).await;
@@ -60,30 +60,79 @@ async fn an_application_that_asks_for_rest_gets_it() {
     assert_eq!(world.app.requests().len(), 1);
     world.listed("/deliveries?state=delivered", 2).await;
     // The cap bounds the hour that it asked for.
-    assert!(began.elapsed() >= Duration::from_millis(500) && began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(1500) && began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(app(&world).await["rests_until"], Value::Null);
 }
 
 #[tokio::test]
-async fn an_application_that_is_gone_is_probed_and_nobody_loses_a_budget() {
+async fn too_many_without_a_time_slows_the_whole_lane() {
+    let world = World::start(r#"retry = { schedule = ["1ms"] }"#, "").await;
+    world.app.script([Reply::status(429)]);
+    let began = Instant::now();
+    world.send("first", b"{}").await;
+    world.app.got(1).await;
+    world.send("second", b"{}").await;
+    world.app.got(2).await;
+    // Neither the one that was refused, though it is due, nor another one comes within the second.
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    world.listed("/deliveries?state=delivered", 2).await;
+    assert_eq!(world.app.requests().len(), 3);
+}
+
+/// A destination `dead` at an address where nobody listens yet, and its source at `/in/dead`.
+async fn dead(more: &str) -> (std::net::SocketAddr, String) {
     // Nobody listens on this port once its owner is dropped.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = gone.local_addr().unwrap();
     drop(gone);
-    let dead = format!(
+    let text = format!(
         r#"
         [sources.dead]
         path = "/in/dead"
         provider = "none"
         [destinations.dead]
         url = "http://{address}/"
-        retry = {{ schedule = ["1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms"] }}
+        {more}
         [[routes]]
         from = "dead"
         to = ["dead"]
         "#
     );
-    let world = World::start(EAGER, &dead).await;
+    (address, text)
+}
+
+/// Enough to open the breaker by one delivery.
+const MANY_RETRIES: &str = r#"retry = { schedule = ["1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms"] }"#;
+
+#[tokio::test]
+async fn what_comes_while_a_backlog_drains_takes_turns_with_it() {
+    const OLD: usize = 60;
+    // At this rate the ramp after the probe lasts some seconds, and the backlog fifteen.
+    let (address, text) = dead(&format!("per_second = 4\n{MANY_RETRIES}")).await;
+    let world = World::start(EAGER, &text).await;
+    world.post("/in/dead", &[("x-n", "old")], b"{}").await;
+    let opened = async || world.get("/destinations/dead").await["breaker"] == "open";
+    eventually(async || opened().await.then_some(())).await;
+    for _ in 1..OLD {
+        world.post("/in/dead", &[("x-n", "old")], b"{}").await;
+    }
+    let back = crate::world::Upstream::start_at(address).await;
+    assert_eq!(world.admin(Method::POST, "/destinations/dead/resume", b"").await.status, 200);
+    // The probe is there: it is the first step of the ramp.
+    back.got(1).await;
+    world.post("/in/dead", &[("x-n", "new")], b"{}").await;
+    let got = eventually(async || {
+        let got = back.requests();
+        got.iter().any(|got| got.header("x-n") == "new").then_some(got)
+    });
+    let before = got.await.len();
+    assert!(before < OLD, "it came as number {before}, behind {OLD} old ones");
+}
+
+#[tokio::test]
+async fn an_application_that_is_gone_is_probed_and_nobody_loses_a_budget() {
+    let (address, text) = dead(MANY_RETRIES).await;
+    let world = World::start(EAGER, &text).await;
     world.post("/in/dead", &[], b"{}").await;
     let dead = async || world.get("/destinations/dead").await;
     let open = eventually(async || Some(dead().await).filter(|dead| dead["breaker"] == "open")).await;
@@ -101,8 +150,10 @@ async fn an_application_that_is_gone_is_probed_and_nobody_loses_a_budget() {
         Some(tried).filter(|tried| tried.iter().sum::<u64>() >= 11)
     });
     assert!(tried.await.iter().sum::<u64>() <= 12);
-    let text = world.metrics().await;
-    assert!(text.contains(r#"hookhold_destination_breaker_opened_total{destination="dead"}"#), "{text}");
+    let gauge = r#"hookhold_destination_breaker{destination="dead",state="open"} 1"#;
+    let text = eventually(async || Some(world.metrics().await).filter(|text| text.contains(gauge))).await;
+    let opened = text.lines().find_map(|l| l.strip_prefix(r#"hookhold_destination_breaker_opened_total{destination="dead"} "#));
+    assert!(opened.unwrap().parse::<u64>().unwrap() >= 1, "{text}");
     // It comes back: all is delivered without anybody's help.
     let back = crate::world::Upstream::start_at(address).await;
     world.listed("/deliveries?destination=dead&state=delivered&limit=100", 21).await;

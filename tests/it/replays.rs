@@ -25,7 +25,7 @@ async fn delivered(count: usize) -> World {
         assert_eq!(world.send(&format!("id-{n}"), format!("{{\"n\":{n}}}").as_bytes()).await.status, 200);
         world.app.got(n + 1).await;
     }
-    world.listed("/deliveries?state=delivered", count).await;
+    world.listed("/deliveries?state=delivered&limit=500", count).await;
     world
 }
 
@@ -73,6 +73,54 @@ async fn a_rate_a_pause_a_restart_and_an_end() {
     assert_eq!(done["through"], 6);
     world.app.got(12).await;
     assert_eq!(call(&world, &format!("/replays/{id}/cancel"), json!({})).await.0, 409);
+}
+
+#[tokio::test]
+async fn a_large_replay_does_not_hold_up_new_events() {
+    const OLD: usize = 90;
+    let mut world = delivered(OLD).await;
+    let file = world.folder.path().join("relay.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace(EAGER, &format!("{EAGER}\nper_second = 25"));
+    std::fs::write(&file, text).unwrap();
+    world.reload().await.unwrap();
+    assert_eq!(call(&world, "/destinations/app/pause", json!({})).await.0, 200);
+    let (_, made) = call(&world, "/replays", json!({ "filter": { "destination": "app", "type": "push" } })).await;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(made["matched"], OLD);
+    // No more than its share is under way, however much it covers.
+    once(&world, id, |replay| replay["created"] == 64).await;
+    world.listed("/deliveries?state=pending&limit=100", 64).await;
+    assert_eq!(call(&world, "/destinations/app/resume", json!({})).await.0, 200);
+    world.app.got(OLD + 1).await;
+    world.send("new", b"{}").await;
+    let got = eventually(async || {
+        let got = world.app.requests();
+        got.iter().any(|got| got.header("x-github-delivery") == "new").then_some(got.len())
+    });
+    let number = got.await - OLD;
+    assert!(number < 64, "it came as number {number}, behind what the replay had made before");
+    once(&world, id, |replay| replay["delivered"] == OLD).await;
+}
+
+#[tokio::test]
+async fn a_replay_covers_a_time_and_leaves_repeats_out() {
+    let world = delivered(2).await;
+    assert_eq!(world.send("id-1", b"{\"n\":1}").await.status, 200);
+    let events = world.listed("/events", 2).await;
+    let newest = events[0]["received_at"].as_str().unwrap();
+    let matched =
+        async |filter: Value| call(&world, "/replays", json!({ "filter": filter, "dry_run": true })).await.1["matched"].clone();
+    assert_eq!(events[0]["duplicates"], 1);
+    assert_eq!(matched(json!({})).await, 2, "a repeat is no event");
+    assert_eq!((matched(json!({ "since": newest })).await, matched(json!({ "until": newest })).await), (json!(1), json!(1)));
+    for none in [
+        json!({ "type": "other" }),
+        json!({ "destination": "other" }),
+        json!({ "source": "other" }),
+        json!({ "state": "parked" }),
+    ] {
+        assert_eq!(matched(none.clone()).await, 0, "{none}");
+    }
 }
 
 #[tokio::test]

@@ -272,8 +272,14 @@ async fn a_person_changes_what_the_state_allows(world: World) {
     let conflict = |r: Result<_, Error>| matches!(r, Err(Error::Conflict(_)));
     let claimed = claim_one(store, "d", at(2)).await;
     assert!(conflict(store.cancel(id, at(2)).await) && conflict(store.retry(id, at(2)).await), "in flight");
+    assert!(conflict(store.park(id, at(2)).await), "in flight");
     settle(store, attempt(&claimed, 500, Verdict::RetryAt(at(1000)), at(3))).await;
+    let parked = store.park(id, at(4)).await.unwrap();
+    assert_eq!(parked.state, State::Parked { at: at(4), reason: ParkReason::Person });
+    assert_eq!(store.claim_due(&name("d"), at(2000), 1).await.unwrap().next, None, "it waits for a person");
+    assert!(conflict(store.park(id, at(4)).await), "parked already");
     assert_eq!(store.cancel(id, at(4)).await.unwrap().state, State::Cancelled { at: at(4) });
+    assert!(conflict(store.park(id, at(5)).await), "cancelled already");
     assert!(conflict(store.cancel(id, at(5)).await), "cancelled already");
     assert_eq!(store.claim_due(&name("d"), at(2000), 1).await.unwrap().next, None);
     let retried = store.retry(id, at(6)).await.unwrap();
@@ -285,6 +291,7 @@ async fn a_person_changes_what_the_state_allows(world: World) {
     let unknown = DeliveryId { event, ordinal: 9 };
     assert!(matches!(store.retry(unknown, at(8)).await, Err(Error::NotFound(_))));
     assert!(matches!(store.cancel(unknown, at(8)).await, Err(Error::NotFound(_))));
+    assert!(matches!(store.park(unknown, at(8)).await, Err(Error::NotFound(_))));
     assert_eq!(store.delivery(unknown).await, Ok(None));
 }
 

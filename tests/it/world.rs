@@ -99,6 +99,11 @@ impl World {
         self.https
     }
 
+    /// Where the admin API is.
+    pub(crate) fn admin_address(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Stops the relay as SIGTERM would.
     pub(crate) async fn down(&mut self) {
         self.relay.take().unwrap().stop().await.unwrap();

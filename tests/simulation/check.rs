@@ -81,7 +81,7 @@ fn has_reason(delivery: &Delivery, truth: &Truth) {
             Retry::Backoff { keep_for, .. } => at >= delivery.budget.since.after(keep_for),
             Retry::Schedule { waits } => delivery.budget.attempts > waits,
         },
-        State::Parked { reason: ParkReason::Person, .. } => false,
+        State::Parked { reason: ParkReason::Person, .. } => truth.with(|known| known.set_aside.contains(&delivery.id)),
         State::Pending { .. } | State::Cancelled { .. } => true,
     };
     if !is_fine {
@@ -123,7 +123,8 @@ pub(crate) async fn end(kept: &dyn Store, truth: &Truth) {
     let retried = truth.with(|known| std::mem::take(&mut known.retried));
     for (id, attempts) in retried {
         let Some(Tracked { delivery, .. }) = kept.delivery(id).await.unwrap() else { continue };
-        if delivery.attempts_made <= attempts && delivery.state.name() != StateName::Cancelled {
+        let is_off = matches!(delivery.state, State::Cancelled { .. } | State::Parked { reason: ParkReason::Person, .. });
+        if delivery.attempts_made <= attempts && !is_off {
             truth.blame(format!("a person asked for {delivery:?}, and it was not attempted"));
         }
     }

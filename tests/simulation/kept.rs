@@ -128,6 +128,10 @@ impl Store for OnSled {
         self.change(async move |sled: Arc<Sled>| sled.retry(delivery, now).await).await
     }
 
+    async fn park(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.change(async move |sled: Arc<Sled>| sled.park(delivery, now).await).await
+    }
+
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
         self.change(async move |sled: Arc<Sled>| sled.cancel(delivery, now).await).await
     }

@@ -64,6 +64,14 @@ impl Fault {
     ];
 }
 
+/// What a person does to one delivery.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Retry,
+    Cancel,
+    Park,
+}
+
 /// What came of a story.
 pub(crate) struct Story {
     pub(crate) trace: Vec<String>,
@@ -321,30 +329,36 @@ impl Scene {
         all.into_iter().nth(place)
     }
 
-    /// A person retries a delivery, or calls it off.
+    /// A person retries a delivery, calls it off, or puts it aside.
     async fn change_a_delivery(&mut self) {
         let Some(tracked) = self.some_delivery().await else { return };
         let (id, attempts) = (tracked.delivery.id, tracked.delivery.attempts_made);
-        let is_retry = self.random.random_bool(0.5);
+        let wanted = [Change::Retry, Change::Retry, Change::Cancel, Change::Park][self.random.random_range(0..4)];
         let (truth, store, now) = (self.truth(), self.life().store.clone(), self.truth().now());
         let ask = truth.with(|known| {
-            if is_retry {
-                known.cancelled.remove(&id);
+            match wanted {
+                Change::Retry => drop(known.cancelled.remove(&id)),
+                Change::Park => drop(known.set_aside.insert(id)),
+                Change::Cancel => {}
             }
             let asked = known.asked.entry(id).or_default();
             *asked += 1;
             *asked
         });
         self.busy.spawn(async move {
-            let done = if is_retry { store.retry(id, now).await } else { store.cancel(id, now).await };
+            let done = match wanted {
+                Change::Retry => store.retry(id, now).await,
+                Change::Cancel => store.cancel(id, now).await,
+                Change::Park => store.park(id, now).await,
+            };
             truth.tell(|known| {
                 let is_last = known.asked.get(&id) == Some(&ask);
-                match (&done, is_retry) {
-                    (Ok(_), true) if is_last => drop(known.retried.insert(id, attempts)),
-                    (Ok(_), false) if is_last => drop(known.cancelled.insert(id)),
+                match (&done, wanted) {
+                    (Ok(_), Change::Retry) if is_last => drop(known.retried.insert(id, attempts)),
+                    (Ok(_), Change::Cancel) if is_last => drop(known.cancelled.insert(id)),
                     _ => {}
                 }
-                format!("a person changes {}, retry {is_retry}: {}", known.name_of(id), word(&done))
+                format!("a person changes {}, {wanted:?}: {}", known.name_of(id), word(&done))
             });
         });
     }

@@ -49,6 +49,7 @@ enum Change {
     Append(Intake, oneshot::Sender<Result<Appended, Error>>),
     Replay(EventId, Vec<Name>, Option<String>, Timestamp, oneshot::Sender<Result<Vec<Made>, Error>>),
     Retry(DeliveryId, Timestamp, oneshot::Sender<Result<Delivery, Error>>),
+    Park(DeliveryId, Timestamp, oneshot::Sender<Result<Delivery, Error>>),
     Cancel(DeliveryId, Timestamp, oneshot::Sender<Result<Delivery, Error>>),
     Purge(Purge, oneshot::Sender<Result<Purged, Error>>),
     Settle(Settlement),
@@ -204,6 +205,10 @@ impl Inner {
                 retried.iter().for_each(|delivery| self.truth.revived(delivery.id));
                 Box::new(move || drop(answer.send(retried)))
             }
+            Change::Park(delivery, now, answer) => {
+                let parked = self.kept.park(delivery, now).await;
+                Box::new(move || drop(answer.send(parked)))
+            }
             Change::Cancel(delivery, now, answer) => {
                 let cancelled = self.kept.cancel(delivery, now).await;
                 Box::new(move || drop(answer.send(cancelled)))
@@ -326,6 +331,11 @@ impl Store for Grouped {
     async fn retry(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
         self.alive().await;
         heard(self.ask(|answer| Change::Retry(delivery, now, answer))).await
+    }
+
+    async fn park(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.alive().await;
+        heard(self.ask(|answer| Change::Park(delivery, now, answer))).await
     }
 
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {

@@ -65,6 +65,8 @@ pub(crate) struct Known {
     pub(crate) asked: BTreeMap<DeliveryId, u64>,
     /// Deliveries that a person called off, and nobody asked for since.
     pub(crate) cancelled: BTreeSet<DeliveryId>,
+    /// Deliveries that a person wanted parked.
+    pub(crate) set_aside: BTreeSet<DeliveryId>,
     /// Deliveries that a person wants retried, and the attempts that each had then.
     pub(crate) retried: BTreeMap<DeliveryId, u32>,
     /// The statuses that each delivery was answered.

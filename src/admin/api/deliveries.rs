@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .route("/deliveries/cancel", post(cancel_all))
         .route("/deliveries/{id}", get(show))
         .route("/deliveries/{id}/retry", post(retry))
+        .route("/deliveries/{id}/park", post(park))
         .route("/deliveries/{id}/cancel", post(cancel))
 }
 
@@ -86,6 +87,19 @@ async fn retry(
     let retried = context.store.retry(id, context.clock.now()).await;
     caller.logs("retry", &id, &retried);
     changed(&context, retried?).await
+}
+
+async fn park(
+    State(context): State<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id<DeliveryId>,
+    _: NoParameters,
+) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
+    let parked = context.store.park(id, context.clock.now()).await;
+    caller.logs("park", &id, &parked);
+    let parked = parked?;
+    context.metrics.destination(&parked.destination).settled(StateName::Parked);
+    changed(&context, parked).await
 }
 
 async fn cancel(

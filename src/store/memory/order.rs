@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Inner;
-use crate::record::{Delivery, DeliveryId, Name};
-use crate::store::{Blocked, Tracked};
+use crate::record::{Delivery, DeliveryId, IllegalChange, Name};
+use crate::store::{Blocked, Error, Tracked};
 use crate::time::Timestamp;
+
+/// What came of a change that a person wants.
+pub(super) type Change = Result<Delivery, IllegalChange>;
 
 impl Inner {
     /// The first pending delivery with the key of this one, which may be itself.
@@ -50,6 +53,21 @@ impl Inner {
         }
         self.rewrite(first, |delivery| delivery.in_turn(now));
         Some(changed.destination.clone())
+    }
+
+    /// Ends a delivery so, as a person wants it. Gives where somebody must look again, too.
+    pub(super) fn end(
+        &mut self,
+        id: DeliveryId,
+        end: impl FnOnce(Delivery) -> Change,
+        now: Timestamp,
+    ) -> Result<(Delivery, Option<Name>), Error> {
+        let before = self.changeable(id)?;
+        let first = self.first_like(&before);
+        let changed = end(before).map_err(|e| Error::Conflict(e.to_string()))?;
+        self.deliveries.insert(id, changed.clone());
+        let woken = self.reorder(&changed, first, now);
+        Ok((changed, woken))
     }
 
     fn rewrite<E>(&mut self, id: DeliveryId, change: impl FnOnce(Delivery) -> Result<Delivery, E>) {

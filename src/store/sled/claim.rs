@@ -28,13 +28,23 @@ pub(super) fn claim_due(
     limit: usize,
 ) -> Result<(Due, Vec<DeliveryId>), Error> {
     let (mut due, mut early) = (Due::default(), Vec::new());
+    let found = loop {
+        let mut next = None;
+        let found = longest_due(shared, destination, now, limit + early.len(), &mut next)?;
+        let known = early.len();
+        early = early_among(shared, &found)?;
+        // What is early takes no place of what is not. There are few, and each round finds more.
+        if early.len() <= known {
+            due.next = next;
+            break found;
+        }
+    };
     let mut wanted = BTreeMap::<BlockId, Vec<Claim>>::new();
-    for (_, (delivery, block)) in longest_due(shared, destination, now, limit, &mut due.next)? {
-        if let Some(line) = Line::of(&delivery)
-            && shared.first_in_line(&line, |_| true)?.is_some_and(|first| first.id != delivery.id)
-        {
-            early.push(delivery.id);
-            continue;
+    let in_turn = found.into_iter().filter(|((_, id), _)| !early.contains(id));
+    for (n, ((at, _), (delivery, block))) in in_turn.enumerate() {
+        if n >= limit {
+            sooner(&mut due.next, at);
+            break;
         }
         let claim = shared.claims.try_take(&delivery);
         wanted.entry(block).or_default().extend(claim);
@@ -48,6 +58,19 @@ pub(super) fn claim_due(
 
 /// Due deliveries and their blocks, the longest due first.
 type Longest = BTreeMap<(Timestamp, DeliveryId), (Delivery, BlockId)>;
+
+/// Those that are due before their turn.
+fn early_among(shared: &Shared, found: &Longest) -> Result<Vec<DeliveryId>, Error> {
+    let mut early = Vec::new();
+    for (delivery, _) in found.values() {
+        if let Some(line) = Line::of(delivery)
+            && shared.first_in_line(&line, |_| true)?.is_some_and(|first| first.id != delivery.id)
+        {
+            early.push(delivery.id);
+        }
+    }
+    Ok(early)
+}
 
 /// Up to `limit` unclaimed deliveries, the longest due first. `next` gets the time of the next one behind them.
 fn longest_due(

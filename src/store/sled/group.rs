@@ -48,6 +48,11 @@ pub(super) enum Job {
         now: Timestamp,
         reply: Reply<Delivery>,
     },
+    Park {
+        delivery: DeliveryId,
+        now: Timestamp,
+        reply: Reply<Delivery>,
+    },
     Cancel {
         delivery: DeliveryId,
         now: Timestamp,

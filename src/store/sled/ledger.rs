@@ -182,6 +182,10 @@ impl SledLedger {
                 let changed = self.change(delivery, now, group, |d| d.retried(now))?;
                 group.then.push(Box::new(move || drop(reply.send(changed))));
             }
+            Job::Park { delivery, now, reply } => {
+                let changed = self.change(delivery, now, group, |d| d.parked(now))?;
+                group.then.push(Box::new(move || drop(reply.send(changed))));
+            }
             Job::Cancel { delivery, now, reply } => {
                 let changed = self.change(delivery, now, group, |d| d.cancelled(now))?;
                 group.then.push(Box::new(move || drop(reply.send(changed))));

@@ -230,6 +230,10 @@ impl Store for Sled {
         self.ask(|reply| Job::Retry { delivery, now, reply }).await
     }
 
+    async fn park(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
+        self.ask(|reply| Job::Park { delivery, now, reply }).await
+    }
+
     async fn cancel(&self, delivery: DeliveryId, now: Timestamp) -> Result<Delivery, Error> {
         self.ask(|reply| Job::Cancel { delivery, now, reply }).await
     }
