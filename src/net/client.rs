@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -17,17 +18,20 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::dial::{CONNECT_TIME, Dial, Network, NotDialed, Stream};
+use super::driver::Driver;
 use super::{h2, tls};
 
 /// The head of an answer; a longer one is an error.
 pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// An answer's body is read so far in order to keep the connection; beyond it the connection is closed instead.
 pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
+
+/// A connection that was used is ready for the next request as soon as its task has run.
+const FREE_TIME: Duration = Duration::from_millis(100);
 
 /// The body type of requests.
 pub type Payload = Full<Bytes>;
@@ -95,9 +99,6 @@ pub(super) enum Spoken {
     /// HTTP/2.
     Many(h2::Connection),
 }
-
-/// Moves the bytes of a connection; what it ends with.
-type Driver = JoinHandle<Result<(), hyper::Error>>;
 
 /// A connection that ended before a request went out on it.
 pub struct Ended {
@@ -189,8 +190,7 @@ impl Server {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(Error::Reset)?;
-        // Ends when the sender is dropped or the peer closes; its error reaches the exchange that runs on it.
-        Ok(Connection { sender, driver: tokio::spawn(connection) })
+        Ok(Connection { sender, driver: Driver::start(connection) })
     }
 }
 
@@ -222,10 +222,18 @@ impl Connection {
         !self.sender.is_closed()
     }
 
+    /// Whether it takes a request at once. One whose server answers without reading still sends the request before.
+    pub(super) async fn is_free(&mut self) -> bool {
+        // Where it has ended, the exchange finds that.
+        tokio::time::timeout(FREE_TIME, self.sender.ready()).await.is_ok()
+    }
+
     /// Sends `request` and gives its answer as soon as its head is there, for whoever reads a body of any length piece by piece.
     pub async fn open(mut self, request: Request<Payload>) -> Result<Response<Incoming>, Error> {
         self.sender.ready().await.map_err(failure)?;
-        self.sender.send_request(request).await.map_err(failure)
+        let opened = self.sender.send_request(request).await.map_err(failure)?;
+        self.driver.leave();
+        Ok(opened)
     }
 
     /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.
@@ -258,7 +266,7 @@ impl Connection {
 impl Ended {
     /// Why nobody could send anything on it.
     pub async fn cause(self) -> Error {
-        let ended = self.driver.await.ok().and_then(Result::err);
+        let ended = self.driver.end().await;
         // A server may take the handshake back once it has seen the client's certificate.
         let tls = self.error.iter().chain(&ended).find_map(of_tls);
         tls.unwrap_or_else(|| {
@@ -283,7 +291,11 @@ pub(super) async fn read(mut body: Incoming, keep: usize) -> Result<(Bytes, bool
     Ok((kept.freeze(), truncated, true))
 }
 
+/// Whether nothing may follow on the connection: its server wants it so, or its answer could be read in two ways (RFC 9112 §6.3).
 fn closes(head: &Parts) -> bool {
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        return true;
+    }
     let asked = head.headers.get_all(http::header::CONNECTION).iter().filter_map(|v| v.to_str().ok());
     asked.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case("close"))
 }
@@ -292,7 +304,7 @@ pub(super) fn failure(error: hyper::Error) -> Error {
     if let Some(error) = of_tls(&error) {
         return error;
     }
-    if error.is_parse() || error.is_parse_too_large() || h2::is_senseless(&error) {
+    if error.is_parse() || error.is_parse_too_large() || is_framed_wrong(&error) || h2::is_senseless(&error) {
         Error::Protocol(error)
     } else {
         Error::Reset(error)
@@ -310,4 +322,10 @@ fn of_tls(error: &hyper::Error) -> Option<Error> {
         cause = error.source();
     }
     None
+}
+
+/// Whether the body of an answer is not framed as its head says.
+fn is_framed_wrong(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }

@@ -2,6 +2,8 @@
 //!
 //! A request goes out again only where its server says, or cannot have seen, that it was not processed (RFC 9113 §8.7).
 
+use std::sync::Arc;
+
 use ::h2::{Error as Cause, Reason};
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
@@ -11,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::client::{Answer, Error, HEAD_BYTES_MAX, Payload, READ_BYTES_MAX, failure, read};
 use super::dial::Stream;
+use super::driver::Driver;
 
 /// What a server may send of one answer before it was read: as much as is read of it at all.
 const STREAM_WINDOW_BYTES: u32 = READ_BYTES_MAX as u32;
@@ -26,6 +29,8 @@ const FRAME_BYTES_MAX: u32 = 16 * 1024;
 pub(super) struct Connection {
     sender: SendRequest<Payload>,
     authority: Authority,
+    /// Ends with the last of the clones.
+    _driver: Arc<Driver>,
 }
 
 /// What came of an exchange.
@@ -52,9 +57,7 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(failure)?;
-        // Ends when the last sender is dropped or the peer closes; its error reaches the exchanges that run on it.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, authority })
+        Ok(Self { sender, authority, _driver: Arc::new(Driver::start(connection)) })
     }
 
     /// Whether requests can still be sent, as far as is known without waiting.

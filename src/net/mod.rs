@@ -6,6 +6,7 @@
 pub mod client;
 pub mod confirm;
 pub mod dial;
+mod driver;
 pub mod fetch;
 mod h2;
 pub mod listener;

@@ -68,16 +68,21 @@ impl Pool {
         let mut anew = 0;
         loop {
             match self.way().await? {
-                Way::Own(connection, age, is_new) => match connection.exchange(request, keep).await {
-                    Exchanged::Answered(answer, connection) => {
-                        connection.into_iter().for_each(|connection| self.shelf.put(connection, age));
-                        return Ok(answer);
+                Way::Own(mut connection, age, is_new) => {
+                    if !is_new && !connection.is_free().await {
+                        continue;
                     }
-                    Exchanged::Failed(error) => return Err(error),
-                    // Only an idle connection may be found closed; a new one that is closed at once is the server's trouble.
-                    Exchanged::NotSent(_, ended) if is_new => return Err(ended.cause().await),
-                    Exchanged::NotSent(unsent, _) => request = unsent,
-                },
+                    match connection.exchange(request, keep).await {
+                        Exchanged::Answered(answer, connection) => {
+                            connection.into_iter().for_each(|connection| self.shelf.put(connection, age));
+                            return Ok(answer);
+                        }
+                        Exchanged::Failed(error) => return Err(error),
+                        // Only an idle connection may be found closed; a new one that is closed at once is the server's trouble.
+                        Exchanged::NotSent(_, ended) if is_new => return Err(ended.cause().await),
+                        Exchanged::NotSent(unsent, _) => request = unsent,
+                    }
+                }
                 Way::Shared(mut shared) => {
                     let exchanged = shared.connection.exchange(request.clone(), keep).await;
                     if !matches!(exchanged, h2::Exchanged::Left(_)) {

@@ -9,3 +9,4 @@ mod places;
 mod proof;
 mod raw;
 mod shared;
+mod upstream;
