@@ -3,6 +3,7 @@
 //! Everything is a map under one mutex and every list looks at everything. It shares no code with other stores, and it must
 //! never be used for events that somebody needs tomorrow.
 
+mod list;
 mod order;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::list::page_of;
 use self::order::Change;
 use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
-    Appended, Backlog, Blocked, Claim, Claimed, Counts, Cursor, DeliveryFilter, Due, Error, EventFilter, EventState, Fresh,
-    Intake, Listed, Made, Page, Purge, Purged, Settlement, Store, Tracked, Waiters,
+    Appended, Backlog, Blocked, Claim, Claimed, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made,
+    Page, Purge, Purged, Settlement, Store, Tracked, Waiters,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
@@ -253,41 +255,6 @@ impl Inner {
         }
         Purged { next: None, ..purged }
     }
-
-    fn shows_event(&self, filter: &EventFilter, event: &Event) -> bool {
-        let state = || EventState::of(self.of_event(event.id).map(|d| d.state.name()));
-        filter.source.as_ref().is_none_or(|s| *s == event.source)
-            && filter.kind.as_ref().is_none_or(|k| event.kind.as_ref() == Some(k))
-            && filter.provider_event_id.as_ref().is_none_or(|p| event.provider_event_id.as_ref() == Some(p))
-            && filter.since.is_none_or(|t| event.received_at >= t)
-            && filter.until.is_none_or(|t| event.received_at < t)
-            && filter.destination.as_ref().is_none_or(|d| self.of_event(event.id).any(|x| x.destination == *d))
-            && filter.state.is_none_or(|s| s == state())
-    }
-
-    fn shows_delivery(&self, filter: &DeliveryFilter, delivery: &Delivery) -> bool {
-        let in_flight = self.claims.contains_key(&delivery.id);
-        let received_at = self.events.get(&delivery.id.event).map(|(e, _)| e.received_at).unwrap_or_default();
-        let state = delivery.state.name();
-        filter.state.is_none_or(|s| s == state && !(s == StateName::Pending && in_flight))
-            && filter.in_flight.is_none_or(|f| f == in_flight)
-            && filter.destination.as_ref().is_none_or(|d| *d == delivery.destination)
-            && filter.source.as_ref().is_none_or(|s| *s == delivery.source)
-            && filter.event.is_none_or(|e| e == delivery.id.event)
-            && filter.since.is_none_or(|t| received_at >= t)
-            && filter.until.is_none_or(|t| received_at < t)
-    }
-}
-
-/// One page of `all`, which is newest first; `id` is where an item stands.
-fn page_of<T>(all: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
-    let behind = |item: &T| page.after.is_none_or(|after| id(item) < after.0);
-    let limit = page.limit.max(1);
-    let mut items: Vec<T> = all.filter(behind).take(limit + 1).collect();
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = if more { items.last().map(|item| Cursor(id(item))) } else { None };
-    Listed { items, next }
 }
 
 #[async_trait]
