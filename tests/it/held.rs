@@ -86,6 +86,7 @@ async fn the_journal_keeps_what_is_needed_and_a_few_bodies_do_not_keep_the_other
 
     // What is done goes: then little of each file is needed, and that is moved.
     let store = open(folder.path());
+    assert!(store.bytes().await.unwrap() > all / 2, "what the journal takes is known before anything is stored");
     all_are_right(&store, &parked).await;
     purged(&store, 9_000).await;
     let mut left = all;

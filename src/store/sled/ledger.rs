@@ -57,6 +57,7 @@ impl SledLedger {
             // Ids go on rising even where the clock was set back over a restart.
             ids.next(newest.made_at().after(Duration::from_millis(1)), 0);
         }
+        bytes.store(journal.bytes(), Ordering::Relaxed);
         Self { journal, shared, checkpoints, ids, noted: 0, bytes, folder: folder.into() }
     }
 
