@@ -29,4 +29,5 @@ mod routing;
 mod sign;
 mod store_story;
 mod tidy;
+mod torn;
 mod world;

@@ -72,6 +72,8 @@ pub(super) struct Replayed {
     pub(super) records: u64,
     /// The number of the first one of them.
     pub(super) first: Option<u64>,
+    /// Whether records were passed over: damaged ones, or of what nobody was promised a piece in the middle.
+    pub(super) has_gaps: bool,
     /// Whether there was no record at all.
     pub(super) is_empty: bool,
 }
@@ -123,6 +125,7 @@ impl Journal {
             }
         }
         replayed.is_empty = files.is_empty();
+        replayed.has_gaps = !gaps.gaps.is_empty();
         let kept = files.into_iter().map(|(_, closed)| closed).collect();
         let stock = Stock::start(folder, kept, library, floor)?;
         let missing_before = gaps.missing(|gap| gap.start == after + 1);

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::OpenError;
 use super::checkpoint::Checkpointer;
 use super::dedupe::Runs;
-use super::entry::Entry;
+use super::entry::{Change, Entry};
 use super::keys;
 use super::layers::Lifted;
 use super::open::Opened;
@@ -20,6 +20,7 @@ use super::overlay::Place;
 use super::shared::{Shared, failed, read_tally};
 use crate::store::Error;
 use crate::store::journal::{self, Journal, Library};
+use crate::time::Clock;
 
 /// The folder of the journal.
 pub(super) const JOURNAL: &str = "journal";
@@ -72,11 +73,29 @@ fn replay_into(opened: Opened, path: &Path) -> Result<Replayed, Stop> {
         known.record(number, payload).map_err(Stop::Store)
     })?;
     known.report(position, was_missing, &found);
+    if found.has_gaps {
+        give_lost_turns(&shared)?;
+    }
     move_down(&shared, &mut checkpointer, true)?;
     shared.damaged.fetch_add(checkpointer.miss(), Ordering::Relaxed);
     checkpointer.held.begin_at(shared.number());
     checkpointer.release(shared.number(), &journal.release())?;
     Ok(Replayed { journal, shared, checkpointer })
+}
+
+/// The end of a delivery may be there, and the turn of the next one of its key be in a piece that was lost.
+fn give_lost_turns(shared: &Shared) -> Result<(), Error> {
+    let (destinations, now) = (shared.tally().deliveries.keys().cloned().collect::<Vec<_>>(), Clock::system().now());
+    for destination in destinations {
+        for id in shared.lost_turns(&destination)? {
+            let Lifted::There(block, mut record) = shared.lift(id.event)? else { continue };
+            let Some(known) = record.delivery_mut(id) else { continue };
+            let Ok(delivery) = known.delivery.clone().in_turn(now) else { continue };
+            known.delivery = delivery;
+            shared.apply([(shared.number(), Place::In(block), Change { record, attempts: Vec::new(), arrival: None })]);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn read_position(db: &sled::Db) -> Result<u64, Error> {
