@@ -10,8 +10,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hookhold::config::settings::{Ack, LogFormat, Retention, Role, SourcePath, Tls};
+use hookhold::config::settings::{Ack, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls};
 use hookhold::config::{self, Loaded, Problems, Severity};
+use hookhold::pace::meter::Meter;
 use hookhold::pace::retry::Rule;
 use hookhold::record::Headers;
 use hookhold::route::filter::Facts;
@@ -19,8 +20,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 12;
-const INVALID: usize = 30;
+const VALID: usize = 14;
+const INVALID: usize = 32;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -151,7 +152,7 @@ fn everything() -> Loaded {
 fn what_is_written_arrives() {
     let Loaded { settings, warnings, .. } = everything();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert_eq!(settings.listen.https.to_string(), "[::]:8443");
+    assert_eq!(settings.listen.https().map(|address| address.to_string()).collect::<Vec<_>>(), ["[::]:8443"]);
     assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));
     assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));
     assert_eq!(settings.admin.tokens[0].role, Role::Operator);
@@ -180,6 +181,39 @@ fn what_is_written_arrives() {
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
     assert_eq!((tw.path.clone(), tw.dedupe), (SourcePath::Below("/in/tw".into()), Some(HOUR)));
     assert_eq!(demo.dedupe, Some(72 * HOUR));
+}
+
+#[test]
+fn what_is_said_of_the_edge_arrives() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/edge.toml")).unwrap();
+    let settings = World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}")).settings;
+    let listeners: Vec<_> = settings.listen.listeners.iter().map(|l| (l.address.to_string(), l.is_https, l.serve)).collect();
+    let expected = [
+        ("0.0.0.0:443", true, Serve::Webhooks),
+        ("[::]:443", true, Serve::Webhooks),
+        ("0.0.0.0:80", false, Serve::Redirect),
+        ("10.0.0.1:8080", false, Serve::Webhooks),
+    ];
+    assert_eq!(listeners, expected.map(|(address, is_https, serve)| (address.to_owned(), is_https, serve)));
+    let proxied = settings.listen.listeners.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>();
+    assert_eq!(proxied, [ProxyProtocol::Off, ProxyProtocol::FromTrusted, ProxyProtocol::Off, ProxyProtocol::Required]);
+    let own_family = settings.listen.listeners.iter().map(|l| settings.listen.has_both_families(l.address)).collect::<Vec<_>>();
+    assert_eq!((own_family, settings.listen.trusted_proxies.len()), (vec![false, true, false, false], 2));
+    let expected = EdgeLimits {
+        connections_per_address: 7,
+        handshakes: 8,
+        per_second_per_address: Meter::try_new(0.5, 9).ok(),
+        header_fields: 50,
+        http2_streams: 10,
+        requests_per_connection: 11,
+        connection_age: Duration::from_secs(12),
+        keep_alive: Duration::from_secs(13),
+    };
+    assert_eq!(settings.limits.edge, expected);
+    let source = &settings.sources[0];
+    assert_eq!(source.per_second, Meter::try_new(2.5, 3).ok());
+    let admits = |address: &str, is_known| source.admits(address.parse().unwrap(), is_known);
+    assert!(!admits("10.0.0.1", true) && !admits("11.0.0.1", true) && !admits("9.0.0.1", false));
 }
 
 #[test]

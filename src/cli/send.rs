@@ -19,7 +19,7 @@ use super::admin::{Client, reachable};
 use super::events::show_delivery;
 use super::table::{cell, say};
 use crate::config;
-use crate::config::settings::{Settings, Source, SourcePath, Tls};
+use crate::config::settings::{Listener, ProxyProtocol, Serve, Settings, Source, SourcePath, Tls};
 use crate::net::client::{Answer, Server};
 use crate::net::pool::Pool;
 use crate::net::tls;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     let now = Clock::system().now();
     let id = args.id.clone().unwrap_or_else(|| format!("sample_{}_{:08x}", now.ms(), rand::random::<u32>()));
     let body = body(args, source.verifier.scheme(), &id)?;
-    let request = request(source, settings.listen.https.port(), body, &id, &args.kind, now)?;
+    let request = request(source, entrance(&settings).address.port(), body, &id, &args.kind, now)?;
     let answer = send(&settings, request)?;
     let event = answer.headers.get("hookhold-event-id").and_then(|v| v.to_str().ok());
     let became = event.map(|event| watch(&settings, event)).transpose().unwrap_or_default();
@@ -67,6 +67,19 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
         show(source, &answer, event, became.as_ref());
     }
     Ok(if answer.status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The listener that is the easiest to reach.
+fn entrance(settings: &Settings) -> Listener {
+    let mut listeners: Vec<Listener> = settings.listen.webhooks().copied().collect();
+    listeners.sort_by_key(|listener| listener.proxy_protocol == ProxyProtocol::Required);
+    // There is one: the settings are proven.
+    listeners.first().copied().unwrap_or(Listener {
+        address: settings.admin.listen,
+        is_https: true,
+        serve: Serve::Webhooks,
+        proxy_protocol: ProxyProtocol::Off,
+    })
 }
 
 fn find<'s>(settings: &'s Settings, name: &str) -> anyhow::Result<&'s Arc<Source>> {
@@ -161,13 +174,20 @@ fn send(settings: &Settings, request: Request<Full<Bytes>>) -> anyhow::Result<An
         Tls::SelfSigned { folder } => folder.join(tls::SELF_SIGNED_FILES[0]),
         Tls::Certificates(files) => files.first().map(|f| f.cert.clone()).unwrap_or_default(),
     };
-    let url = format!("https://{}", reachable(settings.listen.https)).parse()?;
+    let entrance = entrance(settings);
+    let scheme = if entrance.is_https { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(entrance.address)).parse()?;
     let unreachable = |why: String| Failure::Unreachable { address: format!("{url}"), why };
-    if !certificate.exists() {
+    anyhow::ensure!(
+        entrance.proxy_protocol != ProxyProtocol::Required,
+        "every listener wants a PROXY header first, which only a trusted proxy may send"
+    );
+    if entrance.is_https && !certificate.exists() {
         return Err(unreachable("it was never started: its certificate is not there yet".to_owned()).into());
     }
     // The certificate is compared, not its name: this is the relay of this configuration, whatever it is called from outside.
-    let server = Server::of(&url, tls::client_config_pinning(&certificate)?, false)?;
+    let trust = if entrance.is_https { tls::client_config_pinning(&certificate)? } else { tls::client_config(None)? };
+    let server = Server::of(&url, trust, false)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pool = Pool::new(server, 0, ANSWER_TIME);
     let exchange = async { tokio::time::timeout(ANSWER_TIME, pool.exchange(request, ANSWER_BYTES_MAX)).await };

@@ -12,6 +12,8 @@ mod file;
 mod handshake;
 mod identity;
 mod imprint;
+mod listen;
+mod networks;
 mod problem;
 mod prove;
 mod reading;

@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::route::Routes;
 use super::settings::{Limits, Settings, Source, Tls};
 use super::source::Address;
-use super::{destination, relay, source};
+use super::{destination, listen, relay, source};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -18,11 +18,10 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
         reading.report(Severity::Warning, 0, "sources: there is none, so nothing can be received".to_owned(), None);
     }
     let folder = reading.folder.to_path_buf();
-    let listen = relay::listen(file.listen);
-    let https = listen.as_ref().map(|listen| listen.https);
-    let tls = relay::tls(file.tls, folder.clone(), https);
+    let listen = listen::listen(file.listen);
+    let tls = relay::tls(file.tls, folder.clone(), listen.as_ref());
     reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
-    let admin = relay::admin(file.admin, https);
+    let admin = relay::admin(file.admin, listen.as_ref(), tls.as_ref());
     let store = relay::store(file.store, folder);
     let limits = relay::limits(file.limits);
     let log = relay::log(file.log);

@@ -1,9 +1,10 @@
-//! The sections about the relay itself: `[listen]`, `[tls]`, `[admin]`, `[store]`, `[limits]` and `[log]`.
+//! The sections about the relay itself: `[tls]`, `[admin]`, `[store]`, `[limits]` and `[log]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::listen::{self, address, clash, is_loopback};
 use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, Token};
 use super::table::Section;
 use super::value::Value;
@@ -45,28 +46,23 @@ const RETENTION_MAX: Duration = DAY.saturating_mul(36_500);
 /// Less keeps nothing: one event can have more.
 const RETENTION_BYTES_MIN: u64 = 1 << 20;
 
-pub(super) fn listen(mut section: Section<'_>) -> Option<Listen> {
-    let https = section.require("https", "write https = \"127.0.0.1:8443\", or \"0.0.0.0:443\" to be reached from elsewhere");
-    let https = https.and_then(|value| address(&value));
-    section.finish(&["http", "trusted_proxies"]);
-    https.map(|https| Listen { https })
-}
-
-/// `https`: the address that the certificates are for.
-pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, https: Option<SocketAddr>) -> Option<Tls> {
+/// `listen`: whom the certificates are for.
+pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<Tls> {
     let certificates = section.take("certificates");
     let self_signed = section.take("self_signed");
     let tls = match (&certificates, self_signed.as_ref().map(|value| (value, value.boolean()))) {
         (Some(_), Some((value, Some(true)))) => value.error("is true beside certificates: one of them must go"),
         (Some(list), _) => pairs(list).map(Tls::Certificates),
         (None, Some((value, Some(true)))) => {
-            if https.is_some_and(|https| !is_loopback(https)) {
+            if listen.is_some_and(|listen| listen.https().any(|https| !is_loopback(https))) {
                 let help = "nobody trusts such a certificate: give certificates = [...]".to_owned();
                 value.error_help::<()>("is for loopback addresses only", Some(help));
             }
             Some(Tls::SelfSigned { folder: folder.join(SELF_SIGNED_FOLDER) })
         }
         (None, Some((_, None))) => None,
+        // Nobody is shown one, but for the admin listener: see there.
+        (None, None) if listen.is_some_and(|listen| listen.https().next().is_none()) => Some(Tls::Certificates(Vec::new())),
         (None, None | Some((_, Some(false)))) => {
             const WRITE: &str = "write certificates = [{ cert = \"FILE\", key = \"FILE\" }], or self_signed = true to try it out";
             section.error("there is no certificate", Some(WRITE.to_owned()));
@@ -85,7 +81,7 @@ fn pairs(list: &Value<'_>) -> Option<Vec<super::settings::CertificateFiles>> {
     Some(items.iter().filter_map(certificates::pair).collect())
 }
 
-pub(super) fn admin(mut section: Section<'_>, https: Option<SocketAddr>) -> Admin {
+pub(super) fn admin(mut section: Section<'_>, public: Option<&Listen>, certificates: Option<&Tls>) -> Admin {
     let written = section.take("listen");
     let listen = written.as_ref().and_then(address).unwrap_or(ADMIN_LISTEN);
     let tls = section.or("tls", false, |value| value.boolean());
@@ -99,8 +95,13 @@ pub(super) fn admin(mut section: Section<'_>, https: Option<SocketAddr>) -> Admi
             value.error_help::<()>("is not a loopback address: it needs a token", Some(help));
         }
     }
-    if https.is_some_and(|https| clash(https, listen)) {
-        section.error(&format!("its address {listen} is that of listen.https, too"), None);
+    let same = public.and_then(|public| public.listeners.iter().find(|other| clash(other.address, listen)));
+    if let Some(same) = same {
+        let key = if same.is_https { "https" } else { "http" };
+        section.error(&format!("its address {listen} is that of listen.{key}, too"), None);
+    }
+    if tls && matches!(certificates, Some(Tls::Certificates(files)) if files.is_empty()) {
+        section.error("tls needs a certificate", Some("write [tls] certificates = [{ cert = \"FILE\", key = \"FILE\" }]".into()));
     }
     section.finish(&[]);
     Admin { listen, tls, tokens }
@@ -166,14 +167,15 @@ fn retention(mut section: Section<'_>) -> Retention {
 pub(super) fn limits(mut section: Section<'_>) -> Limits {
     let written = section.take("body_bytes_in_flight");
     let in_flight = written.as_ref().and_then(|value| value.size(1..=1 << 40)).unwrap_or(BODY_BYTES_IN_FLIGHT_DEFAULT);
+    let connections = section
+        .or("connections", CONNECTIONS_DEFAULT, |value| value.integer(1..=CONNECTIONS_MAX).and_then(|n| usize::try_from(n).ok()));
     let limits = Limits {
         body_bytes: section.or("body", BODY_BYTES_DEFAULT.min(in_flight), |value| body(&value, in_flight)),
         body_bytes_in_flight: in_flight,
-        connections: section.or("connections", CONNECTIONS_DEFAULT, |value| {
-            value.integer(1..=CONNECTIONS_MAX).and_then(|n| usize::try_from(n).ok())
-        }),
+        connections,
         body_bytes_per_second: section.or("body_rate", BODY_BYTES_PER_SECOND_DEFAULT, |value| value.size(1..=1 << 30)),
         pending: section.take("pending").and_then(|value| value.integer(1..=u64::from(u32::MAX))),
+        edge: listen::limits(&mut section, connections),
     };
     section.finish(&[]);
     limits
@@ -199,25 +201,4 @@ pub(super) fn log(mut section: Section<'_>) -> Log {
     };
     section.finish(&[]);
     log
-}
-
-/// An address to listen on: numbers, since a name may mean several.
-fn address(value: &Value<'_>) -> Option<SocketAddr> {
-    let text = value.text()?;
-    let help = match text.split_once(':') {
-        Some(("", port)) => format!("did you mean \"0.0.0.0:{port}\"?"),
-        Some(("localhost", port)) => format!("did you mean \"127.0.0.1:{port}\"?"),
-        _ => "write an IP address and a port, such as \"127.0.0.1:8443\" or \"[::]:443\"".to_owned(),
-    };
-    text.parse().map_or_else(|_| value.error_help("is not an address to listen on", Some(help)), Some)
-}
-
-/// Whether two listeners cannot both have what they want. Port 0 is any free one.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0 && a.port() == b.port() && same_ip
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }

@@ -1,6 +1,8 @@
 //! relay.toml as proven: every name resolves, every bound is in range, every secret is there. A value that exists is right.
 
-use std::net::SocketAddr;
+mod edge;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use url::Url;
 
+pub use edge::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve};
+
 use crate::pace::bucket::Bucket;
+use crate::pace::meter::Meter;
 use crate::pace::retry;
 use crate::record::Name;
 use crate::route::filter::{Chosen, Facts, Rules, Verdict};
@@ -36,13 +41,6 @@ pub struct Settings {
     pub sources: Vec<Arc<Source>>,
     /// The destinations, in the order of the file.
     pub destinations: Vec<Arc<Destination>>,
-}
-
-/// `[listen]`
-#[derive(Debug)]
-pub struct Listen {
-    /// The HTTPS listener's address.
-    pub https: SocketAddr,
 }
 
 /// `[tls]`
@@ -134,6 +132,8 @@ pub struct Limits {
     pub body_bytes_per_second: u64,
     /// Pending deliveries, above which nothing new is accepted.
     pub pending: Option<u64>,
+    /// Of connections and requests.
+    pub edge: EdgeLimits,
 }
 
 /// `[log]`
@@ -183,10 +183,14 @@ pub struct Source {
     pub ack: Ack,
     /// Bytes of one body.
     pub body_bytes: u64,
+    /// Events a second; `None`: as many as come.
+    pub per_second: Option<Meter>,
     /// The methods that it takes; `POST` where nothing is said.
     pub methods: Vec<Method>,
-    /// Peers that may send; empty for all.
+    /// Clients that may send; empty for all.
     pub allow: Vec<IpNet>,
+    /// Clients that may not, whatever `allow` says.
+    pub deny: Vec<IpNet>,
     /// Whether requests that were not believed are kept aside.
     pub quarantines: bool,
     /// Where its events can go: the destinations of all its routes.
@@ -198,6 +202,15 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether this client may send. One whose address is not known may not, where addresses are asked for at all.
+    pub fn admits(&self, address: IpAddr, is_known: bool) -> bool {
+        if self.allow.is_empty() && self.deny.is_empty() {
+            return true;
+        }
+        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+        is_known && !is_in(&self.deny) && (self.allow.is_empty() || is_in(&self.allow))
+    }
+
     /// Where an event goes; its body is given as it came.
     pub fn choose(&self, facts: Facts<'_>) -> Chosen {
         self.asked(facts, Rules::choose)

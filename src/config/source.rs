@@ -1,10 +1,8 @@
 //! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
-use ipnet::IpNet;
 use url::Url;
 
 use super::file::Named;
@@ -13,7 +11,7 @@ use super::route::Routed;
 use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{ack, answer, handshake, identity, relay, secret, web};
+use super::{ack, answer, handshake, identity, listen, networks, relay, secret, web};
 use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
@@ -22,8 +20,6 @@ use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 const PATH_BYTES_MAX: usize = 1024;
 /// Providers redeliver for days, people for weeks.
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
-/// Settings that this version does not have.
-const UNSUPPORTED: [&str; 1] = ["per_second"];
 
 /// Who the sender is.
 enum Provider {
@@ -58,8 +54,11 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let Named { name, mut section } = written;
     let provider = provider(&mut section);
     let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
+    let per_second = section.take("per_second").and_then(|value| listen::meter(&value));
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
-    let allow = section.or("allow", Vec::new(), |value| networks(&value));
+    let allow = section.or("allow", Vec::new(), |value| networks::some(&value, "nobody could send"));
+    let deny = section.or("deny", Vec::new(), |value| networks::some(&value, "nobody would be refused"));
+    networks::warn_if_void(&section, &allow, &deny);
     let scheme = scheme(&mut section, provider.as_ref());
     // Who shows the secret itself shows a wrong one: there is nothing to judge again.
     let is_signed = scheme.as_ref().is_some_and(Scheme::is_signed);
@@ -100,7 +99,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let paused = section.or("paused", false, |value| value.boolean());
     let label = provider.as_ref().map(|(_, written)| *written);
-    section.finish(&UNSUPPORTED);
+    section.finish(&[]);
     let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
     Some(Source {
         name,
@@ -116,8 +115,10 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         answer,
         ack,
         body_bytes,
+        per_second,
         methods,
         allow,
+        deny,
         quarantines,
         destinations: routed.destinations,
         routes: routed.rules,
@@ -320,24 +321,4 @@ fn methods(value: &Value<'_>) -> Option<Vec<Method>> {
         return value.error("is empty: nothing could be sent");
     }
     Some(methods)
-}
-
-fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
-    let items = value.list()?;
-    if items.is_empty() {
-        return value.error_help("is empty: nobody could send", Some("leave it out to allow every address".into()));
-    }
-    Some(items.iter().filter_map(network).collect())
-}
-
-fn network(value: &Value<'_>) -> Option<IpNet> {
-    let text = value.text()?;
-    let network: Option<IpNet> = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let Some(network) = network else {
-        return value.error("must be an address or a network, such as \"203.0.113.0/24\" or \"::1\"");
-    };
-    if network.trunc() != network {
-        value.warn(&format!("means the whole network {}", network.trunc()), None);
-    }
-    Some(network.trunc())
 }

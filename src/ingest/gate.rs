@@ -1,6 +1,9 @@
 //! The gate: what the configuration says of requests. It can be replaced at any time; a request is judged by one gate to its end.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,19 +13,29 @@ use crate::config::settings::{Settings, Source, SourcePath};
 use crate::metrics::{Metrics, SourceMetrics};
 use crate::net::confirm::Confirmer;
 use crate::net::fetch::Fetcher;
+use crate::net::forwarded::Proxies;
 use crate::net::published::Published;
+use crate::pace::meter::{Crowd, Meter, Metered};
 use crate::record::Name;
 use crate::route;
 use crate::signature::Selector;
 use crate::store::{Pausable, Pauses, Valve};
 
+/// Addresses that are known at once: some megabytes.
+const ADDRESSES_MAX: usize = 65_536;
+
 /// The sources and their bounds.
 pub struct Gate {
     pub(super) sources: route::Table<Entry>,
+    pub(super) proxies: Proxies,
+    pub(super) header_fields_max: usize,
     pub(super) pending_max: Option<u64>,
     pub(super) outside: Outside,
     pub(super) arming: Arc<Arming>,
     memory: Memory,
+    /// What came of each source that has a rate, and of each address where those have one.
+    rates: HashMap<Name, Arc<Metered>>,
+    crowd: Option<Arc<Mutex<Crowd>>>,
 }
 
 /// What is asked outside for a judgement or an answer.
@@ -49,6 +62,8 @@ pub(super) struct Entry {
     pub(super) valve: watch::Receiver<Valve>,
     /// By what each of its destinations wants events in order; empty where none does.
     pub(super) order_by: Vec<Option<Selector>>,
+    /// How many events a second it takes, where that has a bound.
+    pub(super) rate: Option<Arc<Metered>>,
 }
 
 impl Gate {
@@ -63,6 +78,11 @@ impl Gate {
         let bytes = settings.limits.body_bytes_in_flight;
         let memory = before.map_or_else(|| Memory::new(bytes), |before| before.memory.resized(bytes));
         let mut sources = route::Table::default();
+        let rate = |source: &Source| {
+            let known = before.and_then(|before| before.rates.get(&source.name));
+            source.per_second.map(|meter| Arc::new(Metered::new(meter, known.map(|known| &**known))))
+        };
+        let mut rates = HashMap::new();
         for source in &settings.sources {
             let bounds = Bounds {
                 bytes_max: source.body_bytes,
@@ -75,19 +95,39 @@ impl Gate {
                 metrics: metrics.source(&source.name),
                 valve: pauses.valve(Pausable::Source, &source.name),
                 order_by: order_by(settings, source),
+                rate: rate(source),
             };
+            rates.extend(entry.rate.clone().map(|rate| (source.name.clone(), rate)));
             match &source.path {
                 SourcePath::Exact(path) => sources.add_exact(source.host.clone(), path, entry),
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, pending_max: settings.limits.pending, outside, arming, memory }
+        let proxies = Proxies::new(settings.listen.trusted_proxies.clone());
+        let crowd = settings.limits.edge.per_second_per_address.map(|meter| crowd(meter, before));
+        let (header_fields_max, pending_max) = (settings.limits.edge.header_fields, settings.limits.pending);
+        Self { sources, proxies, header_fields_max, pending_max, outside, arming, memory, rates, crowd }
+    }
+
+    /// Whether one more request of this address may come now; how long it should wait where not.
+    pub(super) fn admits(&self, client: IpAddr, now: impl FnOnce() -> u64) -> Result<(), Duration> {
+        let Some(crowd) = &self.crowd else { return Ok(()) };
+        crowd.lock().unwrap_or_else(PoisonError::into_inner).take(client, now())
     }
 
     /// What is asked outside.
     pub fn outside(&self) -> &Outside {
         &self.outside
     }
+}
+
+/// The addresses that are known, under this rate from now on.
+fn crowd(meter: Meter, before: Option<&Gate>) -> Arc<Mutex<Crowd>> {
+    let Some(known) = before.and_then(|before| before.crowd.clone()) else {
+        return Arc::new(Mutex::new(Crowd::new(meter, ADDRESSES_MAX)));
+    };
+    known.lock().unwrap_or_else(PoisonError::into_inner).follow(meter);
+    known
 }
 
 fn order_by(settings: &Settings, source: &Source) -> Vec<Option<Selector>> {

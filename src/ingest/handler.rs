@@ -4,22 +4,25 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::body;
 use super::challenge;
 use super::gate::{Entry, Gate};
+use super::head;
 use super::reply::{self, Refusal};
 use super::upstream::{Listening, Said};
 use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
+use crate::net::forwarded::Client;
 use crate::net::published::Supply;
 use crate::record::{EventId, Received};
 use crate::route::filter::Facts;
@@ -36,6 +39,7 @@ pub struct Line {
     pub(super) quarantine: Arc<Quarantine>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    uptime: Stopwatch,
 }
 
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
@@ -50,7 +54,7 @@ impl Line {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { gate: ArcSwap::from_pointee(gate), store, space, quarantine, metrics, clock }
+        Self { gate: ArcSwap::from_pointee(gate), store, space, quarantine, metrics, clock, uptime: Stopwatch::start() }
     }
 
     /// The present gate.
@@ -70,8 +74,11 @@ impl Line {
 
     /// Takes one request of `peer` to its end and answers it.
     pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
-        let is_head = request.method() == Method::HEAD;
-        let answer = self.answer(request, peer).await;
+        let (is_head, is_last) = (request.method() == Method::HEAD, head::is_last(request.version(), request.headers()));
+        let mut answer = self.answer(request, peer).await;
+        if is_last {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         // Over HTTP/2 nobody else takes the body off, and clients take one for a broken stream.
         if is_head { reply::without_body(answer) } else { answer }
     }
@@ -82,13 +89,22 @@ impl Line {
         // HTTP/2 ends the stream, not the connection.
         let close = |rest: Incoming, version: Version| body::drain(rest) && version < Version::HTTP_2;
         let version = head.version;
-        let authority = authority(&head);
         let gate = self.gate.load_full();
+        let client = gate.proxies.client(peer, &head.headers);
+        let authority = head::authority(&head).map(|named| client.host.clone().unwrap_or(named));
+        let peer = client.address;
         let entry = authority.as_deref().and_then(|host| gate.sources.find(host, head.uri.path()));
+        if let Err(wait) = gate.admits(client.address, || self.uptime_ns()) {
+            return self.limited(entry, wait).answer(close(body, version));
+        }
+        if let Err(refusal) = head::prove(&head, gate.header_fields_max) {
+            entry.inspect(|entry| entry.metrics.count(refusal.outcome()));
+            return refusal.answer(close(body, version));
+        }
         let (Some(authority), Some(entry)) = (&authority, entry) else {
             return self.without_source(authority.is_some()).answer(close(body, version));
         };
-        match self.take((&gate, entry), head, authority, &mut body, peer, at).await {
+        match self.take((&gate, entry), head, authority, &mut body, &client, at).await {
             Ok(Taken::Handshake(answer)) => {
                 entry.metrics.count(RequestOutcome::Handshake);
                 tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
@@ -142,10 +158,11 @@ impl Line {
         head: Parts,
         authority: &str,
         body: &mut Incoming,
-        peer: IpAddr,
+        client: &Client,
         at: Timestamp,
     ) -> Result<Taken, Refusal> {
-        let kind = admit(&entry.source, &head, peer)?;
+        let kind = admit(&entry.source, &head, client)?;
+        let peer = client.address;
         // A handshake needs no room, and its provider would give up a source that does not answer it.
         if kind == Kind::Event {
             self.has_room(gate, entry)?;
@@ -175,6 +192,10 @@ impl Line {
             Kind::Either => self.has_room(gate, entry)?,
             Kind::Handshake => return Err(method_not_allowed(&entry.source)),
         }
+        // Only what was proved counts: nobody else can use up what a provider may send.
+        if let Some(rate) = &entry.rate {
+            rate.take(self.uptime_ns()).map_err(Refusal::RateLimited)?;
+        }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let (intake, listening) = self.listen(&entry.source, intake(entry, verified))?;
         let appended = self.append(entry, intake).await?;
@@ -197,6 +218,9 @@ impl Line {
     fn has_room(&self, gate: &Gate, entry: &Entry) -> Result<(), Refusal> {
         if entry.valve.borrow().is_paused {
             return Err(Refusal::Paused);
+        }
+        if let Some(rate) = &entry.rate {
+            rate.look(self.uptime_ns()).map_err(Refusal::RateLimited)?;
         }
         if self.store.health().is_err() {
             return Err(Refusal::StoreFailed);
@@ -223,6 +247,20 @@ impl Line {
             kind != Kind::Handshake && entry.source.quarantines && self.quarantine.keep(source, reason, refused.received);
         tracing::info!(%source, %peer, reason, quarantined, "a request was not believed");
         Refusal::BadSignature
+    }
+
+    /// An address sent too much.
+    fn limited(&self, entry: Option<&Entry>, wait: Duration) -> Refusal {
+        match entry {
+            Some(entry) => entry.metrics.count(RequestOutcome::RateLimited),
+            None => self.metrics.rate_limited(),
+        }
+        Refusal::RateLimited(wait)
+    }
+
+    /// What rates are counted by.
+    fn uptime_ns(&self) -> u64 {
+        u64::try_from(self.uptime.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn without_source(&self, has_host: bool) -> Refusal {
@@ -275,8 +313,8 @@ enum Kind {
 }
 
 /// What can be said before the body is read.
-fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
-    if !source.allow.is_empty() && !source.allow.iter().any(|net| net.contains(&peer)) {
+fn admit(source: &Source, head: &Parts, client: &Client) -> Result<Kind, Refusal> {
+    if !source.admits(client.address, client.is_known) {
         return Err(Refusal::Forbidden);
     }
     match (source.methods.contains(&head.method), source.handshakes.take(&head.method)) {
@@ -290,22 +328,6 @@ fn admit(source: &Source, head: &Parts, peer: IpAddr) -> Result<Kind, Refusal> {
 fn method_not_allowed(source: &Source) -> Refusal {
     let more = source.handshakes.methods().into_iter().filter(|method| !source.methods.contains(method));
     Refusal::Method(source.methods.iter().cloned().chain(more).collect())
-}
-
-/// The host that the request is for; `None` where it names none, or more than one (RFC 9112 §3.2).
-fn authority(head: &Parts) -> Option<String> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    if more.is_some() {
-        return None;
-    }
-    let host = host.map(|h| h.to_str().ok());
-    match (head.uri.authority(), host) {
-        (Some(authority), _) => Some(authority.as_str().to_owned()),
-        (None, Some(host)) => host.map(str::to_owned),
-        // HTTP/1.0 knows no Host.
-        (None, None) => (head.version <= Version::HTTP_10).then(String::new),
-    }
 }
 
 fn received(head: Parts, authority: &str, body: Bytes, peer: IpAddr, at: Timestamp) -> Received {

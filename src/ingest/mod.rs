@@ -5,6 +5,7 @@ mod body;
 mod challenge;
 mod gate;
 mod handler;
+mod head;
 mod release;
 mod reply;
 mod upstream;

@@ -52,7 +52,7 @@ pub(super) enum Refusal {
     BadRequest,
     /// No source has this host and path.
     UnknownSource,
-    /// The peer is not in the source's `allow`.
+    /// The client is not in the source's `allow`, or in its `deny`.
     Forbidden,
     /// The source does not take this method; it takes these.
     Method(Vec<Method>),
@@ -76,6 +76,12 @@ pub(super) enum Refusal {
     StoreFull,
     /// A person has paused the source.
     Paused,
+    /// More came than may in a second; one more may after this time.
+    RateLimited(Duration),
+    /// The head has more fields, or more bytes, than it may.
+    LargeHead,
+    /// The body has a transfer coding that is not taken off here.
+    UnknownCoding,
 }
 
 impl Refusal {
@@ -96,6 +102,8 @@ impl Refusal {
             Self::StoreFailed => RequestOutcome::StoreFailed,
             Self::StoreFull => RequestOutcome::StoreFull,
             Self::Paused => RequestOutcome::Paused,
+            Self::RateLimited(_) => RequestOutcome::RateLimited,
+            Self::LargeHead | Self::UnknownCoding => RequestOutcome::BadRequest,
         }
     }
 
@@ -113,6 +121,9 @@ impl Refusal {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
+            Self::RateLimited(_) => plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n"),
+            Self::LargeHead => plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too large\n"),
+            Self::UnknownCoding => plain(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding\n"),
         };
         let headers = answer.headers_mut();
         match self {
@@ -122,6 +133,9 @@ impl Refusal {
             }
             Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
+            }
+            Self::RateLimited(wait) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
             }
             _ => {}
         }

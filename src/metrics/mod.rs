@@ -68,6 +68,11 @@ struct OfOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfState {
     destination: Arc<str>,
     state: &'static str,
@@ -110,6 +115,8 @@ struct Whole {
     handshakes_ok: Counter,
     handshakes_failed: Counter,
     connections: Gauge,
+    connections_refused: Family<OfReason, Counter>,
+    rate_limited: Counter,
     commit_records: Histogram,
     commit_bytes: Counter,
     commit_sync: Histogram,
@@ -163,6 +170,16 @@ impl Metrics {
     pub fn tls_handshake(&self, ok: bool) {
         let counter = if ok { &self.whole.handshakes_ok } else { &self.whole.handshakes_failed };
         counter.inc();
+    }
+
+    /// Counts a request of an address that sends too many, where no source is known for it.
+    pub fn rate_limited(&self) {
+        self.whole.rate_limited.inc();
+    }
+
+    /// Counts a connection that was let go, with the reason in a word.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.whole.connections_refused.get_or_create(&OfReason { reason }).inc();
     }
 
     /// The number of open connections: raise it and lower it.
@@ -261,6 +278,8 @@ impl Whole {
             handshakes_ok: handshakes.get_or_create_owned(&OfOutcome { outcome: "ok" }),
             handshakes_failed: handshakes.get_or_create_owned(&OfOutcome { outcome: "failed" }),
             connections: Gauge::default(),
+            connections_refused: Family::default(),
+            rate_limited: families.requests.get_or_create_owned(&OfRequest { source: "".into(), outcome: "rate_limited" }),
             commit_records: Histogram::new(COMMIT_BUCKETS),
             commit_bytes: Counter::default(),
             commit_sync: Histogram::new(SYNC_BUCKETS),
@@ -277,6 +296,8 @@ impl Whole {
         };
         registry.register("tls_handshakes", "TLS handshakes by outcome", handshakes);
         registry.register("connections", "Open connections", made.connections.clone());
+        let refused = made.connections_refused.clone();
+        registry.register("connections_refused", "Connections that were let go, by reason", refused);
         registry.register("commit_records", "Records that shared one sync", made.commit_records.clone());
         registry.register("commit_bytes", "Bytes that were committed", made.commit_bytes.clone());
         registry.register("commit_sync_seconds", "Time that one sync took", made.commit_sync.clone());

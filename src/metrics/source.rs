@@ -48,13 +48,15 @@ pub enum RequestOutcome {
     Unconfirmed,
     /// A person has paused its source (503).
     Paused,
+    /// More came than may in a second (429).
+    RateLimited,
     /// The sender went away.
     Aborted,
 }
 
 impl RequestOutcome {
     /// Every outcome, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Handshake,
@@ -70,6 +72,7 @@ impl RequestOutcome {
         Self::KeyUnavailable,
         Self::Unconfirmed,
         Self::Paused,
+        Self::RateLimited,
         Self::Aborted,
     ];
 
@@ -91,6 +94,7 @@ impl RequestOutcome {
             Self::KeyUnavailable => "key_unavailable",
             Self::Unconfirmed => "unconfirmed",
             Self::Paused => "paused",
+            Self::RateLimited => "rate_limited",
             Self::Aborted => "aborted",
         }
     }

@@ -1,9 +1,8 @@
 //! Accepts connections, TLS or not, and serves HTTP/1.1 and HTTP/2 on them, within bounds.
 //!
-//! Every wait on a peer has an end: handshake, head, body (by the service). The accept loop never stops for a connection's
+//! Every wait on a peer has an end: PROXY header, handshake, head, body (by the service). The accept loop never stops for a connection's
 //! trouble, and goes on after running out of descriptors.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,48 +10,64 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connection::{http1, http2};
+use super::door::{Bounds, Door};
+use super::proxy_protocol::{self, Origin};
+use crate::config::settings::ProxyProtocol;
+
 /// A peer that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// A peer that has not sent a whole head by then is let go; idle time between requests counts, too.
-const HEAD_TIME: Duration = Duration::from_secs(15);
-/// The head of a request, all fields together.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Requests at once on one HTTP/2 connection.
-const H2_STREAMS_MAX: u32 = 100;
-/// What an HTTP/2 stream, and a whole connection, may send before it is read: bounds memory per connection.
-const H2_STREAM_WINDOW: u32 = 64 * 1024;
-const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to say so.
-const H2_PING: Duration = Duration::from_secs(20);
+/// A proxy that has not said by then for whom it speaks is let go.
+const PROXY_TIME: Duration = Duration::from_secs(5);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop waits after the system refused it a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Of refused descriptors in a row one in so many is worth a line: one a minute.
+const ACCEPT_LINE_EVERY: u64 = 1200;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address, or that for which a trusted proxy opened the connection.
+    pub address: IpAddr,
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Self { address }
+    }
+}
 
 /// How one listener is set up.
 #[derive(Clone)]
 pub struct Setup {
     /// TLS, or plain HTTP/1.1 where it is `None`.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Connections at once; more wait in the kernel's queue.
-    pub connections_max: usize,
+    /// Who is let in.
+    pub door: Arc<Door>,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether nobody but trusted proxies and this machine is let in.
+    pub trusted_only: bool,
     /// Stop accepting and let requests end.
     pub stop: CancellationToken,
     /// Told of what happens to connections.
     pub observer: Arc<dyn Observer>,
+}
+
+impl Setup {
+    /// Anybody may come, as far as there is room.
+    pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
+        Self { tls, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
+    }
 }
 
 /// Is told of what happens to connections.
@@ -61,13 +76,19 @@ pub trait Observer: Send + Sync {
     fn connections(&self, change: i64);
     /// A TLS handshake ended.
     fn handshake(&self, ok: bool);
+    /// A connection was let go, with the reason in a word.
+    fn refused(&self, reason: &'static str);
 }
 
-/// Binds a TCP listener; an IPv6 wildcard takes both families.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// The reasons for which a connection is let go.
+pub const REFUSALS: [&str; 7] =
+    ["per_address", "handshakes", "untrusted", "proxy_header", "proxy_slow", "malformed", "slow_head"];
+
+/// Binds a TCP listener; an IPv6 wildcard takes both families, unless it is told to take its own only.
+pub fn bind(address: SocketAddr, own_family_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(own_family_only)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -79,32 +100,39 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `service` on every connection until `setup.stop`, and returns when all connections have ended.
 pub async fn serve<S, F, B>(listener: TcpListener, setup: Setup, service: S)
 where
-    S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(setup.connections_max));
     let connections = TaskTracker::new();
+    let mut failed: u64 = 0;
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { break };
+        let room = tokio::select! {
+            room = setup.door.room() => room,
+            () = setup.stop.cancelled() => break,
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = setup.stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
+                failed = 0;
                 let (setup, service) = (setup.clone(), service.clone());
                 connections.spawn(async move {
                     setup.observer.connections(1);
                     serve_connection(stream, peer.ip().to_canonical(), &setup, service).await;
                     setup.observer.connections(-1);
-                    drop(permit);
+                    drop(room);
                 });
             }
             // A connection that ended before it was accepted is nobody's loss; no descriptors left is worth a pause.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if failed.is_multiple_of(ACCEPT_LINE_EVERY) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
+                failed += 1;
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -114,86 +142,70 @@ where
     connections.wait().await;
 }
 
-async fn serve_connection<S, F, B>(stream: TcpStream, peer: IpAddr, setup: &Setup, service: S)
+async fn serve_connection<S, F, B>(mut stream: TcpStream, peer: IpAddr, setup: &Setup, service: S)
 where
-    S: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     // Without it small answers wait for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
-    let Some(config) = &setup.tls else {
-        return http1_connection(stream, peer, setup, service).await;
+    let bounds = setup.door.bounds();
+    let refused = |reason: &'static str| {
+        setup.observer.refused(reason);
+        tracing::debug!(%peer, reason, "a connection was let go");
     };
+    let address = match address(&mut stream, peer, setup, &bounds).await {
+        Ok(Some(address)) => address,
+        Ok(None) => return,
+        Err(reason) => return refused(reason),
+    };
+    let Some(_place) = setup.door.place_of(address, &bounds) else { return refused("per_address") };
+    let peer = Peer { address };
+    let Some(config) = &setup.tls else {
+        return http1(stream, peer, &bounds, setup, service).await;
+    };
+    let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
     let handshake = TlsAcceptor::from(config.clone()).accept(stream);
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIME, handshake) => accepted,
         () = setup.stop.cancelled() => return,
     };
+    drop(begun);
     let Ok(Ok(stream)) = accepted else {
         setup.observer.handshake(false);
-        return tracing::debug!(%peer, "a TLS handshake failed");
+        return tracing::debug!(peer = %peer.address, "a TLS handshake failed");
     };
     setup.observer.handshake(true);
     match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => http2_connection(stream, peer, setup, service).await,
-        _ => http1_connection(stream, peer, setup, service).await,
+        Some(b"h2") => http2(stream, peer, &bounds, setup, service).await,
+        _ => http1(stream, peer, &bounds, setup, service).await,
     }
 }
 
-async fn http1_connection<I, S, F, B>(io: I, peer: IpAddr, setup: &Setup, service: S)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Fn(Request<Incoming>, IpAddr) -> F,
-    F: Future<Output = Response<B>>,
-    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
-{
-    let answer = service_fn(|request| {
-        let answer = service(request, peer);
-        async { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), answer);
-    until_ended(connection, peer, setup).await;
-}
-
-async fn http2_connection<I, S, F, B>(io: I, peer: IpAddr, setup: &Setup, service: S)
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Fn(Request<Incoming>, IpAddr) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-{
-    let answer = service_fn(move |request| {
-        let answer = service(request, peer);
-        async { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(H2_PING)
-        .keep_alive_timeout(H2_PING)
-        .serve_connection(TokioIo::new(io), answer);
-    until_ended(connection, peer, setup).await;
-}
-
-/// Drives a connection to its end; once `setup.stop` is set it takes no further request.
-async fn until_ended<C: GracefulConnection<Error = hyper::Error>>(connection: C, peer: IpAddr, setup: &Setup) {
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = setup.stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+/// For whom a connection was opened; `None` where the relay stops, and the reason where it is let go.
+async fn address(stream: &mut TcpStream, peer: IpAddr, setup: &Setup, bounds: &Bounds) -> Result<Option<IpAddr>, &'static str> {
+    if !setup.trusted_only && setup.proxy_protocol == ProxyProtocol::Off {
+        return Ok(Some(peer));
+    }
+    let is_trusted = bounds.proxies.trust(peer);
+    if setup.trusted_only && !is_trusted && !peer.is_loopback() {
+        return Err("untrusted");
+    }
+    match setup.proxy_protocol {
+        ProxyProtocol::Off => return Ok(Some(peer)),
+        ProxyProtocol::FromTrusted if !is_trusted => return Ok(Some(peer)),
+        ProxyProtocol::Required if !is_trusted => return Err("untrusted"),
+        ProxyProtocol::FromTrusted | ProxyProtocol::Required => {}
+    }
+    let read = tokio::select! {
+        read = tokio::time::timeout(PROXY_TIME, proxy_protocol::read(stream)) => read,
+        () = setup.stop.cancelled() => return Ok(None),
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection ended with an error");
+    match read {
+        Ok(Ok(Origin::Proxy)) => Ok(Some(peer)),
+        Ok(Ok(Origin::Client(address))) => Ok(Some(address)),
+        Ok(Err(_)) => Err("proxy_header"),
+        Err(_) => Err("proxy_slow"),
     }
 }

@@ -5,13 +5,18 @@
 
 pub mod client;
 pub mod confirm;
+mod connection;
 pub mod dial;
+pub mod door;
 mod driver;
 pub mod fetch;
+pub mod forwarded;
 mod h2;
 pub mod listener;
 pub mod pool;
+pub mod proxy_protocol;
 mod public;
 pub mod published;
+pub mod redirect;
 mod shelf;
 pub mod tls;

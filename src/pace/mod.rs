@@ -2,4 +2,5 @@
 
 pub mod breaker;
 pub mod bucket;
+pub mod meter;
 pub mod retry;

@@ -29,7 +29,7 @@ pub struct Event {
     pub target: String,
     /// The host that the sender named.
     pub authority: String,
-    /// The peer of the TCP connection.
+    /// The client: the peer of the TCP connection, or for whom that speaks where it is a trusted proxy.
     pub peer: IpAddr,
     /// All header fields.
     pub headers: Headers,

@@ -21,7 +21,7 @@ pub struct Received {
     pub headers: Headers,
     /// The body's bytes after transfer decoding, before any content decoding.
     pub body: Bytes,
-    /// The peer of the TCP connection.
+    /// The client: the peer of the TCP connection, or for whom that speaks where it is a trusted proxy.
     pub peer: IpAddr,
     /// When the head had arrived; what timestamps in signatures are judged against.
     pub at: Timestamp,

@@ -8,6 +8,7 @@ mod backup;
 mod commands;
 mod confirmed;
 mod doctor;
+mod edge;
 mod golden;
 mod handshakes;
 mod held;

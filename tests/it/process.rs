@@ -20,15 +20,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hookhold"))
-            .args(["--config", "relay.toml", "serve"])
-            .current_dir(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookhold"));
+        command.args(["--config", "relay.toml", "serve"]);
+        Self::start_by(command, folder)
+    }
+
+    /// One that may have so many files and sockets open.
+    pub(crate) fn start_with_descriptors(folder: &Path, descriptors: usize) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" --config relay.toml serve");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_hookhold")]);
+        Self::start_by(command, folder)
+    }
+
+    #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
+    fn start_by(mut command: Command, folder: &Path) -> Self {
+        let mut child = command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let (mut https, mut admin) = (None, None);
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();

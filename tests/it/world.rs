@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +11,10 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookhold::cli::serve::{Relay, start};
 use hookhold::config;
+use hookhold::config::settings::Listener;
 use hookhold::net::client::{Answer, Server};
-use hookhold::net::listener::{self, Observer, Setup};
+use hookhold::net::door::{Bounds, Door};
+use hookhold::net::listener::{self, Observer, Peer, Setup};
 use hookhold::net::pool::Pool;
 use hookhold::net::tls;
 use hookhold::time::Clock;
@@ -46,6 +48,11 @@ impl World {
     /// A relay with a `github` source at `/in/gh` and a destination `app`; `more` is added to its relay.toml, where `{app}` stands
     /// for the application's address. `destination` holds more settings of `app`.
     pub(crate) async fn start(destination: &str, more: &str) -> Self {
+        Self::start_changed(destination, more, |text| text).await
+    }
+
+    /// The same, with its relay.toml changed.
+    pub(crate) async fn start_changed(destination: &str, more: &str, change: impl FnOnce(String) -> String) -> Self {
         let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
         std::fs::write(folder.path().join("secret"), SECRET).unwrap();
         let text = format!(
@@ -72,7 +79,7 @@ impl World {
             more.replace("{app}", &app.address.to_string()),
             app.address,
         );
-        std::fs::write(folder.path().join("relay.toml"), text).unwrap();
+        std::fs::write(folder.path().join("relay.toml"), change(text)).unwrap();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut world = Self { folder, app, relay: None, https: nowhere, admin: nowhere };
         world.up().await;
@@ -97,6 +104,11 @@ impl World {
     /// Where webhooks come in.
     pub(crate) fn https(&self) -> SocketAddr {
         self.https
+    }
+
+    /// All listeners but the admin API's.
+    pub(crate) fn listeners(&self) -> &[Listener] {
+        &self.relay.as_ref().unwrap().listeners
     }
 
     /// Where the admin API is.
@@ -279,11 +291,11 @@ impl Upstream {
     }
 
     async fn start_on(tls: Option<Arc<rustls::ServerConfig>>, at: SocketAddr) -> Self {
-        let tcp = listener::bind(at).unwrap();
+        let tcp = listener::bind(at, false).unwrap();
         let (address, state, stop) = (tcp.local_addr().unwrap(), Arc::<Mutex<Seen>>::default(), CancellationToken::new());
-        let setup = Setup { tls, connections_max: 1024, stop: stop.clone(), observer: Arc::new(Nobody) };
+        let setup = Setup::new(tls, Door::new(1024, Bounds::default()), stop.clone(), Arc::new(Nobody));
         let seen = state.clone();
-        let handle = move |request, _: IpAddr| answer(seen.clone(), request);
+        let handle = move |request, _: Peer| answer(seen.clone(), request);
         tokio::spawn(listener::serve(tcp, setup, handle));
         Self { address, state, stop }
     }
@@ -344,4 +356,5 @@ struct Nobody;
 impl Observer for Nobody {
     fn connections(&self, _: i64) {}
     fn handshake(&self, _: bool) {}
+    fn refused(&self, _: &'static str) {}
 }

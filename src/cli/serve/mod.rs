@@ -1,5 +1,6 @@
 //! `hookhold serve`: the composition root. Puts the parts together, runs them until a signal, and takes them down in order.
 
+mod listeners;
 pub(super) mod log;
 mod reload;
 mod run;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 pub use start::{Relay, start};
 
+use crate::config::settings::Serve;
 use crate::time::Clock;
 
 /// Runs the relay of this configuration until SIGTERM or SIGINT.
@@ -36,7 +38,11 @@ pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
 fn announce(relay: &Relay, config: &Path) {
     let settings = relay.changing.told.settings();
     let scheme = if settings.admin.tls { "https" } else { "http" };
-    let mut text = format!("hookhold {} is ready\n  webhooks  https://{}\n", env!("CARGO_PKG_VERSION"), relay.https);
+    let mut text = format!("hookhold {} is ready\n", env!("CARGO_PKG_VERSION"));
+    for listener in &relay.listeners {
+        let (what, address) = (if listener.serve == Serve::Webhooks { "webhooks" } else { "redirects" }, listener.address);
+        text.push_str(&format!("  {what:9} {}://{address}\n", if listener.is_https { "https" } else { "http" }));
+    }
     for source in &settings.sources {
         let by = if source.routes.is_conditional() { " (as its routes say)" } else { "" };
         text.push_str(&format!("    {} -> {}{by}\n", source.name, source.destinations.join(", ")));

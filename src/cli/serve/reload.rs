@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
+use super::listeners;
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
 use crate::admin::Told;
-use crate::config::settings::{Retention, Settings, Tls};
+use crate::config::settings::{Listener, Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
+use crate::net::door::Door;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{Pauses, Quarantine};
@@ -24,6 +26,7 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Changing {
     pub(super) imprint: Imprint,
     pub(super) line: Arc<Line>,
+    pub(super) door: Arc<Door>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
     pub(super) pauses: Arc<Pauses>,
@@ -36,7 +39,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
+        let Changing { line, door, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -54,6 +57,7 @@ impl Relay {
         let gate = line.gate();
         let outside = gate.outside().renewed(fetcher, known(&settings));
         line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
+        door.replace(listeners::bounds(&settings));
         self.lanes.replace(lanes);
         quarantine.set_bounds(quarantine_bounds(&settings));
         told.replace(settings.clone(), arming);
@@ -90,10 +94,16 @@ fn of_events(settings: &Settings) -> Retention {
     Retention { quarantined: Duration::ZERO, ..settings.store.retention }
 }
 
+/// The listeners that speak TLS, or those that do not.
+fn listeners_of(settings: &Settings, is_https: bool) -> Vec<Listener> {
+    settings.listen.listeners.iter().filter(|listener| listener.is_https == is_https).copied().collect()
+}
+
 /// What is different and cannot change while the relay runs.
 fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static str> {
     let settings = [
-        ("listen.https", before.listen.https != after.listen.https),
+        ("listen.https", listeners_of(before, true) != listeners_of(after, true)),
+        ("listen.http", listeners_of(before, false) != listeners_of(after, false)),
         ("admin.listen", before.admin.listen != after.admin.listen),
         ("admin.tls", before.admin.tls != after.admin.tls),
         ("store.path", before.store.path != after.store.path),

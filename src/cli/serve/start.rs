@@ -1,39 +1,30 @@
 //! Brings the relay up: store, lanes, listeners, in this order, so that nothing is accepted that could not be delivered.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use http::Request;
-use hyper::body::Incoming;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
 use super::reload::{Changing, watch_certificates};
 use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
-use crate::config::settings::{Settings, Tls};
+use crate::config::settings::{Listener, Serve, Settings, Tls};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
 use crate::net::confirm::Confirmer;
+use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
-use crate::net::listener::{self, Observer, Setup};
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 
-/// Connections of the admin listener at once.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
 /// Wishes for a new configuration that may wait: one is served at a time, and each takes the newest.
 const RELOADS_MAX: usize = 16;
 
@@ -42,25 +33,21 @@ pub(super) const PAUSES_UNREADABLE: &str = "what was paused cannot be read";
 
 /// A relay that runs.
 pub struct Relay {
-    /// Where webhooks come in, as bound.
+    /// Where webhooks come in, as bound: the first of such listeners.
     pub https: SocketAddr,
+    /// All listeners but the admin API's, as bound.
+    pub listeners: Vec<Listener>,
     /// Where the admin API is, as bound.
     pub admin: SocketAddr,
     pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Lanes,
     pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
-    pub(super) public: Serving,
+    pub(super) public: Vec<Serving>,
     pub(super) private: Serving,
     pub(super) changing: Changing,
     /// Wishes that the configuration is read again.
     pub(super) reloads: mpsc::Receiver<Reload>,
-}
-
-/// A listener that serves: how to stop it, and a task that ends when its last connection has ended.
-pub(super) struct Serving {
-    pub(super) stop: CancellationToken,
-    pub(super) task: JoinHandle<()>,
 }
 
 /// Starts everything that the configuration names.
@@ -70,8 +57,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
     let public_tls = tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"]);
     // Ports first: a port that is taken must not cost the time of opening a large store.
-    let public = bind(settings.listen.https, "listen.https")?;
-    let private = bind(settings.admin.listen, "admin.listen")?;
+    let public = bind_public(&settings.listen)?;
+    let private = bind(settings.admin.listen, "admin.listen", false)?;
     let store = open_store(&settings, &metrics).await?;
     let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
     let rule = settings.store.retention;
@@ -83,7 +70,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let surroundings = Surroundings::of_system(clock);
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
-    let (https, admin) = (public.local_addr()?, private.local_addr()?);
+    let admin = private.local_addr()?;
     let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
@@ -91,7 +78,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
-    let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
+    let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
+    let (listeners, public) = serve_public(public, &door, &public_tls, &line, &metrics);
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
@@ -108,8 +96,10 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     };
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
+    let changing = Changing { imprint, line, door, quarantine, told, pauses, certificates, metrics };
+    // There is one: the settings are proven.
+    let https = listeners.iter().find(|listener| listener.serve == Serve::Webhooks).map_or(admin, |listener| listener.address);
+    Ok(Relay { https, listeners, admin, store, lanes, replays, retention, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
@@ -145,10 +135,6 @@ pub(super) fn known(settings: &Settings) -> Vec<String> {
     settings.sources.iter().flat_map(|source| source.verifier.published()).collect()
 }
 
-fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    listener::bind(address).with_context(|| format!("{setting}: {address} cannot be listened on"))
-}
-
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Store>> {
     let (path, metrics) = (settings.store.path.clone(), metrics.clone());
     let observer =
@@ -174,59 +160,4 @@ async fn open_quarantine(settings: &Settings, clock: Clock) -> anyhow::Result<Ar
     let bounds = quarantine_bounds(settings);
     let opened = tokio::task::spawn_blocking(move || Quarantine::open(&path, bounds, clock)).await?;
     Ok(Arc::new(opened.context("the quarantine cannot be opened")?))
-}
-
-fn serve_webhooks(
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
-    line: Arc<Line>,
-    connections_max: usize,
-    metrics: Arc<Metrics>,
-) -> Serving {
-    let stop = CancellationToken::new();
-    let setup = Setup { tls: Some(tls), connections_max, stop: stop.clone(), observer: Arc::new(Counted(metrics)) };
-    let handle = move |request, peer| {
-        let line = line.clone();
-        async move { line.handle(request, peer).await }
-    };
-    Serving { stop, task: tokio::spawn(listener::serve(listener, setup, handle)) }
-}
-
-fn serve_admin(listener: TcpListener, tls: Option<Arc<ServerConfig>>, context: admin::Context) -> Serving {
-    let stop = CancellationToken::new();
-    let setup = Setup { tls, connections_max: ADMIN_CONNECTIONS_MAX, stop: stop.clone(), observer: Arc::new(Uncounted) };
-    let router = TowerToHyperService::new(admin::router(Arc::new(context)));
-    let handle = move |mut request: Request<Incoming>, peer: IpAddr| {
-        request.extensions_mut().insert(admin::Peer(peer));
-        let answer = router.call(request);
-        async move {
-            match answer.await {
-                Ok(answer) => answer,
-                Err(never) => match never {},
-            }
-        }
-    };
-    Serving { stop, task: tokio::spawn(listener::serve(listener, setup, handle)) }
-}
-
-/// Counts what happens to connections.
-struct Counted(Arc<Metrics>);
-
-impl Observer for Counted {
-    fn connections(&self, change: i64) {
-        self.0.connections().inc_by(change);
-    }
-
-    fn handshake(&self, ok: bool) {
-        self.0.tls_handshake(ok);
-    }
-}
-
-/// The admin listener's connections are nobody's figures.
-struct Uncounted;
-
-impl Observer for Uncounted {
-    fn connections(&self, _: i64) {}
-
-    fn handshake(&self, _: bool) {}
 }

@@ -13,8 +13,13 @@ impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
         let Self { store, lanes, replays, retention, public, private, .. } = self;
-        public.stop.cancel();
-        let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, public.task), lanes.stop());
+        public.iter().for_each(|serving| serving.stop.cancel());
+        let ended = async {
+            for serving in public {
+                let _ = serving.task.await;
+            }
+        };
+        let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, ended), lanes.stop());
         replays.stop();
         retention.stop().await;
         private.stop.cancel();

@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
-    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Admin, Destination, EdgeLimits, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
 };
 use hookhold::delivery::Replays;
@@ -243,7 +243,7 @@ pub(super) fn name(text: &str) -> Name {
 
 fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
-        listen: Listen { https: ([127, 0, 0, 1], 0).into() },
+        listen: Listen { listeners: Vec::new(), trusted_proxies: Vec::new() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
         admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
         store: StoreSettings {
@@ -257,6 +257,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
             connections: 10,
             body_bytes_per_second: 1000,
             pending: None,
+            edge: EdgeLimits::of(10),
         },
         log: Log { level: tracing::Level::INFO, format: LogFormat::Text },
         sources: vec![source("stripe", SourcePath::Below("/in/stripe".to_owned()), &["billing", "audit"])],
@@ -282,8 +283,10 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         answer: preset::Answer::default(),
         ack: hookhold::config::settings::Ack::Stored,
         body_bytes: 1 << 20,
+        per_second: None,
         methods: vec![Method::POST],
         allow: Vec::new(),
+        deny: Vec::new(),
         quarantines: true,
         destinations: destinations.iter().map(|d| name(d)).collect(),
         routes: Rules::default(),

@@ -1,0 +1,153 @@
+//! The listeners: what they are bound to, what each of them serves, and the door that those of webhooks share.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin;
+use crate::config::settings::{Listen, Listener, Serve, Settings};
+use crate::ingest::Line;
+use crate::metrics::Metrics;
+use crate::net::door::{Bounds, Door};
+use crate::net::forwarded::Proxies;
+use crate::net::listener::{self, Observer, Peer, Setup};
+use crate::net::redirect;
+
+/// Connections of the admin listener at once.
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// A listener that serves: how to stop it, and a task that ends when its last connection has ended.
+pub(super) struct Serving {
+    pub(super) stop: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+}
+
+/// A listener that is bound, and not served yet.
+pub(super) struct Bound {
+    listener: Listener,
+    tcp: TcpListener,
+}
+
+/// Binds all that take webhooks, or send them elsewhere.
+pub(super) fn bind_public(listen: &Listen) -> anyhow::Result<Vec<Bound>> {
+    let bind_one = |listener: &Listener| {
+        let setting = if listener.is_https { "listen.https" } else { "listen.http" };
+        let tcp = bind(listener.address, setting, listen.has_both_families(listener.address))?;
+        // Port 0 is known now.
+        Ok(Bound { listener: Listener { address: tcp.local_addr()?, ..*listener }, tcp })
+    };
+    listen.listeners.iter().map(bind_one).collect()
+}
+
+pub(super) fn bind(address: SocketAddr, setting: &str, own_family_only: bool) -> anyhow::Result<TcpListener> {
+    listener::bind(address, own_family_only).with_context(|| format!("{setting}: {address} cannot be listened on"))
+}
+
+/// What connections may do.
+pub(super) fn bounds(settings: &Settings) -> Bounds {
+    let edge = &settings.limits.edge;
+    Bounds {
+        proxies: Proxies::new(settings.listen.trusted_proxies.clone()),
+        per_address: edge.connections_per_address,
+        handshakes: edge.handshakes,
+        header_fields: edge.header_fields,
+        streams: edge.http2_streams,
+        requests: edge.requests_per_connection,
+        age: edge.connection_age,
+        idle: edge.keep_alive,
+    }
+}
+
+/// Serves all of them; where each is, and what takes it down.
+pub(super) fn serve_public(
+    bound: Vec<Bound>,
+    door: &Arc<Door>,
+    tls: &Arc<ServerConfig>,
+    line: &Arc<Line>,
+    metrics: &Arc<Metrics>,
+) -> (Vec<Listener>, Vec<Serving>) {
+    let https_port = bound.iter().find(|bound| bound.listener.is_https).map_or(0, |bound| bound.listener.address.port());
+    let observer: Arc<dyn Observer> = Arc::new(Counted(metrics.clone()));
+    let serve = |Bound { listener, tcp }| {
+        let stop = CancellationToken::new();
+        let tls = listener.is_https.then(|| tls.clone());
+        let mut setup = Setup::new(tls, door.clone(), stop.clone(), observer.clone());
+        setup.proxy_protocol = listener.proxy_protocol;
+        let task = match listener.serve {
+            Serve::Webhooks => {
+                setup.trusted_only = !listener.is_https && !listener.address.ip().is_loopback();
+                let line = line.clone();
+                let handle = move |request, peer: Peer| {
+                    let line = line.clone();
+                    async move { line.handle(request, peer.address).await }
+                };
+                tokio::spawn(listener::serve(tcp, setup, handle))
+            }
+            Serve::Redirect => {
+                let handle = move |request: Request<Incoming>, _: Peer| {
+                    let answer = redirect::answer(&request, https_port);
+                    async move { answer }
+                };
+                tokio::spawn(listener::serve(tcp, setup, handle))
+            }
+        };
+        (listener, Serving { stop, task })
+    };
+    bound.into_iter().map(serve).unzip()
+}
+
+pub(super) fn serve_admin(listener: TcpListener, tls: Option<Arc<ServerConfig>>, context: admin::Context) -> Serving {
+    let stop = CancellationToken::new();
+    let door = Door::new(ADMIN_CONNECTIONS_MAX, Bounds::default());
+    let setup = Setup::new(tls, door, stop.clone(), Arc::new(Uncounted));
+    let router = TowerToHyperService::new(admin::router(Arc::new(context)));
+    let handle = move |mut request: Request<Incoming>, peer: Peer| {
+        let address: IpAddr = peer.address;
+        request.extensions_mut().insert(admin::Peer(address));
+        let answer = router.call(request);
+        async move {
+            match answer.await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            }
+        }
+    };
+    Serving { stop, task: tokio::spawn(listener::serve(listener, setup, handle)) }
+}
+
+/// Counts what happens to connections.
+struct Counted(Arc<Metrics>);
+
+impl Observer for Counted {
+    fn connections(&self, change: i64) {
+        self.0.connections().inc_by(change);
+    }
+
+    fn handshake(&self, ok: bool) {
+        self.0.tls_handshake(ok);
+    }
+
+    fn refused(&self, reason: &'static str) {
+        self.0.connection_refused(reason);
+    }
+}
+
+/// The admin listener's connections are nobody's figures.
+struct Uncounted;
+
+impl Observer for Uncounted {
+    fn connections(&self, _: i64) {}
+
+    fn handshake(&self, _: bool) {}
+
+    fn refused(&self, _: &'static str) {}
+}

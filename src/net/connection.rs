@@ -1,0 +1,176 @@
+//! Serves one connection that was let in, until its peer, its age, or a stop ends it.
+//!
+//! What the HTTP libraries bound by themselves, and tests in `tests/it/edge` prove: streams that are reset before they are answered
+//! (20 wait, then the connection ends), `CONTINUATION` frames, and answers to pings and settings that nobody reads (nothing more is read).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use super::door::Bounds;
+use super::listener::{Peer, Setup};
+
+/// A peer that has not sent a whole head by then is let go; idle time between requests counts, too.
+const HEAD_TIME: Duration = Duration::from_secs(15);
+/// The head of a request, all fields together.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What hyper takes without memory of its own for it.
+const HEADER_FIELDS_AT_HAND: usize = 100;
+/// What an HTTP/2 stream, and a whole connection, may send before it is read: bounds memory per connection.
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take to say so.
+const H2_PING: Duration = Duration::from_secs(20);
+/// When a connection is at its end and no request is under way, its peer may read what is left for so long.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What happened on a connection.
+#[derive(Default)]
+struct Use {
+    begun: AtomicU64,
+    running: AtomicU64,
+    /// It has had as many requests as it may.
+    full: Notify,
+}
+
+/// A request that is under way, until it is dropped.
+struct Running(Arc<Use>);
+
+impl Use {
+    fn begin(self: &Arc<Self>, requests_max: u64) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        if self.begun.fetch_add(1, Ordering::Relaxed) + 1 >= requests_max {
+            self.full.notify_one();
+        }
+        Running(self.clone())
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves HTTP/1.1.
+pub(super) async fn http1<I, S, F, B>(io: I, peer: Peer, bounds: &Bounds, setup: &Setup, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+{
+    let used = Arc::<Use>::default();
+    let answer = service_fn(|request| {
+        let (running, answer) = (used.begin(bounds.requests), service(request, peer.clone()));
+        async {
+            let answer = answer.await;
+            drop(running);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES_MAX);
+    if bounds.header_fields != HEADER_FIELDS_AT_HAND {
+        builder.max_headers(bounds.header_fields);
+    }
+    let connection = builder.serve_connection(TokioIo::new(io), answer);
+    until_ended(connection, &peer, bounds, setup, &used).await;
+}
+
+/// Serves HTTP/2.
+pub(super) async fn http2<I, S, F, B>(io: I, peer: Peer, bounds: &Bounds, setup: &Setup, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Request<Incoming>, Peer) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (used, requests_max) = (Arc::<Use>::default(), bounds.requests);
+    let (begun, who) = (used.clone(), peer.clone());
+    let answer = service_fn(move |request| {
+        let (running, answer) = (begun.begin(requests_max), service(request, who.clone()));
+        async {
+            let answer = answer.await;
+            drop(running);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.streams)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(H2_PING)
+        .keep_alive_timeout(H2_PING)
+        .serve_connection(TokioIo::new(io), answer);
+    until_ended(connection, &peer, bounds, setup, &used).await;
+}
+
+/// Drives a connection to its end. Once it is over, or `setup.stop` is set, it takes no further request.
+async fn until_ended<C>(connection: C, peer: &Peer, bounds: &Bounds, setup: &Setup, used: &Use)
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = over(bounds, used) => {
+            connection.as_mut().graceful_shutdown();
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => break ended,
+                    // Requests that are under way have bounds of their own.
+                    () = tokio::time::sleep(LINGER) => if used.is_idle() { break Ok(()) },
+                }
+            }
+        }
+        () = setup.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        if error.is_parse() || error.is_timeout() {
+            setup.observer.refused(if error.is_parse() { "malformed" } else { "slow_head" });
+        }
+        tracing::debug!(peer = %peer.address, %error, "a connection ended with an error");
+    }
+}
+
+/// Ends when a connection is too old, unused, or used up.
+async fn over(bounds: &Bounds, used: &Use) {
+    let unused = async {
+        loop {
+            let before = used.begun();
+            tokio::time::sleep(bounds.idle).await;
+            if used.is_idle() && used.begun() == before {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = tokio::time::sleep(bounds.age) => {}
+        () = unused => {}
+        () = used.full.notified() => {}
+    }
+}

@@ -1,0 +1,173 @@
+//! The door: how many connections there may be, of whom, and what each of them may do. All listeners of webhooks share one.
+//!
+//! What is held here grows with open connections only, which are bounded.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::forwarded::Proxies;
+use crate::pace::meter::member;
+
+/// Longer than any process lives.
+const EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
+/// What connections may do. A connection keeps the bounds that it began with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Peers that are believed, and that are not counted as one client.
+    pub proxies: Proxies,
+    /// Connections at once of one address.
+    pub per_address: usize,
+    /// TLS handshakes at once.
+    pub handshakes: usize,
+    /// Header fields of one request.
+    pub header_fields: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
+    /// Requests on one connection, one after the other or at once.
+    pub requests: u64,
+    /// A connection takes no more requests when it is so old.
+    pub age: Duration,
+    /// A connection on which nothing is asked for so long is closed.
+    pub idle: Duration,
+}
+
+impl Default for Bounds {
+    /// As good as none: for peers that are known.
+    fn default() -> Self {
+        Self {
+            proxies: Proxies::default(),
+            per_address: usize::MAX,
+            handshakes: usize::MAX,
+            header_fields: 100,
+            streams: 100,
+            requests: u64::MAX,
+            age: EVER,
+            idle: EVER,
+        }
+    }
+}
+
+/// Who is let in.
+#[derive(Debug)]
+pub struct Door {
+    room: Arc<Semaphore>,
+    handshakes: AtomicUsize,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    bounds: ArcSwap<Bounds>,
+}
+
+impl Door {
+    /// With room for so many connections.
+    pub fn new(connections_max: usize, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
+            handshakes: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+            bounds: ArcSwap::from_pointee(bounds),
+        })
+    }
+
+    /// The present bounds.
+    pub fn bounds(&self) -> Arc<Bounds> {
+        self.bounds.load_full()
+    }
+
+    /// New connections have these bounds.
+    pub fn replace(&self, bounds: Bounds) {
+        self.bounds.store(Arc::new(bounds));
+    }
+
+    /// Room for one more connection, as soon as there is some.
+    pub(super) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.room.clone().acquire_owned().await.ok()
+    }
+
+    /// A place among the connections of `address`; none where it has as many as it may.
+    pub(super) fn place_of(self: &Arc<Self>, address: IpAddr, bounds: &Bounds) -> Option<Place> {
+        if bounds.per_address == usize::MAX || bounds.proxies.trust(address) {
+            return Some(Place(None));
+        }
+        let member = member(address);
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = addresses.entry(member).or_default();
+        // An entry that is new is let in: no bound is zero.
+        (*held < bounds.per_address).then(|| {
+            *held += 1;
+            Place(Some((self.clone(), member)))
+        })
+    }
+
+    /// A place among the handshakes that are under way.
+    pub(super) fn handshake(self: &Arc<Self>, bounds: &Bounds) -> Option<Handshake> {
+        let begun = Handshake(self.clone());
+        (self.handshakes.fetch_add(1, Ordering::Relaxed) < bounds.handshakes).then_some(begun)
+    }
+
+    fn leave(&self, member: IpAddr) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = addresses.get_mut(&member) {
+            *held -= 1;
+            if *held == 0 {
+                addresses.remove(&member);
+            }
+        }
+    }
+}
+
+/// A place among the connections of one address, given back when dropped.
+pub(super) struct Place(Option<(Arc<Door>, IpAddr)>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((door, member)) = self.0.take() {
+            door.leave(member);
+        }
+    }
+}
+
+/// A handshake that is under way, until it is dropped.
+pub(super) struct Handshake(Arc<Door>);
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_given_back_and_nothing_is_left() {
+        let bounds = Bounds { per_address: 2, proxies: Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]), ..Bounds::default() };
+        let door = Door::new(100, bounds.clone());
+        let place = |address: &str| door.place_of(address.parse().unwrap(), &bounds);
+        let (one, two) = (place("2001:db8::1"), place("2001:db8::2"));
+        assert!(one.is_some() && two.is_some() && place("2001:db8::3").is_none() && place("2001:db8:0:1::3").is_some());
+        drop(one);
+        let again = place("2001:db8::3");
+        assert!(again.is_some());
+        let proxied: Vec<_> = (0..10).map(|_| place("10.0.0.1").unwrap()).collect();
+        drop((two, again, proxied));
+        assert!(door.addresses.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn handshakes_are_counted() {
+        let bounds = Bounds { handshakes: 2, ..Bounds::default() };
+        let door = Door::new(100, bounds.clone());
+        let (one, two) = (door.handshake(&bounds), door.handshake(&bounds));
+        assert!(one.is_some() && two.is_some() && door.handshake(&bounds).is_none());
+        drop(one);
+        assert!(door.handshake(&bounds).is_some());
+    }
+}
