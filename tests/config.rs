@@ -10,7 +10,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hookhold::config::settings::{Ack, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls};
+use hookhold::config::settings::{
+    Ack, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls, TlsVersion,
+};
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::meter::Meter;
 use hookhold::pace::retry::Rule;
@@ -211,6 +213,7 @@ fn what_is_said_of_the_edge_arrives() {
     };
     assert_eq!(settings.limits.edge, expected);
     let source = &settings.sources[0];
+    assert_eq!((settings.tls_min, source.client_ca.is_some()), (TlsVersion::V13, true));
     assert_eq!(source.per_second, Meter::try_new(2.5, 3).ok());
     let admits = |address: &str, is_known| source.admits(address.parse().unwrap(), is_known);
     assert!(!admits("10.0.0.1", true) && !admits("11.0.0.1", true) && !admits("9.0.0.1", false));

@@ -55,6 +55,11 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     let settings = config::load(config)?.settings;
     let source = find(&settings, &args.source)?;
     let now = Clock::system().now();
+    anyhow::ensure!(
+        source.client_ca.is_none(),
+        "{} takes nothing without a certificate, which this command does not have",
+        source.name
+    );
     let id = args.id.clone().unwrap_or_else(|| format!("sample_{}_{:08x}", now.ms(), rand::random::<u32>()));
     let body = body(args, source.verifier.scheme(), &id)?;
     let request = request(source, entrance(&settings).address.port(), body, &id, &args.kind, now)?;

@@ -5,9 +5,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 
 use super::secret::warn_if_open;
 use super::settings::CertificateFiles;
@@ -40,6 +42,19 @@ pub(super) fn roots(value: &Value<'_>) -> Option<PathBuf> {
     match certificates.into_iter().try_for_each(|certificate| store.add(certificate)) {
         Ok(()) => Some(path),
         Err(error) => value.error(&format!("holds a certificate that cannot be a root, {}: {error}", path.display())),
+    }
+}
+
+/// What judges the certificates of callers: these roots, and nobody else.
+pub(super) fn callers(value: &Value<'_>) -> Option<Arc<dyn ClientCertVerifier>> {
+    let path = roots(value)?;
+    let (certificates, _) = chain(value)?;
+    let mut store = rustls::RootCertStore::empty();
+    store.add_parsable_certificates(certificates);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    match rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build() {
+        Ok(verifier) => Some(verifier),
+        Err(error) => value.error(&format!("cannot be used, {}: {error}", path.display())),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     }
     let folder = reading.folder.to_path_buf();
     let listen = listen::listen(file.listen);
-    let tls = relay::tls(file.tls, folder.clone(), listen.as_ref());
+    let (tls, tls_min) = relay::tls(file.tls, folder.clone(), listen.as_ref()).unzip();
     reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
     let admin = relay::admin(file.admin, listen.as_ref(), tls.as_ref());
     let store = relay::store(file.store, folder);
@@ -28,7 +28,7 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
     let sources = sources(file.sources, &routes, &limits, reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, sources, destinations })
+    Some(Settings { listen: listen?, tls: tls?, tls_min: tls_min?, admin, store, limits, log, sources, destinations })
 }
 
 fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &Reading<'_>) -> Vec<Arc<Source>> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::listen::{self, address, clash, is_loopback};
-use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, Token};
+use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, TlsVersion, Token};
 use super::table::Section;
 use super::value::Value;
 use super::{certificates, secret};
@@ -47,7 +47,7 @@ const RETENTION_MAX: Duration = DAY.saturating_mul(36_500);
 const RETENTION_BYTES_MIN: u64 = 1 << 20;
 
 /// `listen`: whom the certificates are for.
-pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<Tls> {
+pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<(Tls, TlsVersion)> {
     let certificates = section.take("certificates");
     let self_signed = section.take("self_signed");
     let tls = match (&certificates, self_signed.as_ref().map(|value| (value, value.boolean()))) {
@@ -69,8 +69,10 @@ pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Lis
             None
         }
     };
+    let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
+    let min = section.or("min_version", TlsVersion::default(), |value| value.choice(&versions));
     section.finish(&[]);
-    tls
+    tls.map(|tls| (tls, min))
 }
 
 fn pairs(list: &Value<'_>) -> Option<Vec<super::settings::CertificateFiles>> {

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
+use rustls::server::danger::ClientCertVerifier;
 use url::Url;
 
-pub use edge::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve};
+pub use edge::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve, TlsVersion};
 
 use crate::pace::bucket::Bucket;
 use crate::pace::meter::Meter;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub listen: Listen,
     /// The certificates of that listener.
     pub tls: Tls,
+    /// The oldest version of TLS that the listeners speak.
+    pub tls_min: TlsVersion,
     /// The admin listener.
     pub admin: Admin,
     /// Where events are kept.
@@ -191,6 +194,8 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// Clients that may not, whatever `allow` says.
     pub deny: Vec<IpNet>,
+    /// The roots of the certificate that every sender must show, where one must be shown.
+    pub client_ca: Option<Arc<dyn ClientCertVerifier>>,
     /// Whether requests that were not believed are kept aside.
     pub quarantines: bool,
     /// Where its events can go: the destinations of all its routes.

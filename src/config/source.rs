@@ -1,8 +1,11 @@
 //! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use ipnet::IpNet;
+use rustls::server::danger::ClientCertVerifier;
 use url::Url;
 
 use super::file::Named;
@@ -11,7 +14,8 @@ use super::route::Routed;
 use super::settings::{Fetch, Limits, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{ack, answer, handshake, identity, listen, networks, relay, secret, web};
+use super::{ack, answer, certificates, handshake, identity, listen, networks, relay, secret, web};
+use crate::pace::meter::Meter;
 use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
@@ -54,11 +58,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let Named { name, mut section } = written;
     let provider = provider(&mut section);
     let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
-    let per_second = section.take("per_second").and_then(|value| listen::meter(&value));
+    let senders = Senders::read(&mut section);
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
-    let allow = section.or("allow", Vec::new(), |value| networks::some(&value, "nobody could send"));
-    let deny = section.or("deny", Vec::new(), |value| networks::some(&value, "nobody would be refused"));
-    networks::warn_if_void(&section, &allow, &deny);
     let scheme = scheme(&mut section, provider.as_ref());
     // Who shows the secret itself shows a wrong one: there is nothing to judge again.
     let is_signed = scheme.as_ref().is_some_and(Scheme::is_signed);
@@ -115,15 +116,36 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         answer,
         ack,
         body_bytes,
-        per_second,
+        per_second: senders.per_second,
         methods,
-        allow,
-        deny,
+        allow: senders.allow,
+        deny: senders.deny,
+        client_ca: senders.client_ca?,
         quarantines,
         destinations: routed.destinations,
         routes: routed.rules,
         paused,
     })
+}
+
+/// Who may send, and how much.
+struct Senders {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    /// `None` where it cannot be used, which was then reported.
+    client_ca: Option<Option<Arc<dyn ClientCertVerifier>>>,
+    per_second: Option<Meter>,
+}
+
+impl Senders {
+    fn read(section: &mut Section<'_>) -> Self {
+        let allow = section.or("allow", Vec::new(), |value| networks::some(&value, "nobody could send"));
+        let deny = section.or("deny", Vec::new(), |value| networks::some(&value, "nobody would be refused"));
+        networks::warn_if_void(section, &allow, &deny);
+        let client_ca = section.take("client_ca").map_or(Some(None), |value| certificates::callers(&value).map(Some));
+        let per_second = section.take("per_second").and_then(|value| listen::meter(&value));
+        Self { allow, deny, client_ca, per_second }
+    }
 }
 
 /// Warns of a source that cannot tell what is its own from what its provider signs for others.

@@ -26,6 +26,9 @@ pub(super) fn read(value: &Value<'_>) -> Option<Vec<Condition>> {
     if let Some(value) = inner.take("method") {
         read.push(methods(&value).map(|test| Condition { place: Place::Method, test }));
     }
+    if let Some(value) = inner.take("client") {
+        read.push(type_test(&value).map(|test| Condition { place: Place::Client, test }));
+    }
     for (key, name) in [("header", header as ReadPlace), ("body", body)] {
         let Some(table) = inner.take(key) else { continue };
         let Some(table) = table.inner() else {
@@ -40,7 +43,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Vec<Condition>> {
     let is_empty = inner.entries().is_empty();
     inner.finish(&[]);
     if is_empty {
-        let help = "say type, method, header or body, or leave it out to take every event";
+        let help = "say type, method, client, header or body, or leave it out to take every event";
         return value.error_help("says nothing", Some(help.to_owned()));
     }
     if read.len() > CONDITIONS_MAX {

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::trace;
 use crate::net::client::Payload;
-use crate::record::{Delivery, Event, Headers, Name};
+use crate::record::{CLIENT, Delivery, Event, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
 use crate::time::Timestamp;
@@ -207,7 +207,9 @@ fn is_signature(name: &HeaderName) -> bool {
 }
 
 fn is_forgeable(name: &str) -> bool {
-    FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    // The relay's own word, and no sender's.
+    let is_own = name == CLIENT;
+    !is_own && (FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 fn add_own(headers: &mut HeaderMap, delivery: &Delivery, event: &Event, number: u32) -> Result<(), http::Error> {

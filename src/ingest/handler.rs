@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -23,8 +23,9 @@ use super::upstream::{Listening, Said};
 use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::forwarded::Client;
+use crate::net::listener::Peer;
 use crate::net::published::Supply;
-use crate::record::{EventId, Received};
+use crate::record::{CLIENT, EventId, Received};
 use crate::route::filter::Facts;
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::{Reason, Refused, Selector, Verified};
@@ -42,6 +43,8 @@ pub struct Line {
     uptime: Stopwatch,
 }
 
+/// Where the names of a sender's certificate are kept.
+const CLIENT_FIELD: HeaderName = HeaderName::from_static(CLIENT);
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
 const ROUNDS_MAX: usize = 3;
 
@@ -73,9 +76,9 @@ impl Line {
     }
 
     /// Takes one request of `peer` to its end and answers it.
-    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: impl Into<Peer>) -> Response<Full<Bytes>> {
         let (is_head, is_last) = (request.method() == Method::HEAD, head::is_last(request.version(), request.headers()));
-        let mut answer = self.answer(request, peer).await;
+        let mut answer = self.answer(request, peer.into()).await;
         if is_last {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -83,9 +86,10 @@ impl Line {
         if is_head { reply::without_body(answer) } else { answer }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, Peer { address: peer, certificate }: Peer) -> Response<Full<Bytes>> {
         let (at, watch) = (self.clock.now(), Stopwatch::start());
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        head.headers.remove(CLIENT);
         // HTTP/2 ends the stream, not the connection.
         let close = |rest: Incoming, version: Version| body::drain(rest) && version < Version::HTTP_2;
         let version = head.version;
@@ -104,6 +108,17 @@ impl Line {
         let (Some(authority), Some(entry)) = (&authority, entry) else {
             return self.without_source(authority.is_some()).answer(close(body, version));
         };
+        if let Some(roots) = &entry.source.client_ca {
+            let shown = certificate.filter(|shown| shown.is_of(roots, at));
+            let Some(shown) = shown else {
+                entry.metrics.count(RequestOutcome::Forbidden);
+                tracing::info!(source = %entry.source.name, %peer, "a sender without the certificate that is wanted");
+                return Refusal::Forbidden.answer(close(body, version));
+            };
+            let names = shown.names();
+            head.headers
+                .extend(names.iter().filter_map(|name| Some((CLIENT_FIELD, HeaderValue::from_bytes(name.as_bytes()).ok()?))));
+        }
         match self.take((&gate, entry), head, authority, &mut body, &client, at).await {
             Ok(Taken::Handshake(answer)) => {
                 entry.metrics.count(RequestOutcome::Handshake);

@@ -2,7 +2,7 @@
 //!
 //! hyper refuses most of what RFC 9112 forbids. Here is what it lets pass: the rest of framing, hosts that are none, and bounds.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 
@@ -22,16 +22,13 @@ pub(super) fn prove(head: &Parts, fields_max: usize) -> Result<(), Refusal> {
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
-    if head.headers.contains_key(CONTENT_LENGTH) {
-        return Err(Refusal::BadRequest);
-    }
     // Another coding around the body would have to be taken off.
     let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
     if is_chunked { Ok(()) } else { Err(Refusal::UnknownCoding) }
 }
 
-/// Whether nothing more may be read from its connection: `Content-Length` behind `Transfer-Encoding` is taken out before it is seen here,
-/// and whoever read that instead would begin the next request elsewhere (RFC 9112 §6.1).
+/// Whether nothing more may be read from its connection: hyper goes by `Transfer-Encoding` and takes out a `Content-Length` beside it before
+/// it is seen here, but whoever went by that would begin the next request elsewhere (RFC 9112 §6.1).
 pub(super) fn is_last(version: Version, headers: &HeaderMap) -> bool {
     version < Version::HTTP_2 && headers.contains_key(TRANSFER_ENCODING)
 }
@@ -76,7 +73,6 @@ mod tests {
         let proved = |fields: &[_]| prove(&head(Version::HTTP_11, "/", fields), 3);
         assert_eq!(proved(&[("content-length", "1")]), Ok(()));
         assert_eq!(proved(&[("transfer-encoding", "Chunked")]), Ok(()));
-        assert_eq!(proved(&[("content-length", "1"), ("transfer-encoding", "chunked")]), Err(Refusal::BadRequest));
         for coding in ["gzip, chunked", "identity", "chunked;q=1", ""] {
             assert_eq!(proved(&[("transfer-encoding", coding)]), Err(Refusal::UnknownCoding), "{coding}");
         }

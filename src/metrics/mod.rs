@@ -26,6 +26,9 @@ pub use source::{RequestOutcome, SourceMetrics};
 use crate::record::Name;
 use crate::time::Timestamp;
 
+/// The reasons for which connections are let go.
+const CONNECTION_REFUSALS: [&str; 6] = ["per_address", "handshakes", "untrusted", "proxy_header", "proxy_slow", "malformed"];
+
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
@@ -297,6 +300,9 @@ impl Whole {
         registry.register("tls_handshakes", "TLS handshakes by outcome", handshakes);
         registry.register("connections", "Open connections", made.connections.clone());
         let refused = made.connections_refused.clone();
+        for reason in CONNECTION_REFUSALS {
+            drop(refused.get_or_create(&OfReason { reason }));
+        }
         registry.register("connections_refused", "Connections that were let go, by reason", refused);
         registry.register("commit_records", "Records that shared one sync", made.commit_records.clone());
         registry.register("commit_bytes", "Bytes that were committed", made.commit_bytes.clone());
@@ -349,6 +355,8 @@ mod tests {
         }
         for line in [
             r#"hookhold_requests_total{source="",outcome="unknown_source"} 0"#,
+            r#"hookhold_requests_total{source="",outcome="rate_limited"} 0"#,
+            r#"hookhold_connections_refused_total{reason="per_address"} 0"#,
             r#"hookhold_deliveries_total{destination="billing",outcome="delivered"} 0"#,
             r#"hookhold_deliveries_total{destination="billing",outcome="parked"} 0"#,
             r#"hookhold_deliveries_total{destination="billing",outcome="cancelled"} 0"#,

@@ -1,7 +1,8 @@
 //! Serves one connection that was let in, until its peer, its age, or a stop ends it.
 //!
-//! What the HTTP libraries bound by themselves, and tests in `tests/it/edge` prove: streams that are reset before they are answered
-//! (20 wait, then the connection ends), `CONTINUATION` frames, and answers to pings and settings that nobody reads (nothing more is read).
+//! What h2 bounds by itself, and floods in `tests/it/edge` try: the bytes and the number of `CONTINUATION` frames of a head; streams that are
+//! reset before they are taken (20 wait, then the connection ends), while those that were taken end with their request and count for
+//! `requests`; and pings and settings whose answers nobody reads, after which it reads nothing more.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -150,8 +151,8 @@ where
         }
     };
     if let Err(error) = ended {
-        if error.is_parse() || error.is_timeout() {
-            setup.observer.refused(if error.is_parse() { "malformed" } else { "slow_head" });
+        if error.is_parse() {
+            setup.observer.refused("malformed");
         }
         tracing::debug!(peer = %peer.address, %error, "a connection ended with an error");
     }

@@ -11,12 +11,15 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_certificate::{Asking, Shown};
 use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
 use super::proxy_protocol::{self, Origin};
@@ -38,11 +41,13 @@ const ACCEPT_LINE_EVERY: u64 = 1200;
 pub struct Peer {
     /// Its address, or that for which a trusted proxy opened the connection.
     pub address: IpAddr,
+    /// What it showed where it was asked for a certificate.
+    pub certificate: Option<Arc<Shown>>,
 }
 
 impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
-        Self { address }
+        Self { address, certificate: None }
     }
 }
 
@@ -51,6 +56,8 @@ impl From<IpAddr> for Peer {
 pub struct Setup {
     /// TLS, or plain HTTP/1.1 where it is `None`.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whom it asks for a certificate, and how.
+    pub asking: Option<Arc<Asking>>,
     /// Who is let in.
     pub door: Arc<Door>,
     /// Whether connections begin with a PROXY header.
@@ -66,7 +73,7 @@ pub struct Setup {
 impl Setup {
     /// Anybody may come, as far as there is room.
     pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
-        Self { tls, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
+        Self { tls, asking: None, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
     }
 }
 
@@ -79,10 +86,6 @@ pub trait Observer: Send + Sync {
     /// A connection was let go, with the reason in a word.
     fn refused(&self, reason: &'static str);
 }
-
-/// The reasons for which a connection is let go.
-pub const REFUSALS: [&str; 7] =
-    ["per_address", "handshakes", "untrusted", "proxy_header", "proxy_slow", "malformed", "slow_head"];
 
 /// Binds a TCP listener; an IPv6 wildcard takes both families, unless it is told to take its own only.
 pub fn bind(address: SocketAddr, own_family_only: bool) -> io::Result<TcpListener> {
@@ -161,12 +164,12 @@ where
         Err(reason) => return refused(reason),
     };
     let Some(_place) = setup.door.place_of(address, &bounds) else { return refused("per_address") };
-    let peer = Peer { address };
+    let mut peer = Peer::from(address);
     let Some(config) = &setup.tls else {
         return http1(stream, peer, &bounds, setup, service).await;
     };
     let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
-    let handshake = TlsAcceptor::from(config.clone()).accept(stream);
+    let handshake = agree(stream, config, setup.asking.as_deref());
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIME, handshake) => accepted,
         () = setup.stop.cancelled() => return,
@@ -177,10 +180,21 @@ where
         return tracing::debug!(peer = %peer.address, "a TLS handshake failed");
     };
     setup.observer.handshake(true);
+    peer.certificate = Shown::new(stream.get_ref().1.peer_certificates());
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2(stream, peer, &bounds, setup, service).await,
         _ => http1(stream, peer, &bounds, setup, service).await,
     }
+}
+
+/// The TLS handshake, with the settings for whom the caller asks.
+async fn agree(stream: TcpStream, config: &Arc<ServerConfig>, asking: Option<&Asking>) -> io::Result<TlsStream<TcpStream>> {
+    let Some(asking) = asking.filter(|asking| asking.is_on()) else {
+        return TlsAcceptor::from(config.clone()).accept(stream).await;
+    };
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let asked = asking.config(start.client_hello().server_name());
+    start.into_stream(asked.unwrap_or_else(|| config.clone())).await
 }
 
 /// For whom a connection was opened; `None` where the relay stops, and the reason where it is let go.

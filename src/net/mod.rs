@@ -4,6 +4,7 @@
 //! Knows nothing of sources, events or deliveries.
 
 pub mod client;
+pub mod client_certificate;
 pub mod confirm;
 mod connection;
 pub mod dial;

@@ -11,7 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+
+use super::client_certificate::AnyCertificate;
+use crate::config::settings::TlsVersion;
 
 /// What is wrong with a certificate or a key, and in which file.
 #[derive(Debug, thiserror::Error)]
@@ -44,17 +47,42 @@ pub const SELF_SIGNED_FILES: [&str; 2] = ["self-signed.pem", "self-signed-key.pe
 pub(super) const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
+static ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 /// Makes the process use one TLS provider. Call it before anything else of this module; later calls change nothing.
 pub fn install_provider() {
     // An error says that a provider is installed already, which is what is wanted.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
+/// The versions of TLS that a listener speaks, from the oldest on.
+fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match min {
+        TlsVersion::V12 => rustls::ALL_VERSIONS,
+        TlsVersion::V13 => ONLY_TLS13,
+    }
+}
+
 /// A listener's settings: it shows what `certificates` holds at the time of a handshake.
 pub fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(certificates);
+    let builder = ServerConfig::builder().with_no_client_auth();
+    resumable(builder.with_cert_resolver(certificates), alpn)
+}
+
+/// The same from a version on. `asks`: the caller is asked for a certificate, which it need not have.
+pub fn server_config_from(min: TlsVersion, asks: bool, certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_protocol_versions(versions(min));
+    let builder = if asks { builder.with_client_cert_verifier(Arc::new(AnyCertificate)) } else { builder.with_no_client_auth() };
+    resumable(builder.with_cert_resolver(certificates), alpn)
+}
+
+fn resumable(mut config: ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig> {
     config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
     config.send_tls13_tickets = 2;
+    // What a caller needs to go on where it left is given to it, sealed: nothing is kept here. Without it every handshake is a whole one.
+    if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
+        config.ticketer = ticketer;
+    }
     Arc::new(config)
 }
 

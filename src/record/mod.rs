@@ -16,4 +16,4 @@ pub use delivery::{Budget, Delivery, IllegalChange, ParkReason, State, StateName
 pub use event::Event;
 pub use id::{BadId, DeliveryId, EventId, EventIds};
 pub use name::{BadName, Name};
-pub use received::{Headers, Received};
+pub use received::{CLIENT, Headers, Received};

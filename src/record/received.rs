@@ -27,6 +27,9 @@ pub struct Received {
     pub at: Timestamp,
 }
 
+/// The field in which the relay keeps each name of the certificate that a sender showed. What a sender writes there is taken out.
+pub const CLIENT: &str = "hookhold-client";
+
 /// Header fields: lower-case names, values byte for byte, repeated fields in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(HeaderName, HeaderValue)>);

@@ -31,6 +31,8 @@ pub enum Place {
     Type,
     /// The request's method.
     Method,
+    /// What the sender's certificate says of whom it is for: each name is a value.
+    Client,
     /// A header, by its name in lower case: each of its fields is a value.
     Header(String),
     /// A JSON pointer into the body; with `*` for a token each element of an array has a value.
@@ -257,6 +259,7 @@ impl fmt::Display for Place {
         match self {
             Self::Type => f.write_str("type"),
             Self::Method => f.write_str("method"),
+            Self::Client => f.write_str("client"),
             Self::Header(name) => write!(f, "header {name}"),
             Self::Body(place) => write!(f, "body {:?}", place.written),
         }

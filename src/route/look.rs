@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use super::filter::{Condition, Facts, Failed, Place, Reach, Route, Rules, Takes, Verdict};
 use super::wanted::Value;
 use crate::pointer::{self, Found, Pointers, TooMany, Unreadable};
+use crate::record::CLIENT;
 
 /// Elements of one array that are looked at: each costs some hundred bytes while that is done.
 const ELEMENTS_MAX: usize = 10_000;
@@ -77,6 +78,7 @@ impl<'a> Look<'a> {
         Cow::Owned(Ok(match place {
             Place::Type => self.facts.kind.map(|kind| Value::Written(kind.as_bytes())).into_iter().collect(),
             Place::Method => vec![Value::Written(self.facts.method.as_bytes())],
+            Place::Client => self.facts.headers.all(CLIENT).map(Value::Written).collect(),
             Place::Header(name) => self.facts.headers.all(name).map(Value::Written).collect(),
             Place::Body(place) => match (self.values.get(place.number), self.rules.places.get(place.number)) {
                 (Some(known), Some(reach)) => return Cow::Borrowed(known.get_or_init(|| self.find(reach))),

@@ -7,6 +7,7 @@ mod listeners;
 mod proxies;
 mod proxy_protocol;
 mod raw;
+mod tls;
 
 use crate::world::World;
 

@@ -17,6 +17,7 @@ use crate::admin;
 use crate::config::settings::{Listen, Listener, Serve, Settings};
 use crate::ingest::Line;
 use crate::metrics::Metrics;
+use crate::net::client_certificate::{Asked, Asking};
 use crate::net::door::{Bounds, Door};
 use crate::net::forwarded::Proxies;
 use crate::net::listener::{self, Observer, Peer, Setup};
@@ -67,11 +68,23 @@ pub(super) fn bounds(settings: &Settings) -> Bounds {
     }
 }
 
+/// Who is asked for a certificate: callers of the hosts whose sources want one, and everybody where such a source has no host.
+pub(super) fn asked(settings: &Settings) -> Asked {
+    let mut hosts = Vec::new();
+    for source in settings.sources.iter().filter(|source| source.client_ca.is_some()) {
+        match &source.host {
+            Some(host) => hosts.push(host.clone()),
+            None => return Asked::Everybody,
+        }
+    }
+    if hosts.is_empty() { Asked::Nobody } else { Asked::Hosts(hosts) }
+}
+
 /// Serves all of them; where each is, and what takes it down.
 pub(super) fn serve_public(
     bound: Vec<Bound>,
     door: &Arc<Door>,
-    tls: &Arc<ServerConfig>,
+    (tls, asking): (&Arc<ServerConfig>, &Arc<Asking>),
     line: &Arc<Line>,
     metrics: &Arc<Metrics>,
 ) -> (Vec<Listener>, Vec<Serving>) {
@@ -82,13 +95,14 @@ pub(super) fn serve_public(
         let tls = listener.is_https.then(|| tls.clone());
         let mut setup = Setup::new(tls, door.clone(), stop.clone(), observer.clone());
         setup.proxy_protocol = listener.proxy_protocol;
+        setup.asking = listener.is_https.then(|| asking.clone());
         let task = match listener.serve {
             Serve::Webhooks => {
                 setup.trusted_only = !listener.is_https && !listener.address.ip().is_loopback();
                 let line = line.clone();
                 let handle = move |request, peer: Peer| {
                     let line = line.clone();
-                    async move { line.handle(request, peer.address).await }
+                    async move { line.handle(request, peer).await }
                 };
                 tokio::spawn(listener::serve(tcp, setup, handle))
             }

@@ -14,6 +14,7 @@ use crate::config::settings::{Listener, Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
+use crate::net::client_certificate::Asking;
 use crate::net::door::Door;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
@@ -27,6 +28,7 @@ pub(super) struct Changing {
     pub(super) imprint: Imprint,
     pub(super) line: Arc<Line>,
     pub(super) door: Arc<Door>,
+    pub(super) asking: Arc<Asking>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
     pub(super) pauses: Arc<Pauses>,
@@ -39,7 +41,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, door, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
+        let Changing { line, door, asking, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -58,6 +60,7 @@ impl Relay {
         let outside = gate.outside().renewed(fetcher, known(&settings));
         line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
         door.replace(listeners::bounds(&settings));
+        asking.replace(listeners::asked(&settings));
         self.lanes.replace(lanes);
         quarantine.set_bounds(quarantine_bounds(&settings));
         told.replace(settings.clone(), arming);
@@ -104,6 +107,7 @@ fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static s
     let settings = [
         ("listen.https", listeners_of(before, true) != listeners_of(after, true)),
         ("listen.http", listeners_of(before, false) != listeners_of(after, false)),
+        ("tls.min_version", before.tls_min != after.tls_min),
         ("admin.listen", before.admin.listen != after.admin.listen),
         ("admin.tls", before.admin.tls != after.admin.tls),
         ("store.path", before.store.path != after.store.path),

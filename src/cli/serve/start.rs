@@ -16,6 +16,7 @@ use crate::config::settings::{Listener, Serve, Settings, Tls};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
+use crate::net::client_certificate::Asking;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
@@ -55,7 +56,9 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let Loaded { settings, imprint, .. } = loaded;
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
-    let public_tls = tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"]);
+    let [public_tls, asking] =
+        [false, true].map(|asks| tls::server_config_from(settings.tls_min, asks, certificates.clone(), &[b"h2", b"http/1.1"]));
+    let asking = Arc::new(Asking::new(asking, listeners::asked(&settings)));
     // Ports first: a port that is taken must not cost the time of opening a large store.
     let public = bind_public(&settings.listen)?;
     let private = bind(settings.admin.listen, "admin.listen", false)?;
@@ -71,7 +74,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let admin = private.local_addr()?;
-    let admin_tls = settings.admin.tls.then(|| tls::server_config(certificates.clone(), &[b"http/1.1"]));
+    let admin_tls =
+        settings.admin.tls.then(|| tls::server_config_from(settings.tls_min, false, certificates.clone(), &[b"http/1.1"]));
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
@@ -79,7 +83,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
-    let (listeners, public) = serve_public(public, &door, &public_tls, &line, &metrics);
+    let (listeners, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
@@ -96,7 +100,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     };
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, door, quarantine, told, pauses, certificates, metrics };
+    let changing = Changing { imprint, line, door, asking, quarantine, told, pauses, certificates, metrics };
     // There is one: the settings are proven.
     let https = listeners.iter().find(|listener| listener.serve == Serve::Webhooks).map_or(admin, |listener| listener.address);
     Ok(Relay { https, listeners, admin, store, lanes, replays, retention, public, private, changing, reloads })

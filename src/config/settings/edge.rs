@@ -50,6 +50,16 @@ pub enum ProxyProtocol {
     FromTrusted,
 }
 
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2
+    #[default]
+    V12,
+    /// 1.3
+    V13,
+}
+
 impl Listen {
     /// The listeners that take webhooks.
     pub fn webhooks(&self) -> impl Iterator<Item = &Listener> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
     Admin, Destination, EdgeLimits, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
-    Store as StoreSettings, Tls, Token,
+    Store as StoreSettings, Tls, TlsVersion, Token,
 };
 use hookhold::delivery::Replays;
 use hookhold::ingest::{Arming, Gate, Line, Outside};
@@ -245,6 +245,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
         listen: Listen { listeners: Vec::new(), trusted_proxies: Vec::new() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
+        tls_min: TlsVersion::default(),
         admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
         store: StoreSettings {
             path: PathBuf::from("data"),
@@ -287,6 +288,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         methods: vec![Method::POST],
         allow: Vec::new(),
         deny: Vec::new(),
+        client_ca: None,
         quarantines: true,
         destinations: destinations.iter().map(|d| name(d)).collect(),
         routes: Rules::default(),
