@@ -47,6 +47,7 @@ fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &
         let (routed, at) = (routes.of(&named.name), named.section.at());
         let Some(source) = source::prove(named, address, routed, limits) else { continue };
         warn_of_types(&source, reading, at);
+        warn_of_clients(&source, reading, at);
         sources.push(Arc::new(source));
     }
     sources
@@ -57,5 +58,13 @@ fn warn_of_types(source: &Source, reading: &Reading<'_>, at: usize) {
     if source.routes.reads_type() && !source.verifier.names_type() {
         let message = format!("sources.{}: its provider names no type of an event, which its routes ask for", source.name);
         reading.report(Severity::Warning, at, message, Some("ask for a header or a value of the body instead".to_owned()));
+    }
+}
+
+/// Warns of a source whose senders show no certificate although its routes ask for one.
+fn warn_of_clients(source: &Source, reading: &Reading<'_>, at: usize) {
+    if source.routes.reads_client() && source.client_ca.is_none() {
+        let message = format!("sources.{}: its senders show no certificate, which its routes ask for", source.name);
+        reading.report(Severity::Warning, at, message, Some("write client_ca = \"FILE\"".to_owned()));
     }
 }

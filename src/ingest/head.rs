@@ -70,6 +70,7 @@ mod tests {
 
     #[test]
     fn a_head_has_one_reading() {
+        let [fits, long] = [5, 4].map(|less| "x".repeat(FIELD_BYTES_MAX - less));
         let proved = |fields: &[_]| prove(&head(Version::HTTP_11, "/", fields), 3);
         assert_eq!(proved(&[("content-length", "1")]), Ok(()));
         assert_eq!(proved(&[("transfer-encoding", "Chunked")]), Ok(()));
@@ -79,8 +80,7 @@ mod tests {
         assert_eq!(proved(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]), Err(Refusal::UnknownCoding));
         assert_eq!(proved(&[("a", "1"), ("a", "2"), ("b", "3")]), Ok(()));
         assert_eq!(proved(&[("a", "1"), ("a", "2"), ("b", "3"), ("c", "4")]), Err(Refusal::LargeHead));
-        assert_eq!(proved(&[("a", &"x".repeat(FIELD_BYTES_MAX - 5))]), Ok(()));
-        assert_eq!(proved(&[("a", &"x".repeat(FIELD_BYTES_MAX - 4))]), Err(Refusal::LargeHead));
+        assert_eq!([proved(&[("a", &fits)]), proved(&[("a", &long)])], [Ok(()), Err(Refusal::LargeHead)]);
     }
 
     #[test]

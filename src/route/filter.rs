@@ -202,8 +202,17 @@ impl Rules {
 
     /// Whether any of them asks for the event's type.
     pub fn reads_type(&self) -> bool {
+        self.read(&Place::Type)
+    }
+
+    /// Whether any of them asks whose certificate the sender showed.
+    pub fn reads_client(&self) -> bool {
+        self.read(&Place::Client)
+    }
+
+    fn read(&self, place: &Place) -> bool {
         let mut conditions = self.routes.iter().flat_map(|route| route.takes.conditions());
-        conditions.any(|condition| condition.place == Place::Type)
+        conditions.any(|condition| condition.place == *place)
     }
 
     /// Whether its events may go to different destinations.
