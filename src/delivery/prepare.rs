@@ -197,9 +197,10 @@ fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
     }
 }
 
-/// Signatures stay whatever `Connection` says: without them the application must refuse what the relay has proved.
+/// Signatures stay whatever `Connection` says: without them the application must refuse what the relay has proved. So does what the relay
+/// itself keeps among the fields.
 fn is_protected(name: &HeaderName) -> bool {
-    PROTECTED.contains(name) || is_signature(name)
+    PROTECTED.contains(name) || is_signature(name) || name == CLIENT
 }
 
 fn is_signature(name: &HeaderName) -> bool {
