@@ -40,7 +40,9 @@ impl Meter {
             (Self::PER_SECOND_MIN..=Self::PER_SECOND_MAX).contains(&per_second) && (1..=Self::BURST_MAX).contains(&burst);
         // A float that does not fit becomes the nearest number that does.
         let interval_ns = (1e9 / per_second) as u64;
-        is_right.then_some(Self { interval_ns, ahead_ns: interval_ns.saturating_mul(u64::from(burst - 1)) }).ok_or(BadRate)
+        is_right
+            .then_some(Self { interval_ns, ahead_ns: interval_ns.saturating_mul(u64::from(burst.saturating_sub(1))) })
+            .ok_or(BadRate)
     }
 
     /// The state after one more has passed at `now`; where none may, how long it is until one may.
