@@ -61,10 +61,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let senders = Senders::read(&mut section);
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let scheme = scheme(&mut section, provider.as_ref());
-    // Who shows the secret itself shows a wrong one: there is nothing to judge again.
-    let is_signed = scheme.as_ref().is_some_and(Scheme::is_signed);
-    let words = [("quarantine", true), ("reject", false)];
-    let quarantines = section.or("on_bad_signature", is_signed, |value| value.choice(&words));
+    let quarantines = quarantines(&mut section, scheme.as_ref());
     let own = if let Some((Provider::Preset(preset), _)) = &provider { &preset.handshakes[..] } else { &[] };
     let handshakes = handshake::list(&mut section, own);
     let shows_key = handshakes.iter().flatten().any(Handshake::needs_public_key);
@@ -126,6 +123,13 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         routes: routed.rules,
         paused,
     })
+}
+
+/// Whether what is not believed is kept.
+fn quarantines(section: &mut Section<'_>, scheme: Option<&Scheme>) -> bool {
+    // Who shows the secret itself shows a wrong one: there is nothing to judge again.
+    let is_signed = scheme.is_some_and(Scheme::is_signed);
+    section.or("on_bad_signature", is_signed, |value| value.choice(&[("quarantine", true), ("reject", false)]))
 }
 
 /// Who may send, and how much.
