@@ -244,10 +244,12 @@ impl Lane {
             self.show();
         }
         let (road, cut) = (self.road.clone(), cut.clone());
-        self.running.spawn(async move {
+        let attempt = async move {
             let (sign, rest) = deliver(&road, claimed, &cut).await;
             Ended { was_probe, sign, rest }
-        });
+        };
+        // On the heap at once: a task is moved several times before and after it runs.
+        self.running.spawn(Box::pin(attempt));
     }
 
     /// An attempt ended: the gate hears of it.

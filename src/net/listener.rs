@@ -149,7 +149,8 @@ where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
     let answer = service_fn(|request| {
-        let answer = service(request, peer);
+        // On the heap at once: hyper moves it several times.
+        let answer = Box::pin(service(request, peer));
         async { Ok::<_, Infallible>(answer.await) }
     });
     let connection = http1::Builder::new()
