@@ -14,7 +14,7 @@ use url::Url;
 
 use super::trace;
 use crate::net::client::Payload;
-use crate::record::{Delivery, Event, Headers, Name};
+use crate::record::{Delivery, DeliveryId, Event, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
 use crate::time::Timestamp;
@@ -105,9 +105,7 @@ impl Shape {
         let target = request.uri().clone();
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
-        headers.insert(HOST, self.host.clone());
-        copy_end_to_end(&event.headers, headers);
-        add_own(headers, delivery, event, number)?;
+        add_all(headers, &self.host, event, delivery.id, number)?;
         if self.trace {
             trace::follow(headers, event.id, span)?;
         }
@@ -182,6 +180,27 @@ impl Shape {
     }
 }
 
+/// The fields of an event that goes elsewhere than to a destination, as one of `number` tries: end to end, with the relay's own. Its
+/// delivery has the number 0, which no delivery has.
+pub fn forwarded(event: &Event, host: &HeaderValue, number: u32) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::with_capacity(event.headers.len() + OWN_FIELDS_MAX);
+    add_all(&mut headers, host, event, DeliveryId { event: event.id, ordinal: 0 }, number)?;
+    Ok(headers)
+}
+
+/// What came in and goes on, and what the relay adds.
+fn add_all(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    event: &Event,
+    delivery: DeliveryId,
+    number: u32,
+) -> Result<(), http::Error> {
+    headers.insert(HOST, host.clone());
+    copy_end_to_end(&event.headers, headers);
+    add_own(headers, delivery, event, number)
+}
+
 fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
     let nominated: Vec<String> = from
         .all("connection")
@@ -210,13 +229,13 @@ fn is_forgeable(name: &str) -> bool {
     FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn add_own(headers: &mut HeaderMap, delivery: &Delivery, event: &Event, number: u32) -> Result<(), http::Error> {
+fn add_own(headers: &mut HeaderMap, delivery: DeliveryId, event: &Event, number: u32) -> Result<(), http::Error> {
     let mut add = |name: &'static str, value: String| -> Result<(), http::Error> {
         headers.insert(HeaderName::from_static(name), HeaderValue::try_from(value)?);
         Ok(())
     };
     add("hookhold-event-id", event.id.to_string())?;
-    add("hookhold-delivery-id", delivery.id.to_string())?;
+    add("hookhold-delivery-id", delivery.to_string())?;
     add("hookhold-attempt", number.to_string())?;
     add("hookhold-received-at", event.received_at.to_string())?;
     add("hookhold-source", event.source.to_string())?;
@@ -237,7 +256,7 @@ fn plain_host(authority: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DeliveryId, EventIds};
+    use crate::record::EventIds;
 
     fn event(target: &str, headers: &[(&'static str, &'static str)]) -> Event {
         let field = |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));
