@@ -39,6 +39,30 @@ pub(super) struct Caller {
     pub(super) role: Role,
 }
 
+/// Whether who was let in would be let in still, for what lasts longer than a request: a token may be taken away, a session ends.
+#[derive(Clone)]
+pub(super) struct Standing(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Standing {
+    fn of(door: &Arc<Door>, request: &Request) -> Self {
+        let mut again = Request::default();
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        let (door, again) = (door.clone(), std::sync::Mutex::new(again));
+        let lasts = move || {
+            let again = again.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            matches!(door.caller(&again), Ok(Some(_)))
+        };
+        Self(Arc::new(lasts))
+    }
+
+    /// Looks again.
+    pub(super) fn lasts(&self) -> bool {
+        (self.0)()
+    }
+}
+
 /// What stands between a request and the API: who logged in, and who guesses.
 pub(super) struct Door {
     pub(super) context: Arc<Context>,
@@ -86,7 +110,9 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, mut request: Request, n
     }
     match door.caller(&request) {
         Ok(Some(caller)) => {
+            let standing = Standing::of(&door, &request);
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(standing);
             next.run(request).await
         }
         Ok(None) => next.run(request).await,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -25,6 +26,9 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// More than any problem document has.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the last stream ended.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Where a token comes from when the configuration names none: for a relay on another machine.
 const TOKEN_VARIABLE: &str = "HOOKHOLD_TOKEN";
@@ -112,12 +116,7 @@ impl Client {
         request: Request<Full<Bytes>>,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let opened = async { self.pool.server().connect().await?.open(request).await };
-        let (head, mut body) = match tokio::time::timeout(CALL_TIME, opened).await {
-            Err(_) => return Err(self.unreachable("no answer in time".to_owned())),
-            Ok(Err(error)) => return Err(self.unreachable(error.to_string())),
-            Ok(Ok(answer)) => answer.into_parts(),
-        };
+        let (head, mut body) = self.opened(request).await?.into_parts();
         let mut problem = Vec::new();
         while let Some(frame) = tokio::time::timeout(CALL_TIME, body.frame()).await.context("the answer does not go on")? {
             let Ok(data) = frame.context("the answer was cut off")?.into_data() else { continue };
@@ -128,6 +127,30 @@ impl Client {
             }
         }
         if head.status.is_success() { Ok(()) } else { Err(refused(head.status, &problem)) }
+    }
+
+    /// The stream at a path below `/api/v1`, behind what came last on an earlier one. Its head is there, and says that it is a good one.
+    pub(super) async fn watch(&self, path: &str, last: Option<&str>) -> anyhow::Result<Incoming> {
+        let mut request = self.request(Method::GET, path, Bytes::new())?;
+        if let Some(last) = last {
+            request.headers_mut().insert(LAST_EVENT_ID, HeaderValue::try_from(last)?);
+        }
+        let (head, body) = self.opened(request).await?.into_parts();
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let problem = tokio::time::timeout(CALL_TIME, Limited::new(body, PROBLEM_BYTES_MAX).collect()).await;
+        let problem = problem.ok().and_then(Result::ok).map(|whole| whole.to_bytes()).unwrap_or_default();
+        Err(refused(head.status, &problem))
+    }
+
+    async fn opened(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
+        let opened = async { self.pool.server().connect().await?.open(request).await };
+        match tokio::time::timeout(CALL_TIME, opened).await {
+            Err(_) => Err(self.unreachable("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(self.unreachable(error.to_string())),
+            Ok(Ok(answer)) => Ok(answer),
+        }
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -147,8 +170,26 @@ impl Client {
 
     fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let request = self.request(method, path, body)?;
-        let exchange = async { tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await };
-        match self.runtime.block_on(exchange) {
+        self.runtime.block_on(self.exchange(request))
+    }
+
+    /// `GET` of a path below `/api/v1`, as bytes, within [`Self::block_on`].
+    pub(super) async fn ask(&self, path: &str) -> anyhow::Result<Bytes> {
+        self.exchange(self.request(Method::GET, path, Bytes::new())?).await
+    }
+
+    /// Works on something that asks more than once, or waits.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Where the relay is.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+        match tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await {
             Err(_) => Err(self.unreachable("no answer in time".to_owned())),
             Ok(Err(error)) => Err(self.unreachable(error.to_string())),
             Ok(Ok(answer)) if answer.status.is_success() => Ok(answer.body),

@@ -10,6 +10,7 @@ mod check;
 mod destinations;
 mod doctor;
 mod events;
+mod forward;
 mod park;
 mod providers;
 mod quarantine;
@@ -23,7 +24,9 @@ pub mod serve;
 mod sources;
 mod status;
 mod table;
+mod tail;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +62,10 @@ enum Command {
     Send(send::Args),
     /// List and read stored events.
     Events(events::Args),
+    /// Show what happens at the running relay, as it happens.
+    Tail(tail::Args),
+    /// Send what a source receives to an application on this machine, too, from the running relay.
+    Forward(forward::Args),
     /// Deliver a stored event again, or all that fit a filter.
     Replay(replay::Args),
     /// Show replays by filter, hold them, let them go on, call them off.
@@ -138,6 +145,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check => check::run(&config),
         Command::Send(args) => send::run(&args, &config, json),
         Command::Events(args) => events::run(&args, &client()?, json),
+        Command::Tail(args) => tail::run(&args, &client()?, json),
+        Command::Forward(args) => forward::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Replays(args) => replays::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::trace;
 use crate::net::client::Payload;
-use crate::record::{Delivery, Event, Headers, Name};
+use crate::record::{Delivery, DeliveryId, Event, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
 use crate::time::Timestamp;
@@ -109,9 +109,7 @@ impl Shape {
         let target = request.uri().clone();
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
-        headers.insert(HOST, self.host.clone());
-        copy_end_to_end(&event.headers, headers);
-        add_own(headers, delivery, event, number)?;
+        add_all(headers, &self.host, event, delivery.id, number)?;
         if self.trace {
             trace::follow(headers, event.id, span)?;
         }
@@ -186,6 +184,27 @@ impl Shape {
     }
 }
 
+/// The fields of an event that goes elsewhere than to a destination, as one of `number` tries: end to end, with the relay's own. Its
+/// delivery has the number 0, which no delivery has.
+pub fn forwarded(event: &Event, host: &HeaderValue, number: u32) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::with_capacity(event.headers.len() + OWN_FIELDS_MAX);
+    add_all(&mut headers, host, event, DeliveryId { event: event.id, ordinal: 0 }, number)?;
+    Ok(headers)
+}
+
+/// What came in and goes on, and what the relay adds.
+fn add_all(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    event: &Event,
+    delivery: DeliveryId,
+    number: u32,
+) -> Result<(), http::Error> {
+    headers.insert(HOST, host.clone());
+    copy_end_to_end(&event.headers, headers);
+    add_own(headers, delivery, event, number)
+}
+
 fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
     let nominated: Vec<String> = from
         .all("connection")
@@ -214,14 +233,14 @@ fn is_forgeable(name: &str) -> bool {
     FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn add_own(headers: &mut HeaderMap, delivery: &Delivery, event: &Event, number: u32) -> Result<(), http::Error> {
+fn add_own(headers: &mut HeaderMap, delivery: DeliveryId, event: &Event, number: u32) -> Result<(), http::Error> {
     let mut values = Values::new();
     let mut add = |name: &'static str, value: fmt::Arguments<'_>| -> Result<(), http::Error> {
         headers.insert(HeaderName::from_static(name), values.next(value)?);
         Ok(())
     };
     add("hookhold-event-id", format_args!("{}", event.id))?;
-    add("hookhold-delivery-id", format_args!("{}", delivery.id))?;
+    add("hookhold-delivery-id", format_args!("{delivery}"))?;
     add("hookhold-attempt", format_args!("{number}"))?;
     add("hookhold-received-at", format_args!("{}", event.received_at))?;
     add("hookhold-source", format_args!("{}", event.source))?;
@@ -259,7 +278,7 @@ fn plain_host(authority: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DeliveryId, EventIds};
+    use crate::record::EventIds;
 
     fn event(target: &str, headers: &[(&'static str, &'static str)]) -> Event {
         let field = |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));

@@ -1,6 +1,6 @@
 //! Accepts connections, TLS or not, and serves HTTP/1.1 and HTTP/2 on them, within bounds.
 //!
-//! Every wait on a peer has an end: handshake, head, body (by the service). The accept loop never stops for a connection's
+//! Every wait on a peer has an end: handshake, head, body (by the service), and an answer that is not taken. The accept loop never stops for a connection's
 //! trouble, and goes on after running out of descriptors.
 
 use std::convert::Infallible;
@@ -23,6 +23,8 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::moving::Moving;
 
 /// A peer that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -122,6 +124,7 @@ where
 {
     // Without it small answers wait for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let stream = Moving::new(stream);
     let Some(config) = &setup.tls else {
         return http1_connection(stream, peer, setup, service).await;
     };

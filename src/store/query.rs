@@ -113,7 +113,7 @@ impl FromStr for Cursor {
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Listed<T> {
-    /// The items, newest first.
+    /// The items, in the list's order.
     pub items: Vec<T>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Cursor>,

@@ -14,7 +14,7 @@ const REPLAY = { id: "r1", state: "running", matched: 20, created: 12, delivered
 
 const SENT = [
   ["event", { id: "e1", source: "github", type: EVIL, received_at: AT }],
-  ["attempt", { event_id: "e1", destination: "busy", number: 1, started_at: AT, duration_ms: 12, status: 503, error: null }],
+  ["attempt", { id: "e1.1", event_id: "e1", destination: "busy", state: "pending", attempts: [{ number: 1, started_at: AT, duration_ms: 12, status: 503, error: null }] }],
   ["state", { id: "e1.1", event_id: "e1", destination: "busy", state: "parked" }],
 ].map(([kind, data]) => `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`).join("");
 

@@ -32,14 +32,27 @@ pub(super) fn routes() -> Router<Arc<Context>> {
 
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<EventView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
+    let oldest_first = parameters.take("order", "newest or oldest", oldest_first)?.unwrap_or(false);
     parameters.finish()?;
-    let listed = context.store.events(&filter, page).await?;
+    let listed = match oldest_first {
+        true => context.store.events_oldest_first(&filter, page).await?,
+        false => context.store.events(&filter, page).await?,
+    };
     let mut items = Vec::with_capacity(listed.items.len());
     for event in listed.items {
         let deliveries = context.store.deliveries_of(event.id).await?;
         items.push(EventView::new(event, deliveries));
     }
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
+}
+
+/// `order=oldest`: for who follows what comes, from a time (`since`) or a cursor on.
+fn oldest_first(word: &str) -> Option<bool> {
+    match word {
+        "newest" => Some(false),
+        "oldest" => Some(true),
+        _ => None,
+    }
 }
 
 fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {

@@ -5,6 +5,7 @@ mod cancel_all;
 mod deliveries;
 mod destinations;
 mod events;
+mod live;
 mod quarantine;
 mod reload;
 mod replays;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(replays::routes())
         .merge(quarantine::routes())
         .merge(backup::routes())
+        .merge(live::routes())
 }
 
 /// Pauses a source or a destination, or lets it go on; durable when it returns.

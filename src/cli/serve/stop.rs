@@ -14,6 +14,8 @@ impl Relay {
     pub async fn stop(self) -> Result<(), String> {
         let Self { store, lanes, replays, retention, public, private, .. } = self;
         public.stop.cancel();
+        // Streams would hold the admin listener for as long as somebody reads.
+        store.feed().close();
         let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, public.task), lanes.stop());
         replays.stop();
         retention.stop().await;

@@ -35,8 +35,13 @@ impl Inner {
 /// One page of `all`, which is newest first; `id` is where an item stands.
 pub(super) fn page_of<T>(all: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
     let behind = |item: &T| page.after.is_none_or(|after| id(item) < after.0);
+    first_of(all.filter(behind), page, &id)
+}
+
+/// The page that `behind` the cursor begins.
+pub(super) fn first_of<T>(behind: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
     let limit = page.limit.max(1);
-    let mut items: Vec<T> = all.filter(behind).take(limit + 1).collect();
+    let mut items: Vec<T> = behind.take(limit + 1).collect();
     let more = items.len() > limit;
     items.truncate(limit);
     let next = if more { items.last().map(|item| Cursor(id(item))) } else { None };

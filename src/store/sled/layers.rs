@@ -21,8 +21,6 @@ use crate::store::Error;
 use crate::store::journal::Spot;
 use crate::time::Timestamp;
 
-/// Behind every key of a prefix: index keys end in at most a time and a block.
-const BEHIND: [u8; 25] = [0xff; 25];
 /// Keys that a scan takes from above at a time.
 const FETCHED: usize = 64;
 
@@ -318,7 +316,8 @@ impl Shared {
     ///
     /// Keys that change meanwhile may be missed or come twice: whoever changes them tells the lanes.
     pub(super) fn scan(&self, prefix: &[u8], last: Option<&[u8]>, newest_first: bool) -> Scan<'_> {
-        self.scan_between(prefix.to_vec(), [prefix, last.unwrap_or(&BEHIND)].concat(), newest_first)
+        let end = last.map_or_else(|| keys::behind(prefix), |last| [prefix, last].concat());
+        self.scan_between(prefix.to_vec(), end, newest_first)
     }
 
     /// As [`Self::scan`], for the keys from `start` to `end` of an index.

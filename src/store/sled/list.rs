@@ -10,7 +10,7 @@ use crate::store::{Cursor, DeliveryFilter, Error, EventFilter, EventState, Liste
 use crate::time::Timestamp;
 
 /// Blocks that one page looks at.
-const BLOCKS_MAX: usize = 4096;
+pub(super) const BLOCKS_MAX: usize = 4096;
 
 /// Events that fit, newest first.
 pub(super) fn events(shared: &Shared, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
@@ -83,7 +83,7 @@ fn push_deliveries(shared: &Shared, record: &EventRecord, filter: &DeliveryFilte
 }
 
 /// The index that leads to the fewest blocks, as far as is known without counting.
-fn event_index(filter: &EventFilter) -> Key {
+pub(super) fn event_index(filter: &EventFilter) -> Key {
     let by_state = filter.state.filter(|s| *s != EventState::Delivered).map(|s| keys::by_state(state_number(s)));
     by_state
         .or_else(|| filter.destination.as_ref().map(|d| keys::by_destination(d)))
@@ -161,13 +161,13 @@ fn newest_of(shared: &Shared, id: &str) -> Result<Option<EventId>, Error> {
     Ok(shared.dedupe_of(id)?.iter().map(|known| known.event).max())
 }
 
-fn fits_record(record: &EventRecord, filter: &EventFilter) -> bool {
+pub(super) fn fits_record(record: &EventRecord, filter: &EventFilter) -> bool {
     in_range(record.id, filter.since, filter.until)
         && filter.state.is_none_or(|state| record.state() == state)
         && filter.destination.as_ref().is_none_or(|d| record.deliveries.iter().any(|r| r.delivery.destination == *d))
 }
 
-fn fits_event(event: &Event, filter: &EventFilter) -> bool {
+pub(super) fn fits_event(event: &Event, filter: &EventFilter) -> bool {
     filter.source.as_ref().is_none_or(|source| *source == event.source)
         && filter.kind.as_ref().is_none_or(|kind| Some(kind) == event.kind.as_ref())
         && filter.provider_event_id.as_ref().is_none_or(|id| Some(id) == event.provider_event_id.as_ref())
