@@ -14,6 +14,7 @@ mod handshakes;
 mod held;
 mod kill;
 mod line;
+mod metrics;
 mod order;
 mod outgoing;
 mod pace;
