@@ -34,6 +34,7 @@ use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
 use crate::store::{Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
+use crate::watch::Watch;
 use problem::Problem;
 
 /// What a change may say in its body: a list of names at most.
@@ -68,6 +69,8 @@ pub struct Context {
     pub told: Arc<Told>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
+    /// What is wrong, and who hears of it.
+    pub watch: Arc<Watch>,
     /// Which sources and destinations are paused.
     pub pauses: Arc<Pauses>,
     /// Where somebody who wants the configuration read again says so.

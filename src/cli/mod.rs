@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 the relay is unreachable, 4 not found.
 
 mod admin;
+mod alerts;
 mod arm;
 mod backup;
 mod cancel;
@@ -84,6 +85,8 @@ enum Command {
     Arm(arm::Args),
     /// List requests that were not believed, and release those that are believed now.
     Quarantine(quarantine::Args),
+    /// Show what is wrong, or send a test to everybody who hears of it.
+    Alerts(alerts::Args),
     /// Let the running relay read its configuration again (as SIGHUP does): whole, or not at all.
     Reload,
     /// Take an `arm` back: the source takes no secret any more.
@@ -156,6 +159,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => cancel::run(&args, &client()?, json),
         Command::Arm(args) => arm::run(&args, &client()?, json),
         Command::Quarantine(args) => quarantine::run(&args, &client()?, json),
+        Command::Alerts(args) => alerts::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),
         Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),

@@ -15,6 +15,8 @@ pub(super) struct File<'a> {
     pub(super) store: Section<'a>,
     pub(super) limits: Section<'a>,
     pub(super) log: Section<'a>,
+    /// `None` where the file does not have it: then nothing alarms.
+    pub(super) alerts: Option<Section<'a>>,
     pub(super) sources: Vec<Named<'a>>,
     pub(super) destinations: Vec<Named<'a>>,
     pub(super) routes: Vec<Section<'a>>,
@@ -36,11 +38,12 @@ impl<'a> File<'a> {
             store: whole.table("store"),
             limits: whole.table("limits"),
             log: whole.table("log"),
+            alerts: whole.take("alerts").and_then(|value| value.as_section("alerts")),
             sources: named(whole.table("sources")),
             destinations: named(whole.table("destinations")),
             routes: routes(&mut whole),
         };
-        whole.finish(&["alerts", "trusted_proxies"]);
+        whole.finish(&["trusted_proxies"]);
         file
     }
 }

@@ -4,6 +4,7 @@
 //! Messages never hold a secret's value.
 
 mod ack;
+mod alerts;
 mod answer;
 mod auth;
 mod certificates;

@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::route::Routes;
 use super::settings::{Limits, Settings, Source, Tls};
 use super::source::Address;
-use super::{destination, relay, source};
+use super::{alerts, destination, relay, source};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -26,13 +26,21 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let store = relay::store(file.store, folder);
     let limits = relay::limits(file.limits);
     let log = relay::log(file.log);
+    let has_alerts = file.alerts.is_some();
+    let alerts = file.alerts.and_then(alerts::prove);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
-    let sources = sources(file.sources, &routes, &limits, reading);
+    let sources = sources(file.sources, &routes, &limits, has_alerts, reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, sources, destinations })
+    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, alerts, sources, destinations })
 }
 
-fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &Reading<'_>) -> Vec<Arc<Source>> {
+fn sources(
+    written: Vec<Named<'_>>,
+    routes: &Routes,
+    limits: &Limits,
+    has_alerts: bool,
+    reading: &Reading<'_>,
+) -> Vec<Arc<Source>> {
     let mut taken: HashMap<Address, Name> = HashMap::new();
     let mut sources = Vec::new();
     for mut named in written {
@@ -48,6 +56,10 @@ fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &
         let (routed, at) = (routes.of(&named.name), named.section.at());
         let Some(source) = source::prove(named, address, routed, limits) else { continue };
         warn_of_types(&source, reading, at);
+        if source.expect_every.is_some() && !has_alerts {
+            let message = format!("sources.{}: expect_every has no effect: there is no table [alerts]", source.name);
+            reading.report(Severity::Warning, at, message, Some("write [alerts] with to = [...]".to_owned()));
+        }
         sources.push(Arc::new(source));
     }
     sources

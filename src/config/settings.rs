@@ -1,5 +1,6 @@
 //! relay.toml as proven: every name resolves, every bound is in range, every secret is there. A value that exists is right.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::alarm::Rules as AlarmRules;
 use crate::pace::bucket::Bucket;
 use crate::pace::retry;
 use crate::record::Name;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// What alarms, and who hears of it; `None`: nothing.
+    pub alerts: Option<Arc<Alerts>>,
     /// The sources, in the order of the file.
     pub sources: Vec<Arc<Source>>,
     /// The destinations, in the order of the file.
@@ -154,6 +158,65 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[alerts]`
+#[derive(Debug)]
+pub struct Alerts {
+    /// When something is wrong.
+    pub rules: AlarmRules,
+    /// How often that is looked at.
+    pub look_every: Duration,
+    /// What this relay is called in messages.
+    pub name: Option<Name>,
+    /// Who hears of it.
+    pub to: Vec<Arc<Receiver>>,
+}
+
+/// One entry of `[alerts] to`. Its address may be a secret.
+pub struct Receiver {
+    /// Where it is: `http` or `https`, with a host. User and password are in `authorization`, not here.
+    pub url: Url,
+    /// What the URL's user and password stand for.
+    pub authorization: Option<HeaderValue>,
+    /// What it understands.
+    pub form: Form,
+    /// For the whole of one try.
+    pub timeout: Duration,
+    /// The only roots that are trusted; `None`: those of the web.
+    pub ca: Option<PathBuf>,
+}
+
+/// What a receiver of alarms understands.
+#[derive(Debug)]
+pub enum Form {
+    /// `{"text": "..."}`, as Slack's incoming webhooks and those that are made after them.
+    Slack,
+    /// A typed document, signed as Standard Webhooks have it.
+    StandardWebhooks(Resigner),
+}
+
+impl Form {
+    /// The word for it in relay.toml.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Slack => "slack",
+            Self::StandardWebhooks(_) => "standard-webhooks",
+        }
+    }
+}
+
+impl Receiver {
+    /// Where it is, for people: whatever can be a secret in an address is masked.
+    pub fn shown(&self) -> String {
+        format!("{}/***", &self.url[..url::Position::BeforePath])
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("url", &self.shown()).field("form", &self.form.as_str()).finish_non_exhaustive()
+    }
+}
+
 /// `[sources.NAME]`: where one provider's webhooks enter.
 #[derive(Debug)]
 pub struct Source {
@@ -195,6 +258,8 @@ pub struct Source {
     pub routes: Rules,
     /// Whether it takes nothing until a person lets it.
     pub paused: bool,
+    /// It has an event at least so often, or somebody should look.
+    pub expect_every: Option<Duration>,
 }
 
 impl Source {

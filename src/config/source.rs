@@ -1,6 +1,7 @@
 //! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::Method;
@@ -22,6 +23,8 @@ use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 const PATH_BYTES_MAX: usize = 1024;
 /// Providers redeliver for days, people for weeks.
 const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
+/// What is expected less often is no silence that anybody would notice by a clock.
+const EXPECT_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(90 * 86_400);
 /// Settings that this version does not have.
 const UNSUPPORTED: [&str; 1] = ["per_second"];
 
@@ -83,9 +86,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
     let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
-    if let Some((Provider::Preset(preset), _)) = &provider {
-        warn_if_open(&section, preset, &options);
-    }
+    preset.iter().for_each(|preset| warn_if_open(&section, preset, &options));
     let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
     let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
     let beside = handshake::Beside {
@@ -99,6 +100,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let handshakes = handshake::prove(&mut section, handshakes, beside);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let paused = section.or("paused", false, |value| value.boolean());
+    let expect_every = section.take("expect_every").and_then(|value| expected(&value));
     let label = provider.as_ref().map(|(_, written)| *written);
     section.finish(&UNSUPPORTED);
     let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
@@ -122,6 +124,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         destinations: routed.destinations,
         routes: routed.rules,
         paused,
+        expect_every,
     })
 }
 
@@ -134,6 +137,11 @@ fn warn_if_open(section: &Section<'_>, preset: &Preset, options: &Options) {
             Some(help.into()),
         );
     }
+}
+
+/// How often it has an event at least; `"off"` is as good as nothing.
+fn expected(value: &Value<'_>) -> Option<Duration> {
+    if value.is_off() { None } else { value.duration(EXPECT_EVERY) }
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -277,7 +285,7 @@ fn dedupe(
     if value.is_table() {
         return dedupe_by(&value, options);
     }
-    if value.node().get_ref().as_str() == Some("off") {
+    if value.is_off() {
         return None;
     }
     let keep_for = value.duration(Duration::from_secs(1)..=DEDUPE_MAX)?;

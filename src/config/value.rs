@@ -203,6 +203,11 @@ impl<'a> Value<'a> {
         self.node.get_ref().is_table()
     }
 
+    /// Whether it is the word that switches something off.
+    pub(super) fn is_off(&self) -> bool {
+        self.node.get_ref().as_str() == Some("off")
+    }
+
     /// A table within its section: its keys are shown as `retry.cap`.
     pub(super) fn inner(&self) -> Option<Section<'a>> {
         self.section_of(self.section.clone(), format!("{}.", self.label))

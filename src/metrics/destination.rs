@@ -31,6 +31,7 @@ pub struct DestinationMetrics {
     breaker_opened: Counter,
     pace: Mutex<Pace>,
     last_success_ms: AtomicU64,
+    last_failure_ms: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
 
@@ -64,6 +65,7 @@ impl DestinationMetrics {
             breaker_opened: families.breaker_opened.get_or_create_owned(&own),
             pace: Mutex::default(),
             last_success_ms: AtomicU64::new(0),
+            last_failure_ms: AtomicU64::new(0),
             last_error: Mutex::default(),
             name: destination,
         };
@@ -94,14 +96,20 @@ impl DestinationMetrics {
         self.last_success_ms.fetch_max(at.ms(), Ordering::Relaxed);
     }
 
-    /// An attempt failed; `error` says how, in words for people.
-    pub fn failed(&self, error: String) {
+    /// An attempt failed at `at`; `error` says how, in words for people.
+    pub fn failed(&self, error: String, at: Timestamp) {
+        self.last_failure_ms.fetch_max(at.ms(), Ordering::Relaxed);
         *lock(&self.last_error) = Some(error);
     }
 
     /// When the application last took a delivery; `None` where it did not since the start.
     pub fn last_success_at(&self) -> Option<Timestamp> {
         some_time(&self.last_success_ms)
+    }
+
+    /// When an attempt last failed; `None` where none did since the start.
+    pub fn last_failure_at(&self) -> Option<Timestamp> {
+        some_time(&self.last_failure_ms)
     }
 
     /// How the last failed attempt failed; `None` where none did since the start.

@@ -13,6 +13,9 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::signature::certificate_end;
+use crate::time::Timestamp;
+
 /// What is wrong with a certificate or a key, and in which file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -162,30 +165,49 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
 /// Certificates by the name that the client asks for; the first one for all other names. They can be replaced at any time:
 /// connections that are open keep what they were shown.
 #[derive(Debug)]
-pub struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
+pub struct Certificates(ArcSwap<Vec<Shown>>);
+
+/// A certificate that is shown.
+#[derive(Debug)]
+struct Shown {
+    file: Arc<str>,
+    key: Arc<CertifiedKey>,
+    ends_at: Option<Timestamp>,
+}
 
 impl Certificates {
     /// From certificate and key files.
     pub fn load(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
-        keys(pairs).map(|keys| Self(ArcSwap::from_pointee(keys)))
+        all(pairs).map(|shown| Self(ArcSwap::from_pointee(shown)))
     }
 
     /// Shows what is in these files from now on; where one of them cannot be used, everything stays as it was.
     pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
-        keys(pairs).map(|keys| self.0.store(Arc::new(keys)))
+        all(pairs).map(|shown| self.0.store(Arc::new(shown)))
+    }
+
+    /// The file of each, and when it ends.
+    pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
+        self.0.load().iter().filter_map(|shown| Some((shown.file.clone(), shown.ends_at?))).collect()
     }
 }
 
-fn keys(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Arc<CertifiedKey>>, Error> {
-    pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect()
+fn all(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Shown>, Error> {
+    let shown = |(cert, key): &(PathBuf, PathBuf)| {
+        let file = cert.strip_prefix(".").unwrap_or(cert).display().to_string().into();
+        let key = certified_key(cert, key)?;
+        let ends_at = key.end_entity_cert().ok().and_then(|leaf| certificate_end(leaf));
+        Ok(Shown { file, key, ends_at })
+    };
+    pairs.iter().map(shown).collect()
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let keys = self.0.load();
+        let all = self.0.load();
         let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let fitting = named.and_then(|name| keys.iter().find(|key| covers(key, &name)));
-        fitting.or_else(|| keys.first()).cloned()
+        let fitting = named.and_then(|name| all.iter().find(|shown| covers(&shown.key, &name)));
+        fitting.or_else(|| all.first()).map(|shown| shown.key.clone())
     }
 }
 

@@ -66,7 +66,7 @@ test("what the API cannot do is not shown", async () => {
   const { abilities } = await (await fetch(`${relay.admin}/session`)).json();
   const visit = await Visit.at(browser, relay);
   const pages = await visit.page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts();
-  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"]]) {
+  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"], ["Alerts", "alerts"]]) {
     assert.equal(pages.includes(name), abilities.includes(word), name);
   }
   await visit.end();

@@ -35,6 +35,7 @@ describe("a relay without tokens", () => {
   const PAGES = {
     overview: () => "", events: () => "#/events", event: () => `#/events/${sample}`, hostile: () => `#/events/${hostile}`,
     deliveries: () => "#/deliveries", destinations: () => "#/destinations", sources: () => "#/sources", status: () => "#/status",
+    alerts: () => "#/alerts",
     nowhere: () => "#/nowhere",
   };
 

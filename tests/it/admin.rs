@@ -243,7 +243,7 @@ async fn destinations_and_sources_tell_how_they_stand() {
     world.claimed("billing").await;
     world.metrics.source(&name("stripe")).count(RequestOutcome::Accepted);
     world.metrics.source(&name("stripe")).event_at(START);
-    world.metrics.destination(&name("billing")).failed("connect: nobody listens".to_owned());
+    world.metrics.destination(&name("billing")).failed("connect: nobody listens".to_owned(), START);
     let expected = json!({
         "name": "billing", "url": "http://billing.internal:8080/hooks?***", "paused": false, "breaker": "closed", "in_flight": 1,
         "pending": 1, "parked": 0, "oldest_due_at": null, "last_success_at": null, "last_error": "connect: nobody listens",

@@ -4,6 +4,7 @@
 
 mod ack;
 mod admin;
+mod alerts;
 mod backup;
 mod commands;
 mod confirmed;
@@ -15,6 +16,7 @@ mod held;
 mod kill;
 mod line;
 mod live;
+mod metrics;
 mod order;
 mod outgoing;
 mod pace;

@@ -8,10 +8,10 @@ use source::Source;
 /// The layers, lowest first. A module may use the modules of lower layers, and of its own only what [`NEIGHBOURS`] allows.
 const LAYERS: &[&[&str]] = &[
     &["time", "chance", "pointer", "record", "metrics"],
-    &["signature", "route", "pace"],
+    &["signature", "route", "pace", "alarm"],
     &["config"],
     &["net", "store"],
-    &["ingest", "delivery"],
+    &["ingest", "delivery", "watch"],
     &["admin"],
     &["cli"],
 ];

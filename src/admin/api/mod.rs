@@ -1,5 +1,6 @@
 //! The resources of `/api/v1`, one file each.
 
+mod alerts;
 mod backup;
 mod cancel_all;
 mod deliveries;
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(quarantine::routes())
         .merge(backup::routes())
         .merge(live::routes())
+        .merge(alerts::routes())
 }
 
 /// Pauses a source or a destination, or lets it go on; durable when it returns.

@@ -47,6 +47,7 @@ pub(super) const ASSETS: &[Asset] = &[
     Asset { path: "/assets/reader.js", kind: JS, bytes: include_bytes!("assets/reader.js") },
     Asset { path: "/assets/refresh.js", kind: JS, bytes: include_bytes!("assets/refresh.js") },
     Asset { path: "/assets/route.js", kind: JS, bytes: include_bytes!("assets/route.js") },
+    Asset { path: "/assets/pages/alerts.js", kind: JS, bytes: include_bytes!("assets/pages/alerts.js") },
     Asset { path: "/assets/pages/deliveries.js", kind: JS, bytes: include_bytes!("assets/pages/deliveries.js") },
     Asset { path: "/assets/pages/destinations.js", kind: JS, bytes: include_bytes!("assets/pages/destinations.js") },
     Asset { path: "/assets/pages/event.js", kind: JS, bytes: include_bytes!("assets/pages/event.js") },

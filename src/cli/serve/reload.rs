@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{Pauses, Quarantine};
+use crate::watch::Watch;
 
 /// Certificates are looked at so often. Their files may be links into folders that are exchanged whole, which no watch of a file sees.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub(super) struct Changing {
     pub(super) pauses: Arc<Pauses>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) watch: Arc<Watch>,
 }
 
 impl Relay {
@@ -36,7 +38,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
+        let Changing { line, quarantine, told, pauses, certificates, metrics, watch, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -46,6 +48,7 @@ impl Relay {
         let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
+        let watched = Watch::prepare(settings.clone())?;
         certificates.replace(&pairs(&settings.tls)?)?;
 
         // First: the gate and the lanes ask for their valves.
@@ -57,6 +60,7 @@ impl Relay {
         self.lanes.replace(lanes);
         quarantine.set_bounds(quarantine_bounds(&settings));
         told.replace(settings.clone(), arming);
+        watch.replace(watched);
         let mut changes = self.told_of(&changes).await;
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
         self.changing.imprint = imprint;

@@ -31,6 +31,7 @@ use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
+use crate::watch::{Asked, Watch};
 
 /// Connections of the admin listener at once.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -50,6 +51,7 @@ pub struct Relay {
     pub(super) lanes: Lanes,
     pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
+    pub(super) watching: JoinHandle<()>,
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
@@ -93,6 +95,17 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
+    let started_at = clock.now();
+    let asked = Asked {
+        store: store.clone(),
+        space: space.clone(),
+        pauses: pauses.clone(),
+        metrics: metrics.clone(),
+        certificates: certificates.clone(),
+        clock,
+        started_at,
+    };
+    let watch = Arc::new(Watch::new(asked, settings.clone())?);
     let context = admin::Context {
         store: store.clone(),
         space,
@@ -101,15 +114,17 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         quarantine: quarantine.clone(),
         told: told.clone(),
         metrics: metrics.clone(),
+        watch: watch.clone(),
         pauses: pauses.clone(),
         reloads: wishes,
         clock,
-        started_at: clock.now(),
+        started_at,
     };
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
+    let watching = tokio::spawn(watch.clone().run());
+    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics, watch };
+    Ok(Relay { https, admin, store, lanes, replays, retention, watching, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.

@@ -12,7 +12,8 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, public, private, .. } = self;
+        let Self { store, lanes, replays, retention, watching, public, private, changing, .. } = self;
+        changing.watch.stop();
         public.stop.cancel();
         // Streams would hold the admin listener for as long as somebody reads.
         store.feed().close();
@@ -21,6 +22,7 @@ impl Relay {
         retention.stop().await;
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
+        let _ = watching.await;
         let health = store.health();
         store.close().await.map_err(|error| error.to_string())?;
         health

@@ -6,6 +6,7 @@ pub(super) mod chain;
 mod time;
 
 use super::public_key::der::{self, BOOLEAN, OCTET_STRING, OID, Reader, SEQUENCE};
+use crate::time::Timestamp;
 
 /// What is needed of a certificate (RFC 5280, section 4.1). It proves nothing by itself.
 #[derive(Debug)]
@@ -57,6 +58,13 @@ impl<'a> Certificate<'a> {
     pub(super) fn is_valid_at(&self, second: i64) -> bool {
         (self.valid.0..=self.valid.1).contains(&second)
     }
+}
+
+/// When a certificate (DER) ends; `None` where it is none.
+pub fn end(der: &[u8]) -> Option<Timestamp> {
+    let (_, last) = Certificate::read(der)?.valid;
+    let ms = u64::try_from(last).unwrap_or(0).saturating_mul(1000);
+    Some(Timestamp::from_ms(ms))
 }
 
 fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {

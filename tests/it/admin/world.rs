@@ -19,6 +19,7 @@ use hookhold::metrics::Metrics;
 use hookhold::net::confirm::Confirmer;
 use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
+use hookhold::net::tls::Certificates;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
 use hookhold::route::filter::Rules;
@@ -29,6 +30,7 @@ use hookhold::store::{
     Appended, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
 };
 use hookhold::time::{Clock, Timestamp};
+use hookhold::watch::{Asked, Watch};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -95,6 +97,16 @@ impl World {
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
         let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| None), clock).unwrap());
+        let asked = Asked {
+            store: store.clone(),
+            space: space.clone(),
+            pauses: pauses.clone(),
+            metrics: metrics.clone(),
+            certificates: Arc::new(Certificates::load(&[]).unwrap()),
+            clock,
+            started_at: START,
+        };
+        let watch = Arc::new(Watch::new(asked, settings.clone()).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let context = Context {
             store: store.clone(),
@@ -104,6 +116,7 @@ impl World {
             replays,
             told: Arc::new(Told::new(settings, arming)),
             metrics: metrics.clone(),
+            watch,
             pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
             clock,
@@ -259,6 +272,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
             pending: None,
         },
         log: Log { level: tracing::Level::INFO, format: LogFormat::Text },
+        alerts: None,
         sources: vec![source("stripe", SourcePath::Below("/in/stripe".to_owned()), &["billing", "audit"])],
         destinations: vec![
             destination("billing", "http://billing.internal:8080/hooks?token=hush"),
@@ -288,6 +302,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         destinations: destinations.iter().map(|d| name(d)).collect(),
         routes: Rules::default(),
         paused: false,
+        expect_every: None,
     })
 }
 

@@ -14,6 +14,7 @@ import { help, listen } from "./keys.js";
 import { failed } from "./parts.js";
 import { Refresher } from "./refresh.js";
 import { here, link } from "./route.js";
+import * as alerts from "./pages/alerts.js";
 import * as deliveries from "./pages/deliveries.js";
 import * as destinations from "./pages/destinations.js";
 import * as event from "./pages/event.js";
@@ -36,6 +37,7 @@ const PAGES = [
   { name: "quarantine", page: quarantine, one: refused, needs: "quarantine" },
   { name: "replays", page: replays, needs: "replays" },
   { name: "live", page: live, needs: "live" },
+  { name: "alerts", page: alerts, needs: "alerts" },
   { name: "status", page: status },
 ];
 

@@ -13,8 +13,8 @@ export function heading(text, ...beside) {
 const LOOKS = {
   delivered: "good", ok: "good", ready: "good", closed: "good", done: "good",
   pending: "busy", in_flight: "busy", retrying: "warn", running: "busy", behind: "warn", probing: "warn",
-  parked: "bad", "not answering": "bad", "not ready": "bad",
-  cancelled: "quiet", unrouted: "quiet", paused: "warn",
+  parked: "bad", "not answering": "bad", "not ready": "bad", firing: "bad",
+  cancelled: "quiet", ended: "quiet", unrouted: "quiet", paused: "warn",
 };
 
 /** A state's word. */

@@ -9,19 +9,21 @@ import { link } from "../route.js";
 export const title = () => "Overview";
 
 export async function load(_, signal) {
-  const [status, destinations, sources] = await Promise.all([
-    get(["status"], {}, signal), all(["destinations"], signal), all(["sources"], signal),
+  const [status, destinations, sources, alarms] = await Promise.all([
+    get(["status"], {}, signal), all(["destinations"], signal), all(["sources"], signal), get(["alerts"], { state: "firing" }, signal),
   ]);
-  return { status, destinations, sources, reason: status.ready ? null : await unready(signal) };
+  return { status, destinations, sources, alarms: alarms.items, reason: status.ready ? null : await unready(signal) };
 }
 
-export function view({ status, destinations, sources, reason }) {
+export function view({ status, destinations, sources, alarms, reason }) {
   const sum = (list, field) => list.reduce((total, one) => total + (one[field] ?? 0), 0);
   const failing = destinations.filter((d) => !["ok", "paused"].includes(standing(d)));
   const waiting = status.counts.pending + status.counts.in_flight;
   return [
     heading("Overview", state(status.ready ? "ready" : "not ready")),
     reason && h("div", { class: "notice bad", role: "alert" }, h("p", {}, "The relay does not accept webhooks: ", data(reason))),
+    alarms.map((a) => h("div", { class: "notice bad", "data-key": `alarm-${a.id}` },
+      h("p", {}, h("a", { href: link("alerts") }, a.summary), ": ", data(a.detail)))),
     h("ul", { class: "figures", "aria-label": "Figures" },
       figure("accepted", sum(sources, "accepted"), "since the start", link("events")),
       figure("delivered", status.counts.delivered, "deliveries", link("deliveries", null, { state: "delivered" })),
