@@ -66,6 +66,16 @@ pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer
     T::deserialize(deserializer).map(Some)
 }
 
+/// A whole number, also where it is written as `60.0`: JSON has one kind of numbers.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    // Up to 2^53, where each whole number is one.
+    let plain =
+        |number: f64| (number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number)).then_some(number as u64);
+    let whole = number.as_u64().or_else(|| number.as_f64().and_then(plain));
+    whole.ok_or_else(|| serde::de::Error::custom(format!("{number} is not a whole number from 0 on")))
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(OfMap(PhantomData))
@@ -109,6 +119,15 @@ mod tests {
         let n = |text: &str| read::<Outer>(text.as_bytes()).ok().map(|outer| outer.inner.0.n);
         assert_eq!([n(r#"{"inner": {"n": 3}}"#), n("{}")], [Some(3), Some(0)]);
         assert_eq!([n("[]"), n(r#"{"inner": []}"#), n(r#"{"inner": [3]}"#), n("null"), n("{} x")], [None; 5]);
+    }
+
+    #[test]
+    fn a_whole_number_is_written_in_several_ways() {
+        #[derive(Deserialize)]
+        struct Number(#[serde(deserialize_with = "whole")] u64);
+        let number = |text: &str| serde_json::from_str::<Number>(text).ok().map(|Number(n)| n);
+        assert_eq!([number("60"), number("60.0"), number("6e1"), number("0")], [Some(60), Some(60), Some(60), Some(0)]);
+        assert_eq!([number("60.5"), number("-1"), number("1e99"), number("\"60\""), number("null")], [None; 5]);
     }
 
     #[test]

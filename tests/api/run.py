@@ -27,7 +27,7 @@ HERE = pathlib.Path(__file__).parent
 MAX_SECONDS = int(os.environ.get("API_SECONDS", "150"))
 # The same calls in each run: a change that fails here is the change's doing. Another seed finds other things.
 SEED = os.environ.get("API_SEED", "20260921")
-TOKEN, SECRET = "a token for tests", "a secret for tests"
+TOKEN, SECRET = "token-for-tests", "a secret for tests"
 
 CONFIG = """
 [listen]
@@ -37,14 +37,15 @@ self_signed = true
 [admin]
 listen = "127.0.0.1:0"
 tokens = [{ name = "tests", role = "operator", secret = { file = "token" } }]
-[sources.gh]
+# Named as examples in the description are, so that more calls find something.
+[sources.billing]
 path = "/in/gh"
 provider = "github"
 secrets = [{ file = "secret" }]
 [sources.asana]
 path = "/in/asana"
 provider = "asana"
-[destinations.takes]
+[destinations.billing]
 url = "http://127.0.0.1:{app}/takes"
 order_by = "/order"
 [destinations.refuses]
@@ -52,11 +53,11 @@ url = "http://127.0.0.1:{app}/refuses"
 [destinations.fails]
 url = "http://127.0.0.1:{app}/fails"
 [[routes]]
-from = "gh"
-to = ["takes", "refuses", "fails"]
+from = "billing"
+to = ["billing", "refuses", "fails"]
 [[routes]]
 from = "asana"
-to = ["takes"]
+to = ["billing"]
 """
 
 
@@ -125,7 +126,7 @@ class Relay:
             self.webhook(number, secret="another")
         for state in ("delivered", "parked", "pending"):
             self.wait(lambda: self.call("GET", f"/api/v1/deliveries?state={state}")["items"], state)
-        self.call("POST", "/api/v1/replays", {"filter": {"source": "gh"}, "to": ["takes"], "rate_per_s": 1})
+        self.call("POST", "/api/v1/replays", {"filter": {"source": "billing"}, "to": ["billing"], "rate_per_s": 1})
         paused = self.call("POST", "/api/v1/replays", {"filter": {"type": "push"}, "rate_per_s": 0.1})
         self.call("POST", f"/api/v1/replays/{paused['id']}/pause")
         self.wait(lambda: self.call("GET", "/api/v1/quarantine")["items"], "quarantined")
@@ -141,7 +142,7 @@ class Relay:
         """More comes, and what calls have paused goes on."""
         number = 1000
         while not until.wait(0.5):
-            for path in ("sources/gh", "destinations/takes", "destinations/refuses", "destinations/fails"):
+            for path in ("sources/billing", "destinations/billing", "destinations/refuses", "destinations/fails"):
                 self.call("POST", f"/api/v1/{path}/resume")
             for secret in (SECRET, "another"):
                 self.webhook(number, secret)
@@ -164,7 +165,7 @@ def streams(api):
             yield path
 
 
-def examine(relay):
+def examine(relay, folder):
     command = [
         "schemathesis", "run", relay.admin + "/openapi.json",
         "--header", f"Authorization: Bearer {TOKEN}",
@@ -176,9 +177,10 @@ def examine(relay):
     ]
     for path in streams(relay.call("GET", "/openapi.json")):
         command += ["--exclude-path", path]
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "checks", "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "checks", "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
     command[0] = str(pathlib.Path(sys.executable).parent / command[0])
-    return subprocess.run(command, env=environment, cwd=HERE).returncode
+    # What it writes is gone with the folder.
+    return subprocess.run(command, env=environment, cwd=folder).returncode
 
 
 def main():
@@ -193,7 +195,7 @@ def main():
             going = threading.Thread(target=relay.keep_going, args=[done])
             going.start()
             try:
-                code = examine(relay)
+                code = examine(relay, folder)
             finally:
                 done.set()
                 going.join()

@@ -36,29 +36,29 @@ pub(super) struct CancelRequest {
 }
 
 /// At least one of these must be said.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = CancelFilter, min_properties = 1)]
 struct Filter {
     /// `pending` (where nothing is said) or `parked`.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, pattern = "^(pending|parked)$")]
     state: Option<String>,
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     destination: Option<Name>,
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     source: Option<Name>,
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     event: Option<EventId>,
     /// Whose event was received at this time or later.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     since: Option<Timestamp>,
     /// Whose event was received before this time.
-    #[serde(deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     until: Option<Timestamp>,
 }

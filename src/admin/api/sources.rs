@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
-use crate::admin::body::JsonBody;
+use crate::admin::body::{JsonBody, whole};
 use crate::admin::openapi::answers::{BadBodies, Conflicts, Missing, StoreTrouble};
 use crate::admin::openapi::parameters::PageParameters;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
@@ -42,6 +42,7 @@ const _: () = assert!(ARMED_MS_MAX == 3_600_000);
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ArmRequest {
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 3_600_000)]
     for_ms: u64,
 }

@@ -19,9 +19,11 @@ use axum::{Extension, Router};
 use utoipa::ToSchema;
 use utoipa::openapi::info::LicenseBuilder;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, OpenApi, PathItem, Server, Tag};
+use utoipa::openapi::{Components, Content, InfoBuilder, OpenApi, PathItem, RefOr, Schema, Server, Tag};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -113,9 +115,26 @@ pub(super) fn described(routes: OpenApiRouter<Arc<Context>>) -> (Router<Arc<Cont
     components.schemas.insert(Document::name().into_owned(), <Document as utoipa::PartialSchema>::schema());
     for operation in api.paths.paths.values_mut().flat_map(operations) {
         answers::add_those_of_all(operation);
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            without_null(body);
+        }
     }
     links::add(&mut api);
     (router, api)
+}
+
+/// A body that may be left out is described as one that may be `null`, which is not the same.
+fn without_null(body: &mut RequestBody) {
+    for content in body.content.values_mut() {
+        let RefOr::T(Content { schema: Some(schema), .. }) = content else { continue };
+        let RefOr::T(Schema::OneOf(either)) = schema else { continue };
+        let is_null =
+            |one: &RefOr<Schema>| matches!(one, RefOr::T(Schema::Object(object)) if object.schema_type == Type::Null.into());
+        either.items.retain(|one| !is_null(one));
+        if let [only] = either.items.as_slice() {
+            *schema = only.clone();
+        }
+    }
 }
 
 fn tag(name: &str, about: &str) -> Tag {

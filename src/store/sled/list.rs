@@ -265,20 +265,23 @@ mod tests {
     /// More than what one page may begin in these tests.
     const EVENTS: u64 = 60;
     const BLOCKS: usize = 10;
+    /// So many deliveries fill a block, so each event has one of its own.
+    const DELIVERIES: u64 = 48;
 
     fn name(text: &str) -> Name {
         Name::try_new(text).unwrap()
     }
 
-    /// An event of the source `s` for `d`, of type `t`, one in each block: each has a commit of its own.
+    /// An event of the source `s`, in a block of its own.
     async fn append(store: &Sled, n: u64) {
         let body = Bytes::from(format!("{{\"number\": {n}}}"));
         let (method, target, authority) = ("POST".to_owned(), "/".to_owned(), "h".to_owned());
         let at = Timestamp::from_ms(1_790_000_000_000 + n);
         let received = Received { method, target, authority, headers: Headers::default(), body, peer: [127, 0, 0, 1].into(), at };
         let verified = Verifier::trusting(Options::default()).verify(received).unwrap();
+        let destinations = (0..DELIVERIES).map(|n| name(&format!("d{n}"))).collect();
         let dedupe = Dedupe { key: format!("key{n}"), until: Timestamp::MAX };
-        store.append(Intake::new(verified, name("s"), "none".into(), [name("d")].into(), Some(dedupe))).await.unwrap();
+        store.append(Intake::new(verified, name("s"), "none".into(), destinations, Some(dedupe))).await.unwrap();
     }
 
     fn page(after: Option<Cursor>) -> Page {
@@ -321,7 +324,7 @@ mod tests {
             (EventFilter { kind: Some("none".to_owned()), ..all() }, 0),
             (EventFilter { state: Some(EventState::Parked), ..all() }, 0),
             (EventFilter { state: Some(EventState::Pending), source: Some(name("other")), ..all() }, 0),
-            (EventFilter { destination: Some(name("d")), kind: Some("none".to_owned()), ..all() }, 0),
+            (EventFilter { destination: Some(name("d0")), kind: Some("none".to_owned()), ..all() }, 0),
             (EventFilter { since: Some(since), ..all() }, 10),
             (EventFilter { until: Some(until), ..all() }, 10),
             (text("number"), EVENTS),
@@ -334,10 +337,11 @@ mod tests {
             assert!(found.is_sorted_by(|a, b| a.id > b.id), "{filter:?}");
         }
         for (filter, fitting) in [
-            (DeliveryFilter::default(), EVENTS),
+            (DeliveryFilter::default(), EVENTS * DELIVERIES),
+            (DeliveryFilter { destination: Some(name("d0")), ..DeliveryFilter::default() }, EVENTS),
             (DeliveryFilter { state: Some(StateName::Parked), ..DeliveryFilter::default() }, 0),
-            (DeliveryFilter { destination: Some(name("d")), source: Some(name("other")), ..DeliveryFilter::default() }, 0),
-            (DeliveryFilter { until: Some(until), ..DeliveryFilter::default() }, 10),
+            (DeliveryFilter { destination: Some(name("d0")), source: Some(name("other")), ..DeliveryFilter::default() }, 0),
+            (DeliveryFilter { until: Some(until), ..DeliveryFilter::default() }, 10 * DELIVERIES),
         ] {
             let list = |page, work: &mut Work| deliveries(&shared, &filter, page, work).unwrap();
             let (_, found) = whole(list, Work::bounded(BLOCKS, usize::MAX, usize::MAX));

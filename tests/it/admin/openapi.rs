@@ -47,6 +47,13 @@ fn faults(api: &Value) -> Vec<String> {
         }
         answers(operation, &mut fault);
     }
+    for (name, schema) in api["components"]["schemas"].as_object().unwrap() {
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            if property.get("default").is_some_and(Value::is_null) {
+                faults.push(format!("{name}.{field}: left out is not `null`"));
+            }
+        }
+    }
     let mut references = Vec::new();
     collect_references(api, &mut references);
     faults.extend(references.into_iter().filter(|to| api.pointer(&to[1..]).is_none()).map(|to| format!("{to} leads nowhere")));
@@ -66,6 +73,11 @@ fn answers(operation: &Value, fault: &mut impl FnMut(String)) {
     }
     if operation["requestBody"].is_object() && !(answers.contains_key("413") && answers.contains_key("415")) {
         fault("it has a body, which may be too large or of another type".to_owned());
+    }
+    for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(|all| all.values()) {
+        if content["schema"]["$ref"].is_null() {
+            fault(format!("its body is not one shape: {}", content["schema"]));
+        }
     }
     for (status, answer) in answers {
         let is_error = status.starts_with('4') || status.starts_with('5');
