@@ -9,9 +9,12 @@
 
 mod api;
 mod auth;
+mod body;
 mod dashboard;
+mod etag;
 mod guesses;
 mod health;
+mod openapi;
 mod parameters;
 mod problem;
 mod session;
@@ -21,12 +24,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
+use axum::{Extension, Router};
 use tokio::sync::{mpsc, oneshot};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::settings::Settings;
 use crate::delivery::Replays;
@@ -35,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::store::{Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use crate::watch::Watch;
+use openapi::Described;
 use problem::Problem;
 
 /// What a change may say in its body: a list of names at most.
@@ -123,17 +129,28 @@ impl Context {
 pub fn router(context: Arc<Context>) -> Router {
     show_what_is_known(&context);
     let door = Arc::new(auth::Door::new(context.clone()));
-    let api = Router::new().nest("/api/v1", api::routes());
+    let (api, description) = api();
     Router::new()
         .merge(dashboard::routes(door.clone(), api.clone().with_state(context.clone())))
         .merge(api)
-        .merge(health::routes())
+        .layer(Extension(Arc::new(Described::new(&description))))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(door, auth::admit))
         .layer(map_response(secured))
         .with_state(context)
+}
+
+/// All that is for programs, with its description.
+fn api() -> (Router<Arc<Context>>, OpenApi) {
+    let routes = OpenApiRouter::new().nest("/api/v1", api::routes()).merge(health::routes()).merge(openapi::routes());
+    openapi::described(routes)
+}
+
+/// What a relay of this version serves at `/openapi.json`, in lines.
+pub fn description() -> String {
+    Described::pretty(&api().1)
 }
 
 /// Metrics of what is configured are there, at zero, before the first request.

@@ -6,9 +6,14 @@ use http::HeaderValue;
 use serde::Serialize;
 use std::sync::Arc;
 use url::Url;
+use utoipa::ToSchema;
 
+use super::openapi::schema::{DeliveryState, IN_FLIGHT};
 use crate::config::settings::Destination;
-use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Headers, Name, Outcome, Received, State};
+use crate::record::{
+    Attempt, Delivery, DeliveryId, Event, EventId, Failure, Headers, Name, Outcome, ParkReason, Received, State,
+};
+use crate::signature::Reason;
 use crate::store::{EventState, Quarantined, Tracked};
 use crate::time::Timestamp;
 
@@ -16,66 +21,91 @@ use crate::time::Timestamp;
 const AT_SOCKET: &str = "http://localhost";
 
 /// One page of a list.
-#[derive(Serialize)]
-pub(super) struct List<T> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct List<T: ToSchema> {
+    /// The items, newest first or by name; maybe none, where a next page goes on.
     pub(super) items: Vec<T>,
-    /// The `cursor` of the next page.
+    /// The `cursor` of the next page; `null` at the end.
+    #[schema(required)]
     pub(super) next: Option<String>,
 }
 
 /// An event; `headers` and its deliveries' `attempts` only where one event is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(super) struct EventView {
     id: EventId,
     source: Name,
+    #[schema(value_type = String)]
     provider: Arc<str>,
+    /// The provider's word for what happened.
+    #[schema(required)]
     r#type: Option<String>,
+    /// The provider's id of it.
+    #[schema(required)]
     provider_event_id: Option<String>,
     received_at: Timestamp,
     method: String,
+    /// Path and query, as they came.
     target: String,
+    /// The address that it came from.
+    #[schema(value_type = String)]
     peer: std::net::IpAddr,
     body_bytes: u64,
+    #[schema(required)]
     content_type: Option<String>,
+    /// How often the provider sent it again.
     duplicates: u32,
+    #[schema(value_type = EventState)]
     state: &'static str,
+    /// Name and value of each header field, in order; where one event is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     headers: Option<Vec<(String, FieldValue)>>,
+    /// Oldest first.
     deliveries: Vec<DeliveryView>,
 }
 
 /// A request in quarantine; `method` and what follows only where one is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Quarantined)]
 pub(super) struct QuarantinedView {
     id: EventId,
     source: Name,
     received_at: Timestamp,
+    #[schema(value_type = Reason)]
     reason: Arc<str>,
+    #[schema(value_type = String)]
     peer: std::net::IpAddr,
     body_bytes: u64,
-    #[serde(flatten)]
-    request: Option<RequestView>,
-}
-
-#[derive(Serialize)]
-struct RequestView {
     /// The reason as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<String>,
-    method: String,
-    target: String,
-    headers: Vec<(String, FieldValue)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    method: Option<String>,
+    /// Path and query, as they came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    target: Option<String>,
+    /// Name and value of each header field, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    headers: Option<Vec<(String, FieldValue)>>,
 }
 
 impl QuarantinedView {
     pub(super) fn new(found: Quarantined) -> Self {
         let Quarantined { id, source, reason, at, peer, body_bytes, .. } = found;
-        Self { id, source, received_at: at, reason, peer, body_bytes, request: None }
+        let (detail, method, target, headers) = (None, None, None, None);
+        Self { id, source, received_at: at, reason, peer, body_bytes, detail, method, target, headers }
     }
 
     /// With the request but its body.
     pub(super) fn with_request(self, received: &Received, detail: Option<String>) -> Self {
-        let (method, target, headers) = (received.method.clone(), received.target.clone(), fields(&received.headers));
-        Self { request: Some(RequestView { detail, method, target, headers }), ..self }
+        let (method, target) = (Some(received.method.clone()), Some(received.target.clone()));
+        Self { detail, method, target, headers: Some(fields(&received.headers)), ..self }
     }
 }
 
@@ -84,46 +114,72 @@ fn fields(headers: &Headers) -> Vec<(String, FieldValue)> {
 }
 
 /// A header field's value: text, or base64 where it is not UTF-8.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum FieldValue {
     Text(String),
-    Bytes { base64: String },
+    Bytes {
+        /// The value's bytes.
+        base64: String,
+    },
 }
 
 /// A delivery; `attempts` only where it is shown by itself or in its event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(super) struct DeliveryView {
     id: DeliveryId,
     event_id: EventId,
     source: Name,
     destination: Name,
+    /// Where its destination is now; where one delivery is shown, and there is such a destination.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     url: Option<String>,
+    #[schema(value_type = DeliveryState)]
     state: &'static str,
     attempts_made: u32,
-    /// `None` while an attempt is under way, too, and while an earlier delivery with its `order_key` is pending.
+    /// `null` while an attempt is under way, too, and while an earlier delivery with its `order_key` is pending.
+    #[schema(required)]
     next_attempt_at: Option<Timestamp>,
     created_at: Timestamp,
+    /// When it ended.
+    #[schema(required)]
     settled_at: Option<Timestamp>,
+    /// Where it is parked.
+    #[schema(required, value_type = Option<ParkReason>)]
     reason: Option<&'static str>,
+    /// The replay by filter that made it.
+    #[schema(required)]
     replay_id: Option<String>,
+    /// Those with the same one go in order.
+    #[schema(required)]
     order_key: Option<String>,
+    /// Oldest first; where one delivery, or one event, is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     attempts: Option<Vec<AttemptView>>,
 }
 
 /// One attempt: an answer's `status`, or the `error` in its place and a `detail` for people.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct AttemptView {
+    /// From 1 over the delivery's whole life.
     number: u32,
     started_at: Timestamp,
     duration_ms: u64,
+    #[schema(required)]
     status: Option<u16>,
+    #[schema(required, value_type = Option<Failure>)]
     error: Option<&'static str>,
+    #[schema(required)]
     detail: Option<String>,
     response_headers: Vec<(String, String)>,
+    /// Its beginning; what is not UTF-8 is replaced.
+    #[schema(required)]
     response_body: Option<String>,
+    /// Whether headers or body were cut.
     response_truncated: bool,
 }
 
@@ -176,7 +232,7 @@ impl DeliveryView {
     /// As in lists.
     pub(super) fn new(Tracked { delivery, in_flight }: Tracked) -> Self {
         Self {
-            state: if in_flight { "in_flight" } else { delivery.state.name().as_str() },
+            state: if in_flight { IN_FLIGHT } else { delivery.state.name().as_str() },
             next_attempt_at: delivery.due().filter(|_| !in_flight && !delivery.is_held()),
             settled_at: delivery.settled_at(),
             reason: reason(&delivery),

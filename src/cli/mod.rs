@@ -8,10 +8,12 @@ mod arm;
 mod backup;
 mod cancel;
 mod check;
+mod deliveries;
 mod destinations;
 mod doctor;
 mod events;
 mod forward;
+mod pages;
 mod park;
 mod providers;
 mod quarantine;
@@ -67,6 +69,8 @@ enum Command {
     Tail(tail::Args),
     /// Send what a source receives to an application on this machine, too, from the running relay.
     Forward(forward::Args),
+    /// List deliveries, and show one with its attempts.
+    Deliveries(deliveries::Args),
     /// Deliver a stored event again, or all that fit a filter.
     Replay(replay::Args),
     /// Show replays by filter, hold them, let them go on, call them off.
@@ -103,6 +107,8 @@ enum Command {
     Route(route::Args),
     /// Check a captured request against its provider: accepted, or exactly why not.
     Verify(verify::Args),
+    /// Print the description of the admin API (OpenAPI 3.1), as a relay of this version serves it.
+    Openapi,
     /// Show the providers that the relay knows.
     Providers(providers::Args),
 }
@@ -150,6 +156,7 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::run(&args, &client()?, json),
         Command::Tail(args) => tail::run(&args, &client()?, json),
         Command::Forward(args) => forward::run(&args, &client()?, json),
+        Command::Deliveries(args) => deliveries::run(&args, &client()?, json),
         Command::Replay(args) => replay::run(&args, &client()?, json),
         Command::Replays(args) => replays::run(&args, &client()?, json),
         Command::Retry(args) => replay::retry(&args, &client()?, json),
@@ -168,6 +175,10 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args, &config, json),
         Command::Route(args) => route::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
+        Command::Openapi => {
+            table::say(&crate::admin::description());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Providers(args) => providers::run(&args, json),
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 mod dashboard;
+mod openapi;
 mod world;
 
 use hookhold::metrics::RequestOutcome;
@@ -136,7 +137,7 @@ async fn a_wrong_parameter_is_named() {
     let id = world.stored("stripe", &["billing"], 0).await;
     for (path, field) in [
         ("events?colour=red", "colour"),
-        ("events?q=x", "q"),
+        ("events?q=x", "since"),
         ("events?state=in_flight", "state"),
         ("events?source=a/b", "source"),
         ("events?since=yesterday", "since"),

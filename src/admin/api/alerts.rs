@@ -3,40 +3,60 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
+use crate::admin::openapi::answers::Conflicts;
+use crate::admin::openapi::parameters::{PageParameters, query};
 use crate::admin::parameters::{NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::alarm::{Alarm, Kind, State};
 use crate::time::Timestamp;
 use crate::watch::{Standing, Tried};
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/alerts", get(list)).route("/alerts/test", post(test))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(test))
 }
 
-/// `GET /alerts?state=pending|firing|ended&kind=&limit=&cursor=`: newest first; those that ended go after a while, and with a restart.
-#[derive(Serialize)]
+/// Which alarms a list shows.
+struct AlertParameters;
+
+impl IntoParams for AlertParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![query::<State>("state", "In this state."), query::<Kind>("kind", "Of this kind.")]
+    }
+}
+
+/// Alarms, and who hears of them.
+#[derive(Serialize, ToSchema)]
 struct Alerts {
     items: Vec<AlertView>,
+    /// The `cursor` of the next page.
+    #[schema(required)]
     next: Option<String>,
     /// Whether anything can alarm: there is a table `[alerts]`.
     enabled: bool,
     receivers: Vec<ReceiverView>,
 }
 
-#[derive(Serialize)]
+/// An alarm.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Alert)]
 struct AlertView {
     id: String,
+    #[schema(value_type = Kind)]
     kind: &'static str,
     /// `{"source": "NAME"}`, `{"destination": "NAME"}`, `{"certificate": "FILE"}` or `{"part": "store"}`.
+    #[schema(value_type = Object)]
     subject: Value,
-    /// `pending` (its condition holds, but not for its time yet), `firing` or `ended`.
+    #[schema(value_type = State)]
     state: &'static str,
     /// What is wrong, as a sentence without its end.
     summary: String,
@@ -45,39 +65,58 @@ struct AlertView {
     /// What to do next.
     advice: String,
     since: Timestamp,
+    #[schema(required)]
     began_at: Option<Timestamp>,
+    #[schema(required)]
     ended_at: Option<Timestamp>,
     /// When the receivers were last told.
+    #[schema(required)]
     last_sent_at: Option<Timestamp>,
 }
 
 /// Who hears of it; the address is masked.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Receiver)]
 struct ReceiverView {
     to: String,
     form: &'static str,
+    /// Messages that it has not taken yet.
     waiting: usize,
+    #[schema(required)]
     last_sent_at: Option<Timestamp>,
+    #[schema(required)]
     last_error: Option<String>,
 }
 
-/// `POST /alerts/test` (operator): `{"results": [{"to", "form", "took_ms", "status", "answer", "error"}]}`, one for each receiver.
-#[derive(Serialize)]
+/// What came of a test message, receiver by receiver.
+#[derive(Serialize, ToSchema)]
 struct Tests {
     results: Vec<TestView>,
 }
 
 /// What a receiver answered: its status and first words, or in their place why there was no answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Test)]
 struct TestView {
     to: String,
     form: &'static str,
     took_ms: u64,
+    #[schema(required)]
     status: Option<u16>,
+    #[schema(required)]
     answer: Option<String>,
+    #[schema(required)]
     error: Option<String>,
 }
 
+/// Alarms, newest first.
+///
+/// Those that ended go after a while, and with a restart.
+#[utoipa::path(
+    get, path = "/alerts", operation_id = "listAlerts", tag = "alerts",
+    params(AlertParameters, PageParameters),
+    responses((status = 200, description = "A page of alarms.", body = Alerts))
+)]
 async fn list(Shared(context): Shared<Arc<Context>>, mut parameters: Parameters) -> Result<Json<Alerts>, Problem> {
     let state =
         parameters.take("state", "pending, firing or ended", |text| State::ALL.into_iter().find(|s| s.as_str() == text))?;
@@ -99,6 +138,11 @@ async fn list(Shared(context): Shared<Arc<Context>>, mut parameters: Parameters)
     }))
 }
 
+/// Sends a test message to each receiver.
+#[utoipa::path(
+    post, path = "/alerts/test", operation_id = "testAlerts", tag = "alerts",
+    responses((status = 200, description = "What each receiver answered.", body = Tests), Conflicts)
+)]
 async fn test(
     Shared(context): Shared<Arc<Context>>,
     Extension(caller): Extension<Caller>,

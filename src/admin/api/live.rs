@@ -19,15 +19,20 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
+use axum::Extension;
 use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::body::Frame;
 use serde_json::json;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Standing;
+use crate::admin::openapi::answers::StoreTrouble;
+use crate::admin::openapi::parameters::query;
 use crate::admin::parameters::Parameters;
 use crate::admin::problem::Problem;
 use crate::admin::view::{DeliveryView, EventView};
@@ -43,9 +48,28 @@ const RETRY_MS: u64 = 2000;
 /// Where the last stream of who comes back ended.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/live", get(watch))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(watch))
 }
+
+/// What a stream shows.
+struct LiveParameters;
+
+impl IntoParams for LiveParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![query::<Name>("source", "Of this source."), query::<Name>("destination", "Of deliveries to this destination.")]
+    }
+}
+
+/// What happens, for as long as somebody reads.
+///
+/// Server-sent events: `event` (an event, as in lists), `attempt` (a delivery with just that attempt), `state` (a delivery that was
+/// delivered, parked, called off, retried or made by a replay), and `missed` (`{"count": N}`). `Last-Event-ID` goes on behind one.
+#[utoipa::path(
+    get, path = "/live", operation_id = "watch", tag = "relay",
+    params(LiveParameters),
+    responses((status = 200, description = "A stream without an end.", body = String, content_type = "text/event-stream"), StoreTrouble)
+)]
 
 async fn watch(
     State(context): State<Arc<Context>>,

@@ -10,12 +10,13 @@ mod live;
 mod quarantine;
 mod reload;
 mod replays;
+mod search;
 mod sources;
 mod status;
 
 use std::sync::Arc;
 
-use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::Context;
 use super::auth::Caller;
@@ -23,8 +24,9 @@ use super::problem::Problem;
 use crate::record::Name;
 use crate::store::{Error, NotChanged, Pausable};
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
+/// Each route with its description: see CONTRIBUTING, "A new endpoint".
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new()
         .merge(events::routes())
         .merge(deliveries::routes())
         .merge(destinations::routes())

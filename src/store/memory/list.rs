@@ -9,12 +9,18 @@ impl Inner {
     pub(super) fn shows_event(&self, filter: &EventFilter, event: &Event) -> bool {
         let state = || EventState::of(self.of_event(event.id).map(|d| d.state.name()));
         filter.source.as_ref().is_none_or(|s| *s == event.source)
+            && filter.text.as_ref().is_none_or(|text| self.has_text(event, text))
             && filter.kind.as_ref().is_none_or(|k| event.kind.as_ref() == Some(k))
             && filter.provider_event_id.as_ref().is_none_or(|p| event.provider_event_id.as_ref() == Some(p))
             && filter.since.is_none_or(|t| event.received_at >= t)
             && filter.until.is_none_or(|t| event.received_at < t)
             && filter.destination.as_ref().is_none_or(|d| self.of_event(event.id).any(|x| x.destination == *d))
             && filter.state.is_none_or(|s| s == state())
+    }
+
+    fn has_text(&self, event: &Event, text: &str) -> bool {
+        let body = self.events.get(&event.id).map(|(_, body)| body.as_ref()).unwrap_or_default();
+        body.windows(text.len().max(1)).any(|part| part == text.as_bytes())
     }
 
     /// Whether a delivery fits.

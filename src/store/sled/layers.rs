@@ -192,12 +192,6 @@ impl Shared {
         Ok(found)
     }
 
-    /// The heads of a block, in order; `None` for damaged ones.
-    pub(super) fn heads(&self, block: BlockId) -> Result<Vec<Option<Head>>, Error> {
-        let bytes = self.raw_heads(block)?;
-        Ok(block::frames(&bytes).map(|frame| frame.and_then(block::decode)).collect())
-    }
-
     /// Reads of one event, whose block and place `read` is given; `None` where it is not there. Once more where that fails: its
     /// block may have been rewritten, or be gone, since it was found.
     pub(super) fn read_event<T>(

@@ -31,6 +31,7 @@ mod replay;
 mod restore;
 mod shared;
 mod tally;
+mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
+use self::work::Work;
 use super::archive::{self, Backup};
 use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
@@ -299,17 +301,17 @@ impl Store for Sled {
 
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
         let filter = filter.clone();
-        self.read(move |shared| list::events(shared, &filter, page)).await
+        self.read(move |shared| list::events(shared, &filter, page, &mut Work::default())).await
     }
 
     async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
         let filter = filter.clone();
-        self.read(move |shared| onward::events(shared, &filter, page)).await
+        self.read(move |shared| onward::events(shared, &filter, page, &mut Work::default())).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {
         let filter = filter.clone();
-        self.read(move |shared| list::deliveries(shared, &filter, page)).await
+        self.read(move |shared| list::deliveries(shared, &filter, page, &mut Work::default())).await
     }
 
     fn counts(&self) -> Counts {
