@@ -9,9 +9,11 @@
 
 mod api;
 mod auth;
+mod configuration;
 mod dashboard;
 mod guesses;
 mod health;
+pub mod history;
 mod parameters;
 mod problem;
 mod session;
@@ -34,6 +36,8 @@ use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
 use crate::store::{Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
+pub use configuration::{Configuration, LastReload};
+use history::History;
 use problem::Problem;
 
 /// What a change may say in its body: a list of names at most.
@@ -66,8 +70,12 @@ pub struct Context {
     pub space: Arc<Space>,
     /// What the relay was told.
     pub told: Arc<Told>,
+    /// The same for people, without secrets.
+    pub configuration: Arc<Configuration>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
+    /// What of it in the last day.
+    pub history: Arc<History>,
     /// Which sources and destinations are paused.
     pub pauses: Arc<Pauses>,
     /// Where somebody who wants the configuration read again says so.

@@ -385,12 +385,12 @@ fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Ve
             tracing::debug!(%destination, %event, number, "delivered");
         }
         Verdict::RetryAt(due) => {
-            road.metrics.failed(detail.clone());
+            road.metrics.failed(detail.clone(), now);
             tracing::info!(%destination, %event, number, outcome = word, detail, %due, "an attempt failed");
         }
         Verdict::Park(reason) => {
             road.metrics.settled(StateName::Parked);
-            road.metrics.failed(detail.clone());
+            road.metrics.failed(detail.clone(), now);
             tracing::warn!(%destination, %event, number, outcome = word, detail, reason = reason.as_str(), "a delivery is parked");
         }
     }

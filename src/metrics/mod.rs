@@ -6,6 +6,7 @@
 
 mod destination;
 mod source;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
+pub use totals::Totals;
 
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -371,11 +373,12 @@ mod tests {
         destination.settled(StateName::Pending);
         destination.settled(StateName::Parked);
         destination.set_backlog(7, 1.5);
-        destination.failed("503".to_owned());
+        destination.failed("503".to_owned(), Timestamp::from_ms(7));
         destination.succeeded_at(Timestamp::from_ms(9));
         destination.succeeded_at(Timestamp::from_ms(8));
         assert_eq!(destination.last_success_at(), Some(Timestamp::from_ms(9)));
-        assert_eq!(destination.last_error().as_deref(), Some("503"));
+        assert_eq!(destination.last_error(), Some((Timestamp::from_ms(7), "503".to_owned())));
+        assert_eq!((destination.failed_attempts(), destination.settled_so_far(StateName::Parked)), (1, 1));
         destination.set_breaker(BreakerState::Open, Some(Timestamp::from_ms(9)));
         assert_eq!(destination.breaker(), (BreakerState::Open, Some(Timestamp::from_ms(9))));
         shows(&metrics, r#"hookhold_destination_breaker{destination="billing",state="open"} 1"#);

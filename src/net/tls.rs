@@ -162,7 +162,14 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
 /// Certificates by the name that the client asks for; the first one for all other names. They can be replaced at any time:
 /// connections that are open keep what they were shown.
 #[derive(Debug)]
-pub struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
+pub struct Certificates(ArcSwap<Vec<Loaded>>);
+
+/// A certificate with its key, and the file that it came from.
+#[derive(Debug)]
+struct Loaded {
+    file: PathBuf,
+    key: Arc<CertifiedKey>,
+}
 
 impl Certificates {
     /// From certificate and key files.
@@ -174,18 +181,24 @@ impl Certificates {
     pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
         keys(pairs).map(|keys| self.0.store(Arc::new(keys)))
     }
+
+    /// The file and the DER of each certificate that is shown now, without what stands above it.
+    pub fn leaves(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
+        let leaf = |loaded: &Loaded| Some((loaded.file.clone(), loaded.key.cert.first()?.clone()));
+        self.0.load().iter().filter_map(leaf).collect()
+    }
 }
 
-fn keys(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Arc<CertifiedKey>>, Error> {
-    pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect()
+fn keys(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Loaded>, Error> {
+    pairs.iter().map(|(cert, key)| Ok(Loaded { file: cert.clone(), key: certified_key(cert, key)? })).collect()
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let keys = self.0.load();
         let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let fitting = named.and_then(|name| keys.iter().find(|key| covers(key, &name)));
-        fitting.or_else(|| keys.first()).cloned()
+        let fitting = named.and_then(|name| keys.iter().find(|loaded| covers(&loaded.key, &name)));
+        fitting.or_else(|| keys.first()).map(|loaded| loaded.key.clone())
     }
 }
 

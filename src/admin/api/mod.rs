@@ -2,9 +2,11 @@
 
 mod backup;
 mod cancel_all;
+mod config;
 mod deliveries;
 mod destinations;
 mod events;
+mod history;
 mod quarantine;
 mod reload;
 mod replays;
@@ -28,6 +30,8 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(destinations::routes())
         .merge(sources::routes())
         .merge(status::routes())
+        .merge(history::routes())
+        .merge(config::routes())
         .merge(reload::routes())
         .merge(replays::routes())
         .merge(quarantine::routes())

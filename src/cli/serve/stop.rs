@@ -12,11 +12,12 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, public, private, .. } = self;
+        let Self { store, lanes, replays, retention, history, public, private, .. } = self;
         public.stop.cancel();
         let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, public.task), lanes.stop());
         replays.stop();
         retention.stop().await;
+        history.stop().await;
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
         let health = store.health();

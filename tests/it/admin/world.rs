@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use hookhold::admin::{Context, Told, router};
+use hookhold::admin::history::History;
+use hookhold::admin::{Configuration, Context, Told, router};
+use hookhold::config::Shown;
 use hookhold::config::settings::{
     Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
@@ -19,6 +21,7 @@ use hookhold::metrics::Metrics;
 use hookhold::net::confirm::Confirmer;
 use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
+use hookhold::net::tls::Certificates;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
 use hookhold::route::filter::Rules;
@@ -96,6 +99,7 @@ impl World {
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
         let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| None), clock).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
+        let certificates = Arc::new(Certificates::load(&[]).unwrap());
         let context = Context {
             store: store.clone(),
             space,
@@ -103,6 +107,8 @@ impl World {
             line: Arc::new(line),
             replays,
             told: Arc::new(Told::new(settings, arming)),
+            configuration: Arc::new(Configuration::new(Shown::default(), Vec::new(), certificates, clock)),
+            history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
             pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
