@@ -20,6 +20,7 @@ const SENT = [
 
 /** What the API answers, by method and path. */
 const ANSWERS = {
+  "GET /audit": { items: [{ at: AT, who: "ops", action: "replay", target: EVIL, result: "done", peer: "203.0.113.7" }], next: null },
   "GET /quarantine": { items: [REFUSED], next: null },
   "GET /quarantine/q1": { ...REFUSED, headers: [["content-type", "application/json"], ["x-evil", EVIL]] },
   "POST /quarantine/release": { released: 1, still_refused: 2 },
@@ -46,7 +47,7 @@ async function visited(asked) {
   const visit = await Visit.at(browser, relay);
   await visit.page.route(/\/session$/, async (route) => {
     const answer = await (await route.fetch()).json();
-    await route.fulfill({ json: { ...answer, abilities: ["live", "quarantine", "replays", "pause_destination", "pause_source", "arm_source"] } });
+    await route.fulfill({ json: { ...answer, abilities: ["audit", "live", "quarantine", "replays", "pause_destination", "pause_source", "arm_source"] } });
   });
   await visit.page.route(/\/api\/v1\//, async (route) => {
     const request = route.request();
@@ -66,7 +67,7 @@ test("what the API cannot do is not shown", async () => {
   const { abilities } = await (await fetch(`${relay.admin}/session`)).json();
   const visit = await Visit.at(browser, relay);
   const pages = await visit.page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts();
-  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"]]) {
+  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"], ["Audit", "audit"]]) {
     assert.equal(pages.includes(name), abilities.includes(word), name);
   }
   await visit.end();
@@ -91,7 +92,7 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   await page.getByRole("button", { name: "Drop" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Drop" }).click();
   await page.waitForURL(/#\/quarantine$/);
-  assert.deepEqual(asked, [["POST /quarantine/release", { source: "github" }], ["DELETE /quarantine/q1", null]]);
+  assert.deepEqual(asked, [["POST /quarantine/release", {}], ["DELETE /quarantine/q1", null]]);
   await visit.end();
 });
 
@@ -115,6 +116,17 @@ test("many events are replayed, after they were counted", async () => {
   await page.getByRole("status").getByText("The replay has begun.").waitFor();
   const wish = { filter: { source: "github" }, to: ["ok"], rate_per_s: 50 };
   assert.deepEqual(asked, [["POST /replays/r1/pause", {}], ["POST /replays", { ...wish, dry_run: true }], ["POST /replays", wish]]);
+  await visit.end();
+});
+
+test("who changed what shows where the API tells it", async () => {
+  const visit = await visited([]);
+  const { page } = visit;
+  await page.getByRole("link", { name: "Audit" }).click();
+  await page.getByRole("cell", { name: EVIL }).waitFor();
+  await visit.onlyText();
+  await visit.accessible("the audit log");
+  await visit.picture("audit");
   await visit.end();
 });
 
