@@ -59,12 +59,7 @@ impl Configuration {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let State { shown, warnings, loaded_at, last_reload } = &*self.lock();
-        Snapshot {
-            shown: shown.clone(),
-            warnings: warnings.clone(),
-            loaded_at: *loaded_at,
-            last_reload: last_reload.clone(),
-        }
+        Snapshot { shown: shown.clone(), warnings: warnings.clone(), loaded_at: *loaded_at, last_reload: last_reload.clone() }
     }
 
     pub(super) fn certificates(&self) -> &Certificates {

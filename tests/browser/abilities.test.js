@@ -77,7 +77,7 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   const asked = [];
   const visit = await visited(asked);
   const { page } = visit;
-  await page.getByRole("link", { name: "Quarantine" }).click();
+  await page.getByRole("link", { name: "Quarantine", exact: true }).click();
   await page.getByRole("cell", { name: EVIL }).waitFor();
   await visit.accessible("the quarantine");
   await visit.picture("quarantine");
@@ -91,7 +91,7 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   await visit.picture("refused");
   await page.getByRole("button", { name: "Drop" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Drop" }).click();
-  await page.waitForURL(/#\/quarantine$/);
+  await page.waitForURL(/#\/quarantine\?source=github$/);
   assert.deepEqual(asked, [["POST /quarantine/release", {}], ["DELETE /quarantine/q1", null]]);
   await visit.end();
 });

@@ -24,7 +24,8 @@ async fn the_configuration_is_shown_without_secrets_and_with_what_came_of_the_la
     write_config(folder.path(), &app);
     let (file, secret) = (folder.path().join("relay.toml"), "k2-of-nobody");
     std::fs::write(folder.path().join("secret"), secret).unwrap();
-    let text = std::fs::read_to_string(&file).unwrap() + "\ndestinations.two = { url = 'http://user:hidden@127.0.0.1:9/x?hidden' }\n";
+    let text =
+        std::fs::read_to_string(&file).unwrap() + "\ndestinations.two = { url = 'http://user:hidden@127.0.0.1:9/x?hidden' }\n";
     std::fs::write(&file, &text).unwrap();
     let relay = Process::start(folder.path());
     let config = relay.get("/config").await;
@@ -75,7 +76,9 @@ async fn what_happened_is_counted_and_survives_a_restart() {
     for n in 0..2 {
         assert_eq!(relay.send(&n.to_string(), b"{}").await.status, 200);
     }
-    let sum = |history: &Value, count: &str| history["items"].as_array().unwrap().iter().map(|step| step[count].as_u64().unwrap()).sum::<u64>();
+    let sum = |history: &Value, count: &str| {
+        history["items"].as_array().unwrap().iter().map(|step| step[count].as_u64().unwrap()).sum::<u64>()
+    };
     let sums = |history: &Value| ["accepted", "refused", "delivered"].map(|count| sum(history, count));
     eventually(async || (sums(&relay.get("/history").await) == [2, 3, 2]).then_some(())).await;
     assert!(relay.get("/history").await["items"].as_array().unwrap().len() <= 2);

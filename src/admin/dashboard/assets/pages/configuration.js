@@ -51,7 +51,8 @@ function certificates(list, now = Date.now()) {
     if (!c.not_after) return state("unreadable");
     const ms = Date.parse(c.not_after) - now;
     if (ms <= 0) return state("ended");
-    return ms < SOON_MS ? [state("ends soon"), h("span", { class: "under" }, `in ${duration(ms)}`)] : ms > LONG_MS ? "in more than ten years" : `in ${Math.floor(ms / 86_400_000)} d`;
+    if (ms < SOON_MS) return [state("ends soon"), h("span", { class: "under" }, `in ${duration(ms)}`)];
+    return ms > LONG_MS ? "in more than ten years" : `in ${Math.floor(ms / 86_400_000)} d`;
   };
   return table("Certificates", [
     { name: "Names", of: (c) => (c.names.length ? h("span", { class: "names" }, c.names.map((name) => data(name))) : "none") },

@@ -26,7 +26,7 @@ export function view(destination, context) {
   const said = advice(destination);
   return [
     heading(data(name), state(standing(destination)), pause(destination, context)),
-    said && h("p", { class: "advice" }, said),
+    said && h("p", { class: "advice" }, said, destination.parked > 0 && [" ", replayable(name)]),
     facts([
       ["URL", data(destination.url)],
       ["Waiting", [to(destination.pending, "pending"), trend(name) && quiet(` ${trend(name)}`)]],
@@ -51,6 +51,9 @@ export function view(destination, context) {
 }
 
 const quiet = (text) => h("span", { class: "quiet" }, text);
+
+/** All that is parked can be replayed at once, from the list of its events. */
+const replayable = (name) => h("a", { href: link("events", null, { state: "parked", destination: name }) }, "Replay many at once");
 
 /** Order keys for which deliveries wait behind one that fails: that one is mended, parked or cancelled, and the rest goes on. */
 function held(destination, context) {

@@ -62,7 +62,7 @@ function figure(name, number, under, href, alarms = false) {
 function toTable(destinations) {
   const rows = table("Destinations", [
     { name: "Name", of: (d) => rowLink(link("destinations", d.name), data(d.name)) },
-    { name: "State", of: (d) => state(standing(d)) },
+    { name: "State", of: (d) => [state(standing(d)), ["failing", "not answering"].includes(standing(d)) && why(d)] },
     { name: "Oldest due", of: (d) => oldestDue(d) ?? NOTHING },
     { name: "Waiting", class: "number", of: (d) => count(d.pending) },
     { name: "In flight", class: "number", of: (d) => count(d.in_flight) },
@@ -71,6 +71,9 @@ function toTable(destinations) {
   ], destinations.slice(0, ROWS_MAX), (d) => d.name);
   return [rows, rest(destinations.length, "destinations")];
 }
+
+/** What went wrong last, so that nobody has to look for it. */
+const why = (destination) => destination.last_error && h("span", { class: "under" }, data(destination.last_error));
 
 function fromTable(sources) {
   const latest = [...sources].sort((a, b) => (b.last_event_at ?? "").localeCompare(a.last_event_at ?? "") || a.name.localeCompare(b.name));

@@ -33,7 +33,7 @@ export function view(request, context) {
 function judge(request, context) {
   const work = async () => {
     const result = await post(["quarantine", "release"], { ids: [request.id] });
-    if (result.released) go(link("quarantine"));
+    if (result.released) go(link("quarantine", null, { source: request.source }));
     return released(result);
   };
   return action(context, "Judge again", work, { class: "main" });
@@ -46,7 +46,7 @@ function force(request, context) {
       "because you say that it is genuine."), h("p", {}, "Who did it is logged.")],
     async () => {
       const result = await post(["quarantine", "release"], { ids: [request.id], force: true });
-      if (result.released) go(link("quarantine"));
+      if (result.released) go(link("quarantine", null, { source: request.source }));
       return result.released ? "It is released without proof." : released(result);
     });
   return asking(context, "Release without proof", open);
@@ -55,7 +55,7 @@ function force(request, context) {
 function drop(request, context) {
   const open = () => ask(context, "Drop this request", "Drop", h("p", {}, "It is deleted for good."), async () => {
     await remove(["quarantine", request.id]);
-    go(link("quarantine"));
+    go(link("quarantine", null, { source: request.source }));
     return "The request is deleted.";
   });
   return asking(context, "Drop", open);
