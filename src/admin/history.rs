@@ -233,7 +233,7 @@ mod tests {
         let watch = Watch::start(history.clone());
         accept(&metrics, 3);
         assert_eq!(accepted(&history), [3]);
-        tokio::time::sleep(STEP).await;
+        tokio::time::advance(STEP).await;
         accept(&metrics, 2);
         assert_eq!(accepted(&history), [3, 2]);
         assert_eq!(history.steps()[1].at.since(history.steps()[0].at), STEP);
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(accepted(&history), [3, 2, 5]);
 
         // A day later nothing of it is left.
-        tokio::time::sleep(STEP * STEPS_MAX as u32).await;
+        tokio::time::advance(STEP * STEPS_MAX as u32).await;
         accept(&metrics, 1);
         assert_eq!(accepted(&history), [1]);
     }

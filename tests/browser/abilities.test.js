@@ -18,8 +18,21 @@ const SENT = [
   ["state", { id: "e1.1", event_id: "e1", destination: "busy", state: "parked" }],
 ].map(([kind, data]) => `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`).join("");
 
+/** A day of which the relay ran three hours, an hour ago not at all, and since then again. */
+function day() {
+  const [step, now] = [300_000, Date.now()];
+  const last = now - (now % step);
+  const at = (ms) => new Date(ms).toISOString();
+  const ran = (n) => n < 12 || (n >= 24 && n < 60);
+  const counts = { duplicates: 0, refused: 0, delivered: 2, failed_attempts: 0, parked: 0 };
+  const of = (n) => ({ at: at(last - n * step), accepted: n === 30 ? 7 : 1, ...counts });
+  const items = Array.from({ length: 288 }, (_, n) => 287 - n).filter(ran).map(of);
+  return { step_ms: step, since: at(last - 287 * step), until: at(now), items };
+}
+
 /** What the API answers, by method and path. */
 const ANSWERS = {
+  "GET /history": day(),
   "GET /audit": { items: [{ at: AT, who: "ops", action: "replay", target: EVIL, result: "done", peer: "203.0.113.7" }], next: null },
   "GET /quarantine": { items: [REFUSED], next: null },
   "GET /quarantine/q1": { ...REFUSED, headers: [["content-type", "application/json"], ["x-evil", EVIL]] },
@@ -116,6 +129,29 @@ test("many events are replayed, after they were counted", async () => {
   await page.getByRole("status").getByText("The replay has begun.").waitFor();
   const wish = { filter: { source: "github" }, to: ["ok"], rate_per_s: 50 };
   assert.deepEqual(asked, [["POST /replays/r1/pause", {}], ["POST /replays", { ...wish, dry_run: true }], ["POST /replays", wish]]);
+  await visit.end();
+});
+
+test("charts tell nothing, no event, and a relay that did not run apart", async () => {
+  const visit = await visited([]);
+  const { page } = visit;
+  const accepted = page.getByRole("img", { name: /^Accepted in the last 24 hours: 54; at most 9 in 15 min/ });
+  await accepted.waitFor();
+  await page.getByRole("img", { name: "Refused in the last 24 hours: 0; none." }).waitFor();
+  const columns = async (part) => (await accepted.locator(`path.${part}`).getAttribute("d")).split("M").length - 1;
+  // Of twenty hours nothing is known, which is no gap.
+  const gaps = await columns("gap");
+  assert.ok(gaps >= 3 && gaps <= 5, `${gaps} quarters of an hour`);
+  assert.ok((await columns("bars")) >= 16);
+  await page.getByText("Where it is grey, the relay did not run.").waitFor();
+  // Also on a page that was refreshed.
+  await page.waitForResponse(/api\/v1\/history/);
+  const { x, y, width, height } = await accepted.boundingBox();
+  await page.mouse.move(x + 3, y + height / 2);
+  await page.getByText(/^\d\d:\d\d to \d\d:\d\d: nothing is known$/).waitFor();
+  await page.mouse.move(x + width - 2, y + height / 2);
+  await page.getByText(/^\d\d:\d\d to \d\d:\d\d: \d$/).waitFor();
+  await visit.picture("overview-day");
   await visit.end();
 });
 

@@ -29,9 +29,14 @@ async function fromFolder(route) {
   const file = join(ASSETS, path === "/" ? "index.html" : path);
   if (!existsSync(file)) return route.continue();
   const kind = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", html: "text/html" }[file.split(".").pop()];
-  const { headers } = await fetch(new URL("/", route.request().url()));
-  const policy = { "content-security-policy": headers.get("content-security-policy") ?? "" };
-  return route.fulfill({ body: readFileSync(file), contentType: `${kind}; charset=utf-8`, headers: policy });
+  try {
+    const { headers } = await fetch(new URL("/", route.request().url()));
+    const policy = { "content-security-policy": headers.get("content-security-policy") ?? "" };
+    return await route.fulfill({ body: readFileSync(file), contentType: `${kind}; charset=utf-8`, headers: policy });
+  } catch {
+    // The relay, or the page, has gone away: so have its files.
+    return route.abort().catch(() => {});
+  }
 }
 
 /** A person at the dashboard of `relay`. */
@@ -48,7 +53,7 @@ export class Visit {
     visit.relay = relay;
     visit.context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     visit.page = await visit.context.newPage();
-    visit.page.setDefaultTimeout(15_000);
+    visit.page.setDefaultTimeout(30_000);
     const { host } = new URL(relay.admin);
     if (ASSETS) await visit.context.route(/:\d+\/(assets\/.*)?$/, fromFolder);
     visit.page.on("dialog", async (dialog) => {

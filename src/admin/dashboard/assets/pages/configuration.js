@@ -78,13 +78,9 @@ function reload(context) {
   const open = () => ask(context, "Read relay.toml again", "Reload",
     h("p", {}, "The new configuration is applied whole, or not at all. Queues and connections go on."),
     async () => {
-      try {
-        const { changed } = await post(["reload"]);
-        return changed.length ? `${counted(changed.length, "change")}: ${changed.join(", ")}` : "Nothing is different.";
-      } catch (problem) {
-        problem.message = [problem.message, ...problem.problems].join("\n");
-        throw problem;
-      }
+      // What is wrong with the new one is on the page then, for longer than something is said.
+      const { changed } = await post(["reload"]);
+      return changed.length ? `${counted(changed.length, "change")}: ${changed.join(", ")}` : "Nothing is different.";
     });
   return asking(context, "Reload", open, { class: "main" });
 }

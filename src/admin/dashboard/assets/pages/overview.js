@@ -44,7 +44,7 @@ export function view({ status, history, destinations, sources, reason }) {
       figure("kept aside", quarantined, quarantined ? "in quarantine" : "none in quarantine", link("quarantine"))),
     section("Last 24 hours",
       h("div", { class: "charts" }, CHARTS.map(([name, text, look]) => chart(day, name, text, look))),
-      day.some((bar) => !bar.step) && h("p", { class: "hint more" }, "Where it is grey, the relay did not run."),
+      day.some((bar) => bar.gap) && h("p", { class: "hint more" }, "Where it is grey, the relay did not run."),
       numbers(day, CHARTS)),
     section("Destinations", destinations.length ? toTable(byTrouble(destinations)) : empty("No destination is configured.")),
     section("Sources", sources.length ? fromTable(sources) : empty("No source is configured.")),
