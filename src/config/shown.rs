@@ -12,7 +12,8 @@ const MASK: &str = "***";
 /// Tables whose plain values are credentials as often as not.
 const MASKED_TABLES: [&str; 2] = ["headers", "members"];
 /// Keys under which a secret is to be named and not to be written. Who writes one all the same gets an error, and no copy of it.
-const MASKED_KEYS: [&str; 7] = ["secret", "secrets", "client_secret", "password", "token", "verify_token", "signing_key"];
+const MASKED_KEYS: [&str; 8] =
+    ["secret", "secrets", "client_secret", "password", "token", "verify_token", "signing_key", "api_keys"];
 /// A route may ask for the value of any header: where the name sounds like one of these, the value is a credential.
 const SENSITIVE: [&str; 8] = ["auth", "token", "secret", "password", "cookie", "signature", "api-key", "apikey"];
 
