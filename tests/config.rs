@@ -152,6 +152,19 @@ fn everything() -> Loaded {
 }
 
 #[test]
+fn what_may_be_shown_holds_no_secret_and_says_the_rest() {
+    let shown = everything().shown.text;
+    for hidden in ["s3cr3t", "p%40ss", "k=v", "tenant", "\"text\""] {
+        assert!(!shown.contains(hidden), "{hidden} is in\n{shown}");
+    }
+    for part in
+        ["https://***@billing.internal:8080/webhooks/stripe?***", "unix:app.sock:/hook?***", "X-Token = { env = \"SECRET\" }"]
+    {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+}
+
+#[test]
 fn what_is_written_arrives() {
     let Loaded { settings, warnings, .. } = everything();
     assert!(warnings.is_empty(), "{warnings:?}");

@@ -10,10 +10,12 @@
 mod api;
 mod auth;
 mod body;
+mod configuration;
 mod dashboard;
 mod etag;
 mod guesses;
 mod health;
+pub mod history;
 mod openapi;
 mod parameters;
 mod problem;
@@ -40,6 +42,8 @@ use crate::metrics::Metrics;
 use crate::store::{Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use crate::watch::Watch;
+pub use configuration::{Configuration, LastReload};
+use history::History;
 use openapi::Described;
 use problem::Problem;
 
@@ -73,10 +77,14 @@ pub struct Context {
     pub space: Arc<Space>,
     /// What the relay was told.
     pub told: Arc<Told>,
+    /// The same for people, without secrets.
+    pub configuration: Arc<Configuration>,
     /// What the relay counted.
     pub metrics: Arc<Metrics>,
     /// What is wrong, and who hears of it.
     pub watch: Arc<Watch>,
+    /// What of it in the last day.
+    pub history: Arc<History>,
     /// Which sources and destinations are paused.
     pub pauses: Arc<Pauses>,
     /// Where somebody who wants the configuration read again says so.

@@ -8,6 +8,7 @@ mod arm;
 mod backup;
 mod cancel;
 mod check;
+mod config;
 mod deliveries;
 mod destinations;
 mod doctor;
@@ -95,8 +96,10 @@ enum Command {
     Reload,
     /// Take an `arm` back: the source takes no secret any more.
     Disarm(arm::DisarmArgs),
+    /// Show what the running relay was told, without secrets, and its certificates.
+    Config,
     /// Show how the running relay stands.
-    Status,
+    Status(status::Args),
     /// Write all that is stored into a folder, while the relay runs or while it does not.
     Backup(backup::Args),
     /// Build a store from a backup, where none is yet.
@@ -169,7 +172,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Alerts(args) => alerts::run(&args, &client()?, json),
         Command::Reload => reload::run(&client()?, json),
         Command::Disarm(args) => arm::disarm(&args, &client()?, json),
-        Command::Status => status::run(&client()?, json),
+        Command::Config => config::run(&client()?, json),
+        Command::Status(args) => status::run(&args, &client()?, json),
         Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
         Command::Restore(args) => restore::run(&args, &config, json),
         Command::Doctor(args) => doctor::run(&args, &config, json),

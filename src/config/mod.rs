@@ -20,6 +20,7 @@ mod relay;
 mod route;
 mod secret;
 pub mod settings;
+mod shown;
 mod sign;
 mod source;
 mod table;
@@ -39,6 +40,7 @@ pub use imprint::{Change, ChangeKind, Imprint};
 pub use problem::{Problem, Problems, Severity};
 use reading::Reading;
 use settings::Settings;
+pub use shown::Shown;
 
 /// Room for thousands of sources; a device file cannot fill the memory.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -52,6 +54,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// What it comes to, to be compared with another reading.
     pub imprint: Imprint,
+    /// What it says in its own words, without secrets.
+    pub shown: Shown,
 }
 
 /// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
@@ -87,7 +91,7 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
     match settings {
         Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
             problem::sort(&mut problems);
-            Ok(Loaded { settings, warnings: problems, imprint })
+            Ok(Loaded { settings, warnings: problems, imprint, shown: Shown::of(file_name, text) })
         }
         _ => Err(Problems::new(problems)),
     }

@@ -295,6 +295,15 @@ pub enum Ack {
 }
 
 impl Ack {
+    /// As it is written in relay.toml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Upstream(_) => "upstream",
+            Self::UpstreamElseStored(_) => "upstream-else-stored",
+        }
+    }
+
     /// How long an application's answer is waited for; `None` where it is not.
     pub fn waits(self) -> Option<Duration> {
         match self {

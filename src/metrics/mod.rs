@@ -7,6 +7,7 @@
 mod alerts;
 mod destination;
 mod source;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 pub use alerts::{AlertMetrics, SentOutcome};
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
+pub use totals::Totals;
 
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -384,10 +386,8 @@ mod tests {
         destination.succeeded_at(Timestamp::from_ms(9));
         destination.succeeded_at(Timestamp::from_ms(8));
         assert_eq!(destination.last_success_at(), Some(Timestamp::from_ms(9)));
-        assert_eq!(
-            (destination.last_error().as_deref(), destination.last_failure_at()),
-            (Some("503"), Some(Timestamp::from_ms(7)))
-        );
+        assert_eq!(destination.last_error(), Some((Timestamp::from_ms(7), "503".to_owned())));
+        assert_eq!((destination.failed_attempts(), destination.settled_so_far(StateName::Parked)), (1, 1));
         destination.set_breaker(BreakerState::Open, Some(Timestamp::from_ms(9)));
         assert_eq!(destination.breaker(), (BreakerState::Open, Some(Timestamp::from_ms(9))));
         shows(&metrics, r#"hookhold_destination_breaker{destination="billing",state="open"} 1"#);

@@ -13,7 +13,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::signature::certificate_end;
+use crate::signature::CertificateFacts;
 use crate::time::Timestamp;
 
 /// What is wrong with a certificate or a key, and in which file.
@@ -167,12 +167,19 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
 #[derive(Debug)]
 pub struct Certificates(ArcSwap<Vec<Shown>>);
 
-/// A certificate that is shown.
+/// A certificate that is shown, and the file that it came from.
 #[derive(Debug)]
 struct Shown {
-    file: Arc<str>,
+    file: PathBuf,
     key: Arc<CertifiedKey>,
     ends_at: Option<Timestamp>,
+}
+
+impl Shown {
+    /// The file as metrics and alarms name it.
+    fn name(&self) -> Arc<str> {
+        self.file.strip_prefix(".").unwrap_or(&self.file).display().to_string().into()
+    }
 }
 
 impl Certificates {
@@ -188,16 +195,21 @@ impl Certificates {
 
     /// The file of each, and when it ends.
     pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
-        self.0.load().iter().filter_map(|shown| Some((shown.file.clone(), shown.ends_at?))).collect()
+        self.0.load().iter().filter_map(|shown| Some((shown.name(), shown.ends_at?))).collect()
+    }
+
+    /// The file and the DER of each certificate that is shown now, without what stands above it.
+    pub fn leaves(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
+        let leaf = |shown: &Shown| Some((shown.file.clone(), shown.key.cert.first()?.clone()));
+        self.0.load().iter().filter_map(leaf).collect()
     }
 }
 
 fn all(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Shown>, Error> {
     let shown = |(cert, key): &(PathBuf, PathBuf)| {
-        let file = cert.strip_prefix(".").unwrap_or(cert).display().to_string().into();
         let key = certified_key(cert, key)?;
-        let ends_at = key.end_entity_cert().ok().and_then(|leaf| certificate_end(leaf));
-        Ok(Shown { file, key, ends_at })
+        let ends_at = key.end_entity_cert().ok().and_then(|leaf| CertificateFacts::read(leaf)).map(|facts| facts.not_after);
+        Ok(Shown { file: cert.clone(), key, ends_at })
     };
     pairs.iter().map(shown).collect()
 }

@@ -65,4 +65,4 @@ pub use template::BadTemplate;
 pub use verified::Verified;
 pub use verifier::{Options, Verifier};
 pub use x509::chain::BadRoots;
-pub use x509::end as certificate_end;
+pub use x509::facts::CertificateFacts;

@@ -54,7 +54,7 @@ impl Watch {
             is_paused: self.asked.pauses.is_paused(Pausable::Destination, name),
             last_success_at: metrics.last_success_at(),
             last_failure_at: metrics.last_failure_at(),
-            last_error: metrics.last_error(),
+            last_error: metrics.last_error().map(|(_, how)| how),
             is_cut_off: metrics.breaker().0 != BreakerState::Closed,
             backlog: backlog.map(|backlog| Backlog {
                 pending: backlog.pending,

@@ -44,6 +44,8 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("POST", "/quarantine/release", &["quarantine", "release"]),
     ("DELETE", "/quarantine/{id}", &["quarantine", "drop", ID]),
     ("GET", "/status", &["status"]),
+    ("GET", "/history", &["status", "--history"]),
+    ("GET", "/config", &["config"]),
     ("GET", "/live", &["tail"]),
     ("GET", "/alerts", &["alerts"]),
     ("POST", "/alerts/test", &["alerts", "test"]),

@@ -34,5 +34,6 @@ mod routing;
 mod sign;
 mod store_story;
 mod tidy;
+mod told;
 mod torn;
 mod world;

@@ -17,7 +17,8 @@ use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::view::{DeliveryView, List, shown};
 use crate::config::settings::Destination;
-use crate::record::{BreakerState, Name};
+use crate::pace::bucket::Bucket;
+use crate::record::{BreakerState, Name, StateName};
 use crate::store::Pausable;
 use crate::time::Timestamp;
 
@@ -65,6 +66,17 @@ struct DestinationView {
     last_success_at: Option<Timestamp>,
     #[schema(required)]
     last_error: Option<String>,
+    /// When that was. Later than the last success: it fails now.
+    #[schema(required)]
+    last_error_at: Option<Timestamp>,
+    /// Deliveries that it took since the start.
+    delivered: u64,
+    /// What relay.toml lets it have: attempts at once, and in a second (`None`: as many as there are).
+    in_flight_max: usize,
+    #[schema(required)]
+    per_second: Option<f64>,
+    /// Whether its deliveries are kept in order (`order_by`).
+    is_ordered: bool,
 }
 
 /// Destinations, by name.
@@ -141,6 +153,7 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
     let metrics = context.metrics.destination(&destination.name);
     let (breaker, next_probe_at) = metrics.breaker();
     let now = context.clock.now();
+    let (last_error_at, last_error) = metrics.last_error().unzip();
     Ok(DestinationView {
         name: destination.name.clone(),
         url: shown(destination),
@@ -153,6 +166,11 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
         parked: backlog.parked,
         oldest_due_at: backlog.oldest_due_at,
         last_success_at: metrics.last_success_at(),
-        last_error: metrics.last_error(),
+        last_error,
+        last_error_at,
+        delivered: metrics.settled_so_far(StateName::Delivered),
+        in_flight_max: destination.in_flight,
+        per_second: destination.per_second.as_ref().map(Bucket::per_second),
+        is_ordered: destination.order_by.is_some(),
     })
 }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::Extension;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use hyper::body::Frame;

@@ -3,9 +3,11 @@
 mod alerts;
 mod backup;
 mod cancel_all;
+mod config;
 mod deliveries;
 mod destinations;
 mod events;
+mod history;
 mod live;
 mod quarantine;
 mod reload;
@@ -32,6 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
         .merge(destinations::routes())
         .merge(sources::routes())
         .merge(status::routes())
+        .merge(history::routes())
+        .merge(config::routes())
         .merge(reload::routes())
         .merge(replays::routes())
         .merge(quarantine::routes())

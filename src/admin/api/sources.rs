@@ -165,6 +165,8 @@ struct SourceView {
     provider: Arc<str>,
     /// Whether its provider brings the secret, so that it can be armed.
     takes_secret: bool,
+    /// What the answer waits for, as relay.toml has it: `stored`, `upstream` or `upstream-else-stored`.
+    ack: &'static str,
     paused: bool,
     accepted: u64,
     rejected: u64,
@@ -195,6 +197,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         path: written(&source.path),
         provider: source.provider.clone(),
         takes_secret: source.takes_secret,
+        ack: source.ack.as_str(),
         paused: context.pauses.is_paused(Pausable::Source, &source.name),
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),

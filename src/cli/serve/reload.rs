@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
-use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
-use crate::admin::Told;
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use crate::admin::{Configuration, Told};
 use crate::config::settings::{Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
@@ -27,6 +27,7 @@ pub(super) struct Changing {
     pub(super) line: Arc<Line>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
+    pub(super) configuration: Arc<Configuration>,
     pub(super) pauses: Arc<Pauses>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) metrics: Arc<Metrics>,
@@ -37,7 +38,7 @@ impl Relay {
     /// Applies a new configuration, and tells what is different, a line each. Where a part of it cannot be used, everything stays as
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
-        let Loaded { settings, imprint, .. } = loaded;
+        let Loaded { settings, imprint, warnings, shown } = loaded;
         let Changing { line, quarantine, told, pauses, certificates, metrics, watch, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
@@ -61,6 +62,7 @@ impl Relay {
         quarantine.set_bounds(quarantine_bounds(&settings));
         told.replace(settings.clone(), arming);
         watch.replace(watched);
+        self.changing.configuration.replace(shown, lines(&warnings));
         let mut changes = self.told_of(&changes).await;
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
         self.changing.imprint = imprint;

@@ -57,6 +57,7 @@ async fn reload(relay: &mut Relay, config: &Path, level: &Level) -> Result<Vec<S
         }
         Err(problems) => Err(problems),
     };
+    relay.changing.configuration.reloaded(&done);
     match &done {
         Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again; nothing is different"),
         Ok(changes) => changes.iter().for_each(|change| tracing::info!(change, "the configuration is in force")),

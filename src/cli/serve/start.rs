@@ -17,9 +17,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::reload::{Changing, watch_certificates};
-use crate::admin::{self, Reload, Told};
-use crate::config::Loaded;
+use crate::admin::history::{History, Keeping};
+use crate::admin::{self, Configuration, Reload, Told};
 use crate::config::settings::{Settings, Tls};
+use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
@@ -52,6 +53,7 @@ pub struct Relay {
     pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
     pub(super) watching: JoinHandle<()>,
+    pub(super) history: Keeping,
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
@@ -67,7 +69,7 @@ pub(super) struct Serving {
 
 /// Starts everything that the configuration names.
 pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
-    let Loaded { settings, imprint, .. } = loaded;
+    let Loaded { settings, imprint, warnings, shown } = loaded;
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
     let public_tls = tls::server_config(certificates.clone(), &[b"h2", b"http/1.1"]);
@@ -81,6 +83,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));
+    let configuration = Arc::new(Configuration::new(shown, lines(&warnings), certificates.clone(), clock));
+    let history = Arc::new(History::open(&settings.store.path, metrics.clone(), clock));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
     let surroundings = Surroundings::of_system(clock);
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
@@ -113,6 +117,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         replays: replays.clone(),
         quarantine: quarantine.clone(),
         told: told.clone(),
+        configuration: configuration.clone(),
+        history: history.clone(),
         metrics: metrics.clone(),
         watch: watch.clone(),
         pauses: pauses.clone(),
@@ -123,13 +129,19 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
     let watching = tokio::spawn(watch.clone().run());
-    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics, watch };
-    Ok(Relay { https, admin, store, lanes, replays, retention, watching, public, private, changing, reloads })
+    let history = Keeping::start(history);
+    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch };
+    Ok(Relay { https, admin, store, lanes, replays, retention, watching, history, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
 pub(super) fn arming(settings: &Settings) -> anyhow::Result<Arming> {
     Arming::new(settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")
+}
+
+/// What somebody should look at, a line each.
+pub(super) fn lines(warnings: &[Problem]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// The files of the listeners' certificates.

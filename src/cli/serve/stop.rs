@@ -12,7 +12,7 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, watching, public, private, changing, .. } = self;
+        let Self { store, lanes, replays, retention, watching, history, public, private, changing, .. } = self;
         changing.watch.stop();
         public.stop.cancel();
         // Streams would hold the admin listener for as long as somebody reads.
@@ -20,6 +20,7 @@ impl Relay {
         let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, public.task), lanes.stop());
         replays.stop();
         retention.stop().await;
+        history.stop().await;
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
         let _ = watching.await;

@@ -2,11 +2,11 @@
 
 pub(super) mod address;
 pub(super) mod chain;
+pub(super) mod facts;
 
 mod time;
 
 use super::public_key::der::{self, BOOLEAN, OCTET_STRING, OID, Reader, SEQUENCE};
-use crate::time::Timestamp;
 
 /// What is needed of a certificate (RFC 5280, section 4.1). It proves nothing by itself.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(super) struct Certificate<'a> {
     pub(super) spki: &'a [u8],
     /// The first and the last second at which it counts, since the epoch.
     pub(super) valid: (i64, i64),
-    /// The object identifiers of its extensions, as DER writes them.
-    extensions: Vec<&'a [u8]>,
+    /// Its extensions: the object identifier, as DER writes it, and the value.
+    extensions: Vec<(&'a [u8], &'a [u8])>,
 }
 
 /// Extensions of one certificate: they have ten.
@@ -43,7 +43,7 @@ impl<'a> Certificate<'a> {
         while !inside.is_empty() {
             let (tag, content) = inside.next()?;
             if tag == EXTENSIONS {
-                extensions = identifiers(der::whole_sequence(content)?)?;
+                extensions = listed(der::whole_sequence(content)?)?;
             }
         }
         Some(Self { spki, valid, extensions })
@@ -51,7 +51,12 @@ impl<'a> Certificate<'a> {
 
     /// Whether it has that extension; the identifier is written as DER writes it.
     pub(super) fn has_extension(&self, oid: &[u8]) -> bool {
-        self.extensions.contains(&oid)
+        self.extension(oid).is_some()
+    }
+
+    /// The value of that extension.
+    fn extension(&self, oid: &[u8]) -> Option<&'a [u8]> {
+        self.extensions.iter().find(|(known, _)| *known == oid).map(|(_, value)| *value)
     }
 
     /// Whether it counts at that second.
@@ -60,14 +65,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// When a certificate (DER) ends; `None` where it is none.
-pub fn end(der: &[u8]) -> Option<Timestamp> {
-    let (_, last) = Certificate::read(der)?.valid;
-    let ms = u64::try_from(last).unwrap_or(0).saturating_mul(1000);
-    Some(Timestamp::from_ms(ms))
-}
-
-fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {
+fn listed(mut list: Reader<'_>) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !list.is_empty() {
         let mut extension = list.sequence()?;
@@ -75,11 +73,11 @@ fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {
         if extension.tag() == Some(BOOLEAN) {
             extension.next()?;
         }
-        extension.tagged(OCTET_STRING)?;
+        let value = extension.tagged(OCTET_STRING)?;
         if found.len() == EXTENSIONS_MAX || !extension.is_empty() {
             return None;
         }
-        found.push(oid);
+        found.push((oid, value));
     }
     Some(found)
 }

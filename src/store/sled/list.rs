@@ -65,7 +65,13 @@ fn walk_events(shared: &Shared, filter: &EventFilter, page: Page, work: &mut Wor
 
 /// Whether the text that is looked for is in a body, where one is looked for. A body that cannot be read does not fit; that it cannot
 /// is counted where somebody reads it.
-pub(super) fn fits_body(shared: &Shared, block: BlockId, head: &Head, finder: Option<&Finder<'_>>, work: &mut Work) -> Result<bool, Error> {
+pub(super) fn fits_body(
+    shared: &Shared,
+    block: BlockId,
+    head: &Head,
+    finder: Option<&Finder<'_>>,
+    work: &mut Work,
+) -> Result<bool, Error> {
     let Some(finder) = finder else { return Ok(true) };
     work.read(usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX));
     match shared.body(block, head) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use hookhold::admin::{Context, Told, router};
+use hookhold::admin::history::History;
+use hookhold::admin::{Configuration, Context, Told, router};
+use hookhold::config::Shown;
 use hookhold::config::settings::{
     Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
@@ -108,6 +110,7 @@ impl World {
         };
         let watch = Arc::new(Watch::new(asked, settings.clone()).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
+        let certificates = Arc::new(Certificates::load(&[]).unwrap());
         let context = Context {
             store: store.clone(),
             space,
@@ -115,6 +118,8 @@ impl World {
             line: Arc::new(line),
             replays,
             told: Arc::new(Told::new(settings, arming)),
+            configuration: Arc::new(Configuration::new(Shown::default(), Vec::new(), certificates, clock)),
+            history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
             watch,
             pauses,
