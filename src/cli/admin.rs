@@ -34,8 +34,13 @@ pub(super) struct Client {
     pool: Pool,
     address: String,
     token: Option<HeaderValue>,
+    /// Where that token is from, for people.
+    token_from: String,
     runtime: Runtime,
 }
+
+/// A token, and where it is from.
+type Token = (Vec<u8>, String);
 
 impl Client {
     /// For the relay of this configuration, or the one at `address`.
@@ -43,7 +48,7 @@ impl Client {
         match address {
             Some(address) => {
                 let url: Url = address.parse().with_context(|| format!("{address} is not a URL"))?;
-                Self::at(&url, tls::client_config(None)?, std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes))
+                Self::at(&url, tls::client_config(None)?, token_of_environment())
             }
             None => {
                 let settings = config::load(config)?.settings;
@@ -65,25 +70,29 @@ impl Client {
         };
         let scheme = if admin.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
-        let token = std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes);
-        let configured = || admin.tokens.iter().max_by_key(|t| t.role).map(|t| t.secret.expose().to_vec());
-        Self::at(&url, trust, token.or_else(configured))
+        let configured = || {
+            let token = admin.tokens.iter().max_by_key(|t| t.role)?;
+            Some((token.secret.expose().to_vec(), format!("the token {:?} of the configuration", token.name.as_str())))
+        };
+        Self::at(&url, trust, token_of_environment().or_else(configured))
     }
 
-    fn at(url: &Url, trust: std::sync::Arc<rustls::ClientConfig>, token: Option<Vec<u8>>) -> anyhow::Result<Self> {
+    fn at(url: &Url, trust: std::sync::Arc<rustls::ClientConfig>, token: Option<Token>) -> anyhow::Result<Self> {
         let server = Server::of(url, trust, false)?;
+        let (token, token_from) = token.unzip();
         let token = token.map(|t| HeaderValue::from_bytes(&[b"Bearer ", &t[..]].concat())).transpose();
         Ok(Self {
             pool: Pool::new(server, 1, CALL_TIME),
             address: url.to_string(),
             token: token.context("the admin token cannot be sent in a header")?,
+            token_from: token_from.unwrap_or_default(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
     }
 
     /// `GET` of a path below `/api/v1`.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.get_bytes(path)?)?)
+        self.json(&self.get_bytes(path)?)
     }
 
     /// `GET` of a path below `/api/v1`, as bytes.
@@ -93,7 +102,11 @@ impl Client {
 
     /// `POST` of JSON to a path below `/api/v1`.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.call(Method::POST, path, body.to_string().into())?)?)
+        self.json(&self.call(Method::POST, path, body.to_string().into())?)
+    }
+
+    fn json(&self, body: &[u8]) -> anyhow::Result<Value> {
+        serde_json::from_slice(body).map_err(|_| self.stranger("it sent no JSON".to_owned()))
     }
 
     /// `DELETE` of a path below `/api/v1`.
@@ -127,7 +140,7 @@ impl Client {
                 problem.extend_from_slice(&data);
             }
         }
-        if head.status.is_success() { Ok(()) } else { Err(refused(head.status, &problem)) }
+        if head.status.is_success() { Ok(()) } else { Err(self.refused(head.status, &problem)) }
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -145,6 +158,39 @@ impl Client {
         Failure::Unreachable { address: self.address.clone(), why }.into()
     }
 
+    fn stranger(&self, why: String) -> anyhow::Error {
+        Failure::Stranger { address: self.address.clone(), why }.into()
+    }
+
+    /// What a problem document says.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
+        let Ok(problem @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
+            return self.stranger(format!("it said {status}, and not why"));
+        };
+        let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
+        let mut said = detail.map_or_else(|| format!("the relay answered {status}"), str::to_owned);
+        for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            said = format!("{said}\n{more}");
+        }
+        match status {
+            StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
+            StatusCode::UNAUTHORIZED => anyhow!("{said}\n{}", self.other_token()),
+            StatusCode::FORBIDDEN if !self.token_from.is_empty() => anyhow!("{said}\nThis is {}.", self.token_from),
+            _ => anyhow!(said),
+        }
+    }
+
+    /// What to do where the token is missing or refused.
+    fn other_token(&self) -> String {
+        if self.token.is_none() {
+            return format!(
+                "It wants a token and none was sent: set {TOKEN_VARIABLE} to one of [admin] tokens in its relay.toml, or name that \
+                 file with --config."
+            );
+        }
+        format!("It does not take {}. Set {TOKEN_VARIABLE} to one of [admin] tokens in its relay.toml.", self.token_from)
+    }
+
     fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let request = self.request(method, path, body)?;
         let exchange = async { tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await };
@@ -152,9 +198,14 @@ impl Client {
             Err(_) => Err(self.unreachable("no answer in time".to_owned())),
             Ok(Err(error)) => Err(self.unreachable(error.to_string())),
             Ok(Ok(answer)) if answer.status.is_success() => Ok(answer.body),
-            Ok(Ok(answer)) => Err(refused(answer.status, &answer.body)),
+            Ok(Ok(answer)) => Err(self.refused(answer.status, &answer.body)),
         }
     }
+}
+
+fn token_of_environment() -> Option<Token> {
+    let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())?;
+    Some((token.into_bytes(), format!("the token in {TOKEN_VARIABLE}")))
 }
 
 /// An address that a listener on every interface can be called at.
@@ -180,21 +231,6 @@ pub(super) fn all(client: &Client, path: &str) -> anyhow::Result<Vec<Value>> {
             Some(next) => cursor = format!("&cursor={}", encoded(next)),
             None => return Ok(found),
         }
-    }
-}
-
-/// What a problem document says.
-fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
-    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-    let mut said = detail.map_or_else(|| format!("the relay answered {}", status), str::to_owned);
-    for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        said = format!("{said}\n{more}");
-    }
-    match status {
-        StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
-        StatusCode::UNAUTHORIZED => anyhow!("{said}\nSet {TOKEN_VARIABLE} to an admin token."),
-        _ => anyhow!(said),
     }
 }
 

@@ -7,9 +7,12 @@ mod arm;
 mod backup;
 mod cancel;
 mod check;
+mod completions;
 mod destinations;
 mod doctor;
+mod documents;
 mod events;
+mod examples;
 mod park;
 mod providers;
 mod quarantine;
@@ -28,7 +31,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Problems;
 
@@ -95,14 +98,25 @@ enum Command {
     Verify(verify::Args),
     /// Show the providers that the relay knows.
     Providers(providers::Args),
+    /// Show what the configuration can say: every key with its bounds, what counts without it, and an example.
+    Reference(documents::ReferenceArgs),
+    /// Print the configuration's JSON Schema, for editors.
+    Schema,
+    /// Print what makes a shell complete commands and names.
+    Completions(completions::Args),
+    /// Print the manual page, or write one a command into a folder.
+    Man(documents::ManArgs),
 }
 
 /// A failure that has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The relay cannot be reached.
-    #[error("the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`.")]
+    #[error("the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`. On another machine, --admin URL says where.")]
     Unreachable { address: String, why: String },
+    /// What answers is no relay.
+    #[error("what answers at {address} is another program, not the relay: {why}\n--admin, or listen in [admin], says where the relay is.")]
+    Stranger { address: String, why: String },
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -110,9 +124,12 @@ enum Failure {
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    completions::answer();
+    let arguments = Arguments::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit());
     match command(arguments) {
         Ok(code) => code,
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         // They say themselves what is an error and what a warning.
         Err(error) if error.is::<Problems>() => {
             eprintln!("{error}");
@@ -121,12 +138,21 @@ pub fn run() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             match error.downcast_ref::<Failure>() {
-                Some(Failure::Unreachable { .. }) => ExitCode::from(3),
+                Some(Failure::Unreachable { .. } | Failure::Stranger { .. }) => ExitCode::from(3),
                 Some(Failure::NotFound(_)) => ExitCode::from(4),
                 None => ExitCode::FAILURE,
             }
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Everything that can be typed: commands with their arguments, help and examples.
+pub fn words() -> clap::Command {
+    completions::add(examples::add(Arguments::command()))
 }
 
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -156,5 +182,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Route(args) => route::run(&args, &config, json),
         Command::Verify(args) => verify::run(&args, json),
         Command::Providers(args) => providers::run(&args, json),
+        Command::Reference(args) => documents::reference(&args),
+        Command::Schema => documents::schema(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => documents::man(&args),
     }
 }

@@ -5,9 +5,11 @@
 mod ack;
 mod admin;
 mod backup;
+mod command_line;
 mod commands;
 mod confirmed;
 mod doctor;
+mod documents;
 mod golden;
 mod handshakes;
 mod held;
