@@ -3,7 +3,7 @@
 
 use clap::Command;
 
-/// An event's, a delivery's, a replay's or a request's id.
+/// An event's, a replay's or a request's id; a delivery's has a number behind it.
 macro_rules! id {
     () => {
         "019ac5d2-7b1e-7c40-9f3a-2b6d1e0c4a55"
@@ -39,17 +39,18 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("replays pause", &[concat!("hookhold replays pause ", id!())]),
     ("replays resume", &[concat!("hookhold replays resume ", id!())]),
     ("replays cancel", &[concat!("hookhold replays cancel ", id!())]),
-    ("retry", &[concat!("hookhold retry ", id!())]),
+    ("retry", &[concat!("hookhold retry ", id!(), ".1"), "hookhold retry --destination billing --since 2026-11-25T22:00:00Z"]),
     ("destinations", &["hookhold destinations"]),
     ("destinations list", &["hookhold destinations list --json"]),
+    ("destinations show", &["hookhold destinations show billing"]),
     ("destinations pause", &["hookhold destinations pause billing"]),
     ("destinations resume", &["hookhold destinations resume billing"]),
     ("sources", &["hookhold sources"]),
     ("sources list", &["hookhold sources list --json"]),
     ("sources pause", &["hookhold sources pause stripe"]),
     ("sources resume", &["hookhold sources resume stripe"]),
-    ("park", &[concat!("hookhold park ", id!())]),
-    ("cancel", &[concat!("hookhold cancel ", id!()), "hookhold cancel --destination billing --state parked"]),
+    ("park", &[concat!("hookhold park ", id!(), ".1")]),
+    ("cancel", &[concat!("hookhold cancel ", id!(), ".1"), "hookhold cancel --destination billing --state parked"]),
     ("arm", &["hookhold arm asana", "hookhold arm asana --for 30m"]),
     ("disarm", &["hookhold disarm asana"]),
     ("quarantine", &["hookhold quarantine"]),

@@ -66,7 +66,7 @@ enum Command {
     Replay(replay::Args),
     /// Show replays by filter, hold them, let them go on, call them off.
     Replays(replays::Args),
-    /// Give a delivery a new budget and try it now.
+    /// Give a parked delivery, or all that fit, a new budget and try them now.
     Retry(replay::RetryArgs),
     /// Show destinations, pause them, let them go on.
     Destinations(destinations::Args),

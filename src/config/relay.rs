@@ -206,7 +206,7 @@ connections = 5000
 
 pub(super) static LOG: Table = Table {
     name: "[log]",
-    tells: "What is logged, to standard output: one line a fact, never a secret, a header's value or a body.",
+    tells: "What is logged, to standard error: one line a fact, never a secret, a header's value or a body.",
     example: r#"
 [log]
 level = "info"

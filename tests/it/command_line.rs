@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::process::{Ended, run};
+use crate::process::{Ended, Process, run};
 use crate::world::World;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hookhold");
@@ -84,6 +84,13 @@ fn every_command_has_a_manual_page() {
             assert!(text.contains(&part), "{name} has no {part}:\n{text}");
         }
     }
+    // Where the machine can read manual pages, it has nothing to say against them.
+    if Command::new("man").arg("--version").output().is_ok() {
+        for page in &pages {
+            let ended = Command::new("man").args(["--warnings", "-l"]).arg(page).env("LC_ALL", "C.UTF-8").output().unwrap();
+            assert!(ended.status.success() && ended.stderr.is_empty(), "{page:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
     let whole = alone(&["man"]);
     assert!(whole.code == 0 && whole.out.contains(".TH hookhold 1"), "{whole:?}");
 }
@@ -146,4 +153,28 @@ async fn a_reader_that_goes_away_is_no_failure() {
         }
     });
     ended.await.unwrap();
+}
+
+#[test]
+fn a_token_that_is_missing_or_refused_says_where_one_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[listen]\nhttps = \"127.0.0.1:0\"\n[tls]\nself_signed = true\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+        tokens = [{ name = \"eyes\", role = \"viewer\", secret = { file = \"eyes\" } }]\n\
+        [sources.gh]\npath = \"/in/gh\"\nprovider = \"none\"\n";
+    std::fs::write(folder.path().join("relay.toml"), text).unwrap();
+    std::fs::write(folder.path().join("eyes"), "a-viewers-token").unwrap();
+    let relay = Process::start(folder.path());
+    let with = |token: Option<&str>, command: &str| {
+        let mut made = Command::new(PROGRAM);
+        made.args(["--admin", &relay.admin]).args(command.split(' ')).current_dir(folder.path()).env_remove("HOOKHOLD_TOKEN");
+        let ended = made.envs(token.map(|token| ("HOOKHOLD_TOKEN", token))).output().unwrap();
+        (ended.status.code().unwrap(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let (code, said) = with(None, "events");
+    assert!(code == 1 && said.contains("none was sent: set HOOKHOLD_TOKEN"), "{said}");
+    let (code, said) = with(Some("wrong"), "events");
+    assert!(code == 1 && said.contains("does not take the token in HOOKHOLD_TOKEN"), "{said}");
+    let (code, said) = with(Some("a-viewers-token"), "sources pause gh");
+    assert!(code == 1 && said.contains("This is the token in HOOKHOLD_TOKEN."), "{said}");
+    assert_eq!(with(Some("a-viewers-token"), "events"), (0, String::new()));
 }
