@@ -60,7 +60,8 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
 
 /// `hookhold.1`, `hookhold-events.1`, `hookhold-events-list.1` and so on; how many.
 fn write_pages(command: clap::Command, dir: &Path) -> anyhow::Result<usize> {
-    let inner: Vec<_> = command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help").cloned().collect();
+    let inner: Vec<_> =
+        command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help").cloned().collect();
     let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
     let path = dir.join(format!("{name}.1"));
     let mut page = Vec::new();

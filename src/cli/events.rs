@@ -11,9 +11,12 @@ use super::table::{self, cell, items, say};
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Subcommand)]
@@ -32,7 +35,7 @@ enum What {
     },
 }
 
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
 struct Filter {
     /// Of this source.
     #[arg(long)]
@@ -62,7 +65,7 @@ struct Filter {
 
 pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter { limit: 20, ..Filter::default() }, client, json),
+        None => list(&args.filter, client, json),
         Some(What::List(filter)) => list(filter, client, json),
         Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
         Some(What::Body { id }) => {

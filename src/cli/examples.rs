@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("serve", &["hookhold serve", "hookhold --config /etc/hookhold/relay.toml serve"]),
     ("check", &["hookhold check", "hookhold --config new.toml check"]),
     ("send", &["hookhold send demo", "hookhold send github --type push --body push.json"]),
-    ("events", &["hookhold events", concat!("hookhold events show ", id!())]),
+    ("events", &["hookhold events --state parked", concat!("hookhold events show ", id!())]),
     (
         "events list",
         &[
@@ -62,7 +62,7 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("quarantine drop", &[concat!("hookhold quarantine drop ", id!())]),
     ("reload", &["hookhold check && hookhold reload"]),
-    ("status", &["hookhold status", "HOOKHOLD_TOKEN=$(cat token) hookhold --admin https://relay.internal:9443 status"]),
+    ("status", &["hookhold status", "HOOKHOLD_TOKEN=$TOKEN hookhold --admin https://relay.internal:9443 status"]),
     ("backup", &["hookhold backup /backups/2026-11-25"]),
     ("restore", &["hookhold restore /backups/2026-11-25"]),
     ("doctor", &["hookhold doctor", "hookhold doctor --rebuild-index"]),

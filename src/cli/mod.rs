@@ -112,10 +112,14 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The relay cannot be reached.
-    #[error("the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`. On another machine, --admin URL says where.")]
+    #[error(
+        "the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`. On another machine, --admin URL says where."
+    )]
     Unreachable { address: String, why: String },
     /// What answers is no relay.
-    #[error("what answers at {address} is another program, not the relay: {why}\n--admin, or listen in [admin], says where the relay is.")]
+    #[error(
+        "what answers at {address} is another program, not the relay: {why}\n--admin, or listen in [admin], says where the relay is."
+    )]
     Stranger { address: String, why: String },
     /// What was asked for is not there.
     #[error("{0}")]

@@ -74,7 +74,8 @@ scope = "webhooks.write"
         Key::new("audience", Kind::Text, "For whom, where that server asks it."),
         Key::new("secret_in", Kind::Choice(&["header", "body"]), "Where id and secret go: `body` for a server without `Basic`.")
             .or("\"header\""),
-        Key::new("ca", Kind::Text, "A file with the only roots that are trusted, for `token_url` alone.").or_else("those of the web"),
+        Key::new("ca", Kind::Text, "A file with the only roots that are trusted, for `token_url` alone.")
+            .or_else("those of the web"),
     ],
     later: &[],
     others: Others::None,

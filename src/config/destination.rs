@@ -82,7 +82,11 @@ order_by = "/data/object/customer"
 headers = { x-tenant = "one", x-token = { env = "BILLING_TOKEN" } }
 "#,
     keys: &[
-        Key::needed("url", Kind::Text, "`http://`, `https://`, or `unix:/run/app.sock:/path`. A user in it is sent as `Authorization: Basic`."),
+        Key::needed(
+            "url",
+            Kind::Text,
+            "`http://`, `https://`, or `unix:/run/app.sock:/path`. A user in it is sent as `Authorization: Basic`.",
+        ),
         Key::new("timeout", Kind::Duration(TIMEOUT), "For the whole of one attempt.").or("\"30s\""),
         Key::new("in_flight", Kind::Integer(IN_FLIGHT), "Attempts at once.").or("16"),
         Key::new(
@@ -104,8 +108,12 @@ headers = { x-tenant = "one", x-token = { env = "BILLING_TOKEN" } }
             "Header fields that are set on each attempt, in place of what came: a text, or where a secret is.",
         ),
         Key::new("auth", Kind::Table(&auth::KEYS), "As whom the relay calls; sets `Authorization`."),
-        Key::new("paused", Kind::Boolean, "Sends nothing until `hookhold destinations resume NAME`. What a person said last counts.")
-            .or("false"),
+        Key::new(
+            "paused",
+            Kind::Boolean,
+            "Sends nothing until `hookhold destinations resume NAME`. What a person said last counts.",
+        )
+        .or("false"),
         Key::new("ca", Kind::Text, "A file with the only roots that are trusted.").or_else("those of the web"),
         Key::new("client_certificate", Kind::Table(&certificates::PAIR), "What is shown to a server that asks who calls."),
         Key::new("http2", Kind::Boolean, "Offers HTTP/2 to an `https` application, beside HTTP/1.1.").or("false"),
@@ -121,12 +129,18 @@ headers = { x-tenant = "one", x-token = { env = "BILLING_TOKEN" } }
             "A connection that nothing uses is closed. `\"0s\"`: each request has its own.",
         )
         .or("\"4s\""),
-        Key::new("connection_age", Kind::Duration(CONNECTION_AGE), "No connection is used for longer, so that a service that moved is found.")
-            .or("\"60s\""),
+        Key::new(
+            "connection_age",
+            Kind::Duration(CONNECTION_AGE),
+            "No connection is used for longer, so that a service that moved is found.",
+        )
+        .or("\"60s\""),
         Key::new("append_path", Kind::Boolean, "What follows a source's `/*`, and the query, follow the URL.").or("false"),
-        Key::new("header_case", Kind::Choice(&["title"]), "Header names leave as `Content-Type`, over HTTP/1.1.").or_else("lower case"),
+        Key::new("header_case", Kind::Choice(&["title"]), "Header names leave as `Content-Type`, over HTTP/1.1.")
+            .or_else("lower case"),
         Key::new("trace_context", Kind::Boolean, "Goes on with the sender's trace (`traceparent`), or begins one.").or("true"),
-        Key::new("idempotency_key", Kind::Boolean, "Sets `Idempotency-Key` to the event's id where the sender gave none.").or("true"),
+        Key::new("idempotency_key", Kind::Boolean, "Sets `Idempotency-Key` to the event's id where the sender gave none.")
+            .or("true"),
     ],
     later: &[],
     others: Others::None,
@@ -154,7 +168,8 @@ retry = { schedule = ["5s", "5m", "1h"], park_on = [404, 410] }
             Kind::List(&Kind::Duration(WAIT)),
             "Every wait by hand, exactly, in place of `base` and `for`; after the last one the delivery is parked.",
         ),
-        Key::new("park_on", Kind::List(&Kind::Integer(STATUS)), "Statuses that park a delivery at once.").or("[400, 410, 413, 415, 422]"),
+        Key::new("park_on", Kind::List(&Kind::Integer(STATUS)), "Statuses that park a delivery at once.")
+            .or("[400, 410, 413, 415, 422]"),
         Key::new("retry_on", Kind::List(&Kind::Integer(STATUS)), "Statuses that are taken out of that list.").or("[]"),
     ],
     later: &[],

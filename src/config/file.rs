@@ -41,7 +41,11 @@ to = ["app"]
         Key::new("log", Kind::Table(&relay::LOG), "What is logged."),
         Key::new("sources", Kind::Named(&Kind::Table(&source::KEYS)), "Where webhooks enter, by name."),
         Key::new("destinations", Kind::Named(&Kind::Table(&destination::KEYS)), "Applications, by name."),
-        Key::new("routes", Kind::List(&Kind::Table(&route::KEYS)), "Which source's events go to which destinations: `[[routes]]`."),
+        Key::new(
+            "routes",
+            Kind::List(&Kind::Table(&route::KEYS)),
+            "Which source's events go to which destinations: `[[routes]]`.",
+        ),
     ],
     later: &["alerts", "trusted_proxies"],
     others: Others::None,

@@ -31,7 +31,11 @@ provider = "rfc9421"
 keys = [{ id = "k1", algorithm = "hmac-sha256", env = "SHARED_KEY" }, { id = "k2", algorithm = "hmac-sha256", file = "k2-key" }]
 "#,
     keys: &[
-        Key::new("text", Kind::Text, "A public key as its provider shows it: PEM, base64, hex or JWK. One of `text`, `env`, `file`."),
+        Key::new(
+            "text",
+            Kind::Text,
+            "A public key as its provider shows it: PEM, base64, hex or JWK. One of `text`, `env`, `file`.",
+        ),
         secret::ENV,
         secret::FILE,
         Key::new("id", Kind::Text, "The name that requests give it."),

@@ -116,9 +116,10 @@ fn unreadable(file_name: &str, error: &io::Error) -> Problems {
             let help = "write one (`hookhold reference relay.toml` shows a small one), or name another file with --config";
             ("there is no such file".to_owned(), Some(help.to_owned()))
         }
-        io::ErrorKind::IsADirectory => {
-            ("is a folder".to_owned(), Some(format!("name the file in it: --config {}/relay.toml", file_name.trim_end_matches('/'))))
-        }
+        io::ErrorKind::IsADirectory => (
+            "is a folder".to_owned(),
+            Some(format!("name the file in it: --config {}/relay.toml", file_name.trim_end_matches('/'))),
+        ),
         kind => (format!("cannot be read: {kind}"), None),
     };
     Problems::new(vec![Problem { severity: Severity::Error, message, help, file: file_name.into(), line: 0, column: 0 }])

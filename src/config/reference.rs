@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::file;
-use super::key::{Key, Kind, Otherwise, Others, Table};
+use super::key::{Key, Kind, Others, Otherwise, Table};
 use super::schema::settings;
 use super::units::{show_duration, show_size};
 
@@ -39,7 +39,8 @@ pub fn markdown() -> String {
 
 /// The section of one table, by a word of its heading; `None` where none has it.
 pub fn markdown_of(word: &str) -> Option<String> {
-    let found: Vec<_> = tables().into_iter().filter(|table| table.anchor() == anchor(word) || table.name.contains(word)).collect();
+    let found: Vec<_> =
+        tables().into_iter().filter(|table| table.anchor() == anchor(word) || table.name.contains(word)).collect();
     let mut text = String::new();
     found.iter().for_each(|table| section(&mut text, table));
     (!found.is_empty()).then_some(text)
@@ -83,7 +84,8 @@ fn of_providers(text: &mut String) {
                    own: one value (a text or a number) or a list.\n\n| key | of |\n|---|---|\n");
     for (name, providers) in settings() {
         let names: Vec<_> = providers.iter().map(|name| format!("`{name}`")).collect();
-        let of = if names.is_empty() { "a [handshake](PROVIDERS.md#challenges) of your own".to_owned() } else { names.join(", ") };
+        let of =
+            if names.is_empty() { "a [handshake](PROVIDERS.md#challenges) of your own".to_owned() } else { names.join(", ") };
         let _ = writeln!(text, "| `{name}` | {of} |");
     }
 }

@@ -186,8 +186,12 @@ body = "2MiB"
 connections = 5000
 "#,
     keys: &[
-        Key::new("body", Kind::Size(BODY_BYTES), "One body; a source can say its own. A larger one is refused with 413, never cut.")
-            .or("\"10MiB\""),
+        Key::new(
+            "body",
+            Kind::Size(BODY_BYTES),
+            "One body; a source can say its own. A larger one is refused with 413, never cut.",
+        )
+        .or("\"10MiB\""),
         Key::new("body_bytes_in_flight", Kind::Size(BODY_BYTES_IN_FLIGHT), "All bodies that are being received or stored.")
             .or("\"256MiB\""),
         Key::new("connections", Kind::Integer(1..=CONNECTIONS_MAX), "Connections of providers at once.").or("10000"),

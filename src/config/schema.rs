@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor, value};
 use serde_json::{Map, Value, json};
 
 use super::file;
-use super::key::{Key, Kind, Otherwise, Others, Table};
+use super::key::{Key, Kind, Others, Otherwise, Table};
 use super::reference::tables;
 use super::units;
 use crate::record::Name;
@@ -34,7 +34,8 @@ pub fn schema() -> Value {
 
 /// What providers ask of a source beside its keys, and which ones; lists that handshakes may look at have none where no provider does.
 pub(super) fn settings() -> BTreeMap<String, Vec<&'static str>> {
-    let mut found: BTreeMap<String, Vec<&'static str>> = handshake::LISTS.iter().map(|name| ((*name).into(), Vec::new())).collect();
+    let mut found: BTreeMap<String, Vec<&'static str>> =
+        handshake::LISTS.iter().map(|name| ((*name).into(), Vec::new())).collect();
     let own = |name: &str| super::source::KEYS.key(name).is_none();
     for preset in preset::all() {
         let of_scheme = preset.scheme.settings().into_iter().map(|setting| setting.name.as_str());

@@ -180,8 +180,7 @@ pub(super) mod tests {
     use super::*;
     use std::path::Path;
 
-    static TABLE: Table =
-        Table { name: "", tells: "", example: "", keys: &[], later: &["later"], others: Others::Any };
+    static TABLE: Table = Table { name: "", tells: "", example: "", keys: &[], later: &["later"], others: Others::Any };
 
     /// Reads a table, and gives the problems as lines without the file.
     pub(in crate::config) fn problems(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {

@@ -50,7 +50,13 @@ impl World {
             }
         }
         for (name, destination) in names("destinations") {
-            complete(&mut text, &mut more, &format!("destinations.{name}"), destination, &[("url", "\"http://127.0.0.1:3000/\"")]);
+            complete(
+                &mut text,
+                &mut more,
+                &format!("destinations.{name}"),
+                destination,
+                &[("url", "\"http://127.0.0.1:3000/\"")],
+            );
         }
         self.complete_sections(&table, &mut more);
         self.with_files(&table, format!("{text}\n{more}"))
@@ -75,7 +81,8 @@ impl World {
                 Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
                 value => value.as_str().into_iter().collect::<Vec<_>>(),
             });
-            let mut named: Vec<_> = named.filter(|name| table.get(section).is_none_or(|there| there.get(*name).is_none())).collect();
+            let mut named: Vec<_> =
+                named.filter(|name| table.get(section).is_none_or(|there| there.get(*name).is_none())).collect();
             named.sort_unstable();
             named.dedup();
             for name in named {
@@ -91,11 +98,14 @@ impl World {
         for (path, key) in named {
             let inside = path.trim_start_matches('/');
             text = text.replace(&format!("\"{path}\""), &format!("\"{inside}\""));
-            self.write(inside, match key.as_str() {
-                "cert" | "ca" | "roots" => &self.certificate,
-                "key" => &self.key,
-                _ => SECRET,
-            });
+            self.write(
+                inside,
+                match key.as_str() {
+                    "cert" | "ca" | "roots" => &self.certificate,
+                    "key" => &self.key,
+                    _ => SECRET,
+                },
+            );
         }
         text
     }
@@ -159,7 +169,7 @@ fn every_block_of_relay_toml_can_be_read() {
 #[test]
 fn a_part_of_a_file_is_completed_and_a_mistake_is_not() {
     let world = World::new();
-    let good = "[[routes]]\nfrom = \"a\"\nto = [\"b\", \"c\"]\n[destinations.b]\nca = \"/etc/ca.pem\"\n[[sources.s.handshake]]\nwhen = { json = { a = \"*\" } }\n";
+    let good = "[[routes]]\nfrom = \"a\"\nto = [\"b\", \"c\"]\n[destinations.b]\nca = \"/etc/ca.pem\"\n[[sources.s.handshake]]\nwhen = { json = { \"/a\" = \"*\" } }\nrespond = { status = 204 }\n";
     let settings = world.parse(&world.completed(good)).unwrap_or_else(|problems| panic!("{problems}")).settings;
     assert_eq!((settings.sources.len(), settings.destinations.len()), (2, 2));
     assert!(settings.destinations[0].ca.is_some());

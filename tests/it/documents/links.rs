@@ -42,7 +42,8 @@ fn every_link_leads_somewhere() {
                 wrong.push(format!("{}:{number}: {target}: there is no such file", page.path));
                 continue;
             };
-            let known = anchors.iter().find(|(known, _)| known.canonicalize().ok().as_ref() == Some(&path)).map(|(_, found)| found);
+            let known =
+                anchors.iter().find(|(known, _)| known.canonicalize().ok().as_ref() == Some(&path)).map(|(_, found)| found);
             if anchor.is_some_and(|anchor| known.is_none_or(|known| !known.iter().any(|k| k == anchor))) {
                 wrong.push(format!("{}:{number}: {target}: there is no such heading", page.path));
             }

@@ -27,20 +27,26 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 /// Why a command line cannot be typed. `is_mention`: it names a command only, whose arguments may be missing.
 fn wrong(words: &[String], is_mention: bool) -> Option<String> {
     let error = hookhold::cli::words().try_get_matches_from(words).err()?;
-    let missing = [ErrorKind::MissingRequiredArgument, ErrorKind::MissingSubcommand, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
-    let is_fine = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || (is_mention && missing.contains(&error.kind()));
+    let missing =
+        [ErrorKind::MissingRequiredArgument, ErrorKind::MissingSubcommand, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand];
+    let is_fine = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+        || (is_mention && missing.contains(&error.kind()));
     (!is_fine).then(|| error.to_string())
 }
 
 /// `[list|show]` says what could stand there.
 fn without_choices(mention: &str) -> String {
     let mut depth = 0;
-    mention.replace("\\|", "|").chars().filter(|c| {
-        depth += i32::from(*c == '[');
-        let keep = depth == 0;
-        depth -= i32::from(*c == ']');
-        keep
-    }).collect()
+    mention
+        .replace("\\|", "|")
+        .chars()
+        .filter(|c| {
+            depth += i32::from(*c == '[');
+            let keep = depth == 0;
+            depth -= i32::from(*c == ']');
+            keep
+        })
+        .collect()
 }
 
 #[test]
@@ -52,7 +58,9 @@ fn every_command_line_can_be_typed() {
             for (number, line) in block.text.lines().enumerate().filter(|(_, line)| !is_console || line.starts_with("$ ")) {
                 for words in commands(line) {
                     seen += 1;
-                    problems.extend(wrong(&words, false).map(|why| format!("{}:{}: {line}: {why}", page.path, block.line + number + 1)));
+                    problems.extend(
+                        wrong(&words, false).map(|why| format!("{}:{}: {line}: {why}", page.path, block.line + number + 1)),
+                    );
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hookhold::config::key::{Kind, Otherwise, Others, Table};
+use hookhold::config::key::{Kind, Others, Otherwise, Table};
 use hookhold::config::{reference, schema};
 use jsonschema::Validator;
 use serde_json::json;
@@ -33,8 +33,11 @@ fn good(world: &World) -> Vec<(String, String)> {
     texts.push(("the repository's".into(), world.completed(&own)));
     texts.extend(reference::tables().iter().map(|table| (table.name.to_owned(), world.completed(table.example))));
     for (name, text) in &mut texts {
-        if name == "mark_and_crlf.toml" {
-            *text = text.trim_start_matches('\u{feff}').to_owned();
+        match name.as_str() {
+            "mark_and_crlf.toml" => *text = text.trim_start_matches('\u{feff}').to_owned(),
+            // The relay takes numbers of any length, the type that is used here does not.
+            "route_conditions.toml" => *text = text.replace("18_446_744_073_709_551_616", "1_000"),
+            _ => {}
         }
     }
     texts
@@ -91,7 +94,8 @@ fn bad_files_do_not_fit_the_schema() {
     let bad: Vec<_> = files("tests/config/invalid").into_iter().filter(|(_, text)| text.parse::<toml::Table>().is_ok()).collect();
     let misfit = bad.iter().filter(|(_, text)| !misfits(&validator, text).is_empty()).map(|(name, _)| name.as_str());
     let misfit: BTreeSet<_> = misfit.collect();
-    let named = ["unknown_keys.toml", "unsupported.toml", "wrong_types.toml", "units.toml", "empty.toml", "routes_one_bracket.toml"];
+    let named =
+        ["unknown_keys.toml", "unsupported.toml", "wrong_types.toml", "units.toml", "empty.toml", "routes_one_bracket.toml"];
     for name in named {
         assert!(misfit.contains(name), "{name} fits; these do not: {misfit:?}");
     }
@@ -180,19 +184,15 @@ fn defaults_are_what_is_told() {
             let loaded = world.parse(&toml::to_string(text).unwrap()).ok()?;
             Some(without_lines(&format!("{:?}", loaded.settings)))
         };
-        let Some(without) = read(&text) else { continue };
         for (told, way) in places(&text) {
             for key in told.keys {
                 let Otherwise::Value(value) = key.otherwise else { continue };
-                let mut text = text.clone();
-                let here = at(&mut text, &way);
-                if here.contains_key(key.name) {
-                    continue;
-                }
                 let value: toml::Table = format!("v = {value}").parse().unwrap();
-                here.insert(key.name.into(), value["v"].clone());
+                let (mut without, mut with) = (text.clone(), text.clone());
+                at(&mut without, &way).remove(key.name);
+                at(&mut with, &way).insert(key.name.into(), value["v"].clone());
                 // Some do not go together with what is there.
-                let Some(with) = read(&text) else { continue };
+                let (Some(with), Some(without)) = (read(&with), read(&without)) else { continue };
                 assert_eq!(with, without, "{source}: {}", name(told, key.name));
                 *compared.entry(name(told, key.name)).or_default() += 1;
             }
@@ -244,5 +244,16 @@ fn every_table_has_a_name_of_its_own_and_an_example_with_it() {
             assert!(keys.insert(key.name), "{} is told twice", name(table, key.name));
             assert!(key.tells.ends_with('.') || key.tells.contains("`."), "{}: {}", name(table, key.name), key.tells);
         }
+    }
+}
+
+#[test]
+fn the_words_of_schemes_and_challenges_are_told() {
+    let (schema, page) = (schema(), std::fs::read_to_string(root().join("docs/PROVIDERS.md")).unwrap());
+    for (table, least) in [("verify", 20), ("handshake", 9)] {
+        let words: Vec<_> = schema["definitions"][table]["properties"].as_object().unwrap().keys().collect();
+        assert!(words.len() >= least, "{table}: {words:?}");
+        let untold: Vec<_> = words.into_iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
+        assert!(untold.is_empty(), "docs/PROVIDERS.md does not tell these words of {table}: {untold:?}");
     }
 }
