@@ -47,7 +47,9 @@ impl Client {
     pub(super) fn new(config: &Path, address: Option<&str>) -> anyhow::Result<Self> {
         match address {
             Some(address) => {
-                let url: Url = address.parse().with_context(|| format!("{address} is not a URL"))?;
+                let url = address.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme()));
+                let wrong = || Failure::Usage(format!("--admin {address}: write http://HOST:PORT or https://HOST:PORT"));
+                let url = url.ok_or_else(wrong)?;
                 Self::at(&url, tls::client_config(None)?, token_of_environment())
             }
             None => {

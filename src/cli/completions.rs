@@ -30,7 +30,7 @@ enum Shell {
     Fish,
     Elvish,
     #[value(name = "powershell")]
-    PowerShell,
+    Power,
 }
 
 /// Answers a shell that asks what could follow, and ends; returns where none asks.
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Shell::Zsh => &Zsh,
         Shell::Fish => &Fish,
         Shell::Elvish => &Elvish,
-        Shell::PowerShell => &Powershell,
+        Shell::Power => &Powershell,
     };
     shell.write_registration(VARIABLE, "hookhold", "hookhold", "hookhold", &mut std::io::stdout())?;
     Ok(ExitCode::SUCCESS)

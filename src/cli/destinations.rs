@@ -20,7 +20,7 @@ pub(super) struct Args {
 enum What {
     /// All of them, by name.
     List,
-    /// One of them, with the deliveries that hold their keys up (`order_by`).
+    /// One, with what order keys hold up there.
     Show {
         /// The destination's name.
         name: String,
@@ -63,14 +63,13 @@ fn show(destination: &Value, as_json: bool) {
         say(destination);
         return;
     }
-    say(&format!("{:<16} {}", "state", state(destination)));
-    for name in ["url", "in_flight", "pending", "parked", "oldest_due_at", "last_success_at", "last_error", "blocked_keys"] {
-        say(&format!("{name:<16} {}", cell(&destination[name])));
+    for name in
+        ["name", "url", "in_flight", "pending", "parked", "oldest_due_at", "last_success_at", "last_error", "blocked_keys"]
+    {
+        say(&format!("{name:<18} {}", cell(&destination[name])));
     }
-    for delivery in destination["blocked_by"].as_array().into_iter().flatten() {
-        say(&format!("key {} waits for this delivery:", cell(&delivery["order_key"])));
-        show_delivery(delivery);
-    }
+    say(&format!("{:<18} {}", "state", state(destination)));
+    destination["blocked_by"].as_array().into_iter().flatten().for_each(show_delivery);
 }
 
 /// What it does, in a word or two.

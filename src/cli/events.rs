@@ -11,12 +11,9 @@ use super::table::{self, cell, items, say};
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
-    #[command(flatten)]
-    filter: Filter,
 }
 
 #[derive(Subcommand)]
@@ -35,7 +32,7 @@ enum What {
     },
 }
 
-#[derive(ClapArgs)]
+#[derive(ClapArgs, Default)]
 struct Filter {
     /// Of this source.
     #[arg(long)]
@@ -65,7 +62,7 @@ struct Filter {
 
 pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&args.filter, client, json),
+        None => list(&Filter { limit: 20, ..Filter::default() }, client, json),
         Some(What::List(filter)) => list(filter, client, json),
         Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
         Some(What::Body { id }) => {

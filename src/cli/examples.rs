@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("serve", &["hookhold serve", "hookhold --config /etc/hookhold/relay.toml serve"]),
     ("check", &["hookhold check", "hookhold --config new.toml check"]),
     ("send", &["hookhold send demo", "hookhold send github --type push --body push.json"]),
-    ("events", &["hookhold events --state parked", concat!("hookhold events show ", id!())]),
+    ("events", &["hookhold events", concat!("hookhold events show ", id!())]),
     (
         "events list",
         &[

@@ -121,6 +121,9 @@ enum Failure {
         "what answers at {address} is another program, not the relay: {why}\n--admin, or listen in [admin], says where the relay is."
     )]
     Stranger { address: String, why: String },
+    /// What was typed does not say enough.
+    #[error("{0}")]
+    Usage(String),
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -144,6 +147,7 @@ pub fn run() -> ExitCode {
             match error.downcast_ref::<Failure>() {
                 Some(Failure::Unreachable { .. } | Failure::Stranger { .. }) => ExitCode::from(3),
                 Some(Failure::NotFound(_)) => ExitCode::from(4),
+                Some(Failure::Usage(_)) => ExitCode::from(2),
                 None => ExitCode::FAILURE,
             }
         }

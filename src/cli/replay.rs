@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::admin::{Client, encoded};
 use super::events::show_delivery;
 use super::replays::{self, Filter};
@@ -44,7 +45,8 @@ pub(super) struct RetryArgs {
 
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let Some(event) = &args.event else {
-        anyhow::ensure!(args.filter.is_given(), "name an event, or say which ones: see `hookhold replay --help`");
+        let what = "name an event, or say which ones: see `hookhold replay --help`";
+        anyhow::ensure!(args.filter.is_given(), Failure::Usage(what.to_owned()));
         return replays::create(&args.filter, &args.to, client, as_json);
     };
     let body = if args.to.is_empty() { json!({}) } else { json!({ "destinations": args.to }) };
@@ -73,7 +75,8 @@ pub(super) fn retry(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow:
 fn retry_parked(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let given = [("destination", &args.destination), ("source", &args.source), ("since", &args.since), ("until", &args.until)];
     let given: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
-    anyhow::ensure!(!given.is_empty(), "name a delivery, or say which ones: --destination, --source, --since, --until");
+    let what = "name a delivery, or say which ones: --destination, --source, --since, --until";
+    anyhow::ensure!(!given.is_empty(), Failure::Usage(what.to_owned()));
     let filter: String = given.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
     let (mut retried, mut cursor) = (0u64, String::new());
     loop {
@@ -87,6 +90,6 @@ fn retry_parked(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Res
             None => break,
         }
     }
-    say(&if as_json { json!({ "retried": retried }).to_string() } else { format!("{retried} parked deliveries are due now") });
+    say(&if as_json { json!({ "retried": retried }).to_string() } else { format!("due now: {retried}") });
     Ok(ExitCode::SUCCESS)
 }

@@ -92,10 +92,8 @@ fn every_command_has_a_manual_page() {
     }
     // Where the machine can read manual pages, it has nothing to say against them.
     if Command::new("man").arg("--version").output().is_ok() {
-        for page in &pages {
-            let ended = Command::new("man").args(["--warnings", "-l"]).arg(page).env("LC_ALL", "C.UTF-8").output().unwrap();
-            assert!(ended.status.success() && ended.stderr.is_empty(), "{page:?}: {}", String::from_utf8_lossy(&ended.stderr));
-        }
+        let ended = Command::new("man").args(["--warnings", "-l"]).args(&pages).env("LC_ALL", "C.UTF-8").output().unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
     let whole = alone(&["man"]);
     assert!(whole.code == 0 && whole.out.contains(".TH hookhold 1"), "{whole:?}");
@@ -109,6 +107,10 @@ fn what_is_wrong_says_what_to_do() {
     assert!(missing.code == 1 && missing.said.contains("relay.toml: there is no such file, write one"), "{missing:?}");
     let folder = alone(&["--config", ".", "check"]);
     assert!(folder.code == 1 && folder.out.contains("is a folder, name the file in it: --config ./relay.toml"), "{folder:?}");
+    for address in ["127.0.0.1:9443", "localhost:9443", "nonsense"] {
+        let vague = alone(&["--admin", address, "status"]);
+        assert!(vague.code == 2 && vague.said.contains("write http://HOST:PORT"), "{vague:?}");
+    }
     let nobody = alone(&["--admin", "http://127.0.0.1:1", "status"]);
     assert!(nobody.code == 3 && nobody.said.contains("Is it running?"), "{nobody:?}");
     let section = alone(&["reference", "nothing"]);
