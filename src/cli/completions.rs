@@ -53,19 +53,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The command with what completes names, wherever an argument takes one.
 pub(super) fn add(command: Command) -> Command {
-    let of = command.get_name().to_owned();
-    add_below(command, &of)
+    add_below(command, "")
 }
 
 /// `of`: what is above it, whose arguments `name` mean one of those.
 fn add_below(command: Command, of: &str) -> Command {
-    let command = command.mut_args(|argument| match (argument.get_id().as_str(), of) {
-        ("source", _) | ("name", "sources") => argument.add(ArgValueCompleter::new(sources)),
-        ("destination" | "to", _) | ("name", "destinations") => argument.add(ArgValueCompleter::new(destinations)),
+    let name = command.get_name().to_owned();
+    let command = command.mut_args(|argument| match (argument.get_id().as_str(), of, name.as_str()) {
+        ("source", ..) | ("name", "sources", _) => argument.add(ArgValueCompleter::new(sources)),
+        ("destination", ..) | ("name", "destinations", _) | ("to", _, "replay") => {
+            argument.add(ArgValueCompleter::new(destinations))
+        }
         _ => argument,
     });
-    let of = command.get_name().to_owned();
-    command.mut_subcommands(|inner| add_below(inner, &of))
+    command.mut_subcommands(|inner| add_below(inner, &name))
 }
 
 /// The sources of relay.toml that begin so.

@@ -53,6 +53,7 @@ fn bash_completes_commands_options_and_names() {
     assert_eq!(offered("hookhold events list --source s"), ["stripe", "shop"]);
     assert_eq!(offered("hookhold sources pause st"), ["stripe"]);
     assert_eq!(offered("hookhold destinations resume ")[0], "billing");
+    assert_eq!(offered("hookhold replay --to b"), ["billing"]);
     assert_eq!(offered("hookhold --config other.toml destinations pause el"), ["elsewhere"]);
     assert_eq!(offered("hookhold --config broken.toml send s"), [""; 1], "what is no TOML has no names, and is no error");
 }
