@@ -8,11 +8,14 @@ mod arm;
 mod backup;
 mod cancel;
 mod check;
+mod completions;
 mod config;
 mod deliveries;
 mod destinations;
 mod doctor;
+mod documents;
 mod events;
+mod examples;
 mod forward;
 mod pages;
 mod park;
@@ -35,7 +38,7 @@ mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Problems;
 
@@ -76,7 +79,7 @@ enum Command {
     Replay(replay::Args),
     /// Show replays by filter, hold them, let them go on, call them off.
     Replays(replays::Args),
-    /// Give a delivery a new budget and try it now.
+    /// Give a parked delivery, or all that fit, a new budget and try them now.
     Retry(replay::RetryArgs),
     /// Show destinations, pause them, let them go on.
     Destinations(destinations::Args),
@@ -114,14 +117,32 @@ enum Command {
     Openapi,
     /// Show the providers that the relay knows.
     Providers(providers::Args),
+    /// Show what the configuration can say: every key with its bounds, what counts without it, and an example.
+    Reference(documents::ReferenceArgs),
+    /// Print the configuration's JSON Schema, for editors.
+    Schema,
+    /// Print what makes a shell complete commands and names.
+    Completions(completions::Args),
+    /// Print the manual page, or write one a command into a folder.
+    Man(documents::ManArgs),
 }
 
 /// A failure that has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// The relay cannot be reached.
-    #[error("the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`.")]
+    #[error(
+        "the relay at {address} cannot be reached: {why}\nIs it running? Start it with `hookhold serve`. On another machine, --admin URL says where."
+    )]
     Unreachable { address: String, why: String },
+    /// What answers is no relay.
+    #[error(
+        "what answers at {address} is another program, not the relay: {why}\n--admin, or listen in [admin], says where the relay is."
+    )]
+    Stranger { address: String, why: String },
+    /// What was typed does not say enough.
+    #[error("{0}")]
+    Usage(String),
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -129,9 +150,12 @@ enum Failure {
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    completions::answer();
+    let arguments = Arguments::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit());
     match command(arguments) {
         Ok(code) => code,
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         // They say themselves what is an error and what a warning.
         Err(error) if error.is::<Problems>() => {
             eprintln!("{error}");
@@ -140,12 +164,22 @@ pub fn run() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             match error.downcast_ref::<Failure>() {
-                Some(Failure::Unreachable { .. }) => ExitCode::from(3),
+                Some(Failure::Unreachable { .. } | Failure::Stranger { .. }) => ExitCode::from(3),
                 Some(Failure::NotFound(_)) => ExitCode::from(4),
+                Some(Failure::Usage(_)) => ExitCode::from(2),
                 None => ExitCode::FAILURE,
             }
         }
     }
+}
+
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Everything that can be typed: commands with their arguments, help and examples.
+pub fn words() -> clap::Command {
+    completions::add(examples::add(Arguments::command()))
 }
 
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -184,5 +218,9 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Providers(args) => providers::run(&args, json),
+        Command::Reference(args) => documents::reference(&args),
+        Command::Schema => documents::schema(),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => documents::man(&args),
     }
 }

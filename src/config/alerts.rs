@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::key::{Key, Kind, Others, Table};
 use super::settings::{Alerts, Form, Receiver};
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, sign, web};
+use super::{certificates, secret, sign, web};
 use crate::alarm::{Burst, Damping, Growth, Rules};
 use crate::record::Name;
 use crate::signature::{BadResigner, Resigner, preset};
@@ -31,6 +32,139 @@ const CERTIFICATE: RangeInclusive<Duration> = Duration::from_secs(1)..=DAY.satur
 const COUNT: RangeInclusive<u64> = 1..=1_000_000_000;
 const PART: RangeInclusive<f64> = 0.01..=1.0;
 const DISK: RangeInclusive<u64> = 1 << 20..=1 << 50;
+
+pub(super) static KEYS: Table = Table {
+    name: "[alerts]",
+    tells: "When the relay says by itself that something is wrong, and to whom. Without this table nothing alarms; with it, each threshold \
+            counts as it stands here, and `\"off\"` leaves one out.",
+    example: r#"
+[alerts]
+to = [
+    { url = { env = "SLACK_WEBHOOK_URL" }, form = "slack" },
+    { url = "https://ops.example.com/hooks", form = "standard-webhooks", secret = { file = "/run/secrets/alerts" } },
+]
+destination_failing = "5m"
+deliveries_parked = { count = 100, within = "1h" }
+quota_near = "off"
+"#,
+    keys: &[
+        Key::new("to", Kind::List(&Kind::Table(&RECEIVER)), "Who hears of alarms. Without anybody they are shown only."),
+        Key::new("name", Kind::Text, "What this relay is called in messages.").or_else("nothing"),
+        Key::new("look_every", Kind::Duration(LOOK_EVERY), "How often the facts are looked at.").or("\"5s\""),
+        Key::new("begin_after", Kind::Duration(HOLD), "A condition without a time of its own must hold for so long.")
+            .or("\"30s\""),
+        Key::new("end_after", Kind::Duration(HOLD), "An alarm ends after its condition has not held for so long.").or("\"1m\""),
+        Key::new("repeat", Kind::Duration(REPEAT), "What goes on is told again so often.").or("\"4h\""),
+        Key::new("cool_down", Kind::Duration(HOLD), "What begins again within this time after its end is not told at once.")
+            .or("\"10m\""),
+        Key::new(
+            "bad_signatures",
+            Kind::Either(&[OFF, Kind::Table(&BURST)]),
+            "A source gets many requests that it cannot verify.",
+        )
+        .or("{ count = 20, share = 0.2, within = \"10m\" }"),
+        Key::new(
+            "destination_failing",
+            Kind::Either(&[OFF, Kind::Duration(TIME)]),
+            "An application took nothing for so long, and attempts failed.",
+        )
+        .or("\"10m\""),
+        Key::new("breaker_open", Kind::Either(&[OFF, Kind::Duration(TIME)]), "An application gave no answer for so long.")
+            .or("\"5m\""),
+        Key::new("deliveries_overdue", Kind::Either(&[OFF, Kind::Duration(TIME)]), "A delivery has been due for so long.")
+            .or("\"15m\""),
+        Key::new(
+            "deliveries_parked",
+            Kind::Either(&[OFF, Kind::Table(&GROWTH)]),
+            "Many deliveries of a destination were parked.",
+        )
+        .or("{ count = 10, within = \"1h\" }"),
+        Key::new("quota_near", Kind::Either(&[OFF, Kind::Number(PART)]), "The store has so large a part of `store.max_bytes`.")
+            .or("0.8"),
+        Key::new("disk_nearly_full", Kind::Either(&[OFF, Kind::Size(DISK)]), "Its disk has less than this free.").or("\"1GiB\""),
+        Key::new(
+            "certificate_expiring",
+            Kind::Either(&[OFF, Kind::Duration(CERTIFICATE)]),
+            "A certificate ends within this time.",
+        )
+        .or("\"14d\""),
+        Key::new("store_not_ready", Kind::Either(&[OFF, Kind::Duration(HOLD)]), "Nothing can be stored for so long.")
+            .or("\"30s\""),
+        Key::new(
+            "store_damaged",
+            Kind::Either(&[OFF, Kind::Integer(COUNT)]),
+            "So many records could not be read since the start.",
+        )
+        .or("1"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+/// Leaves a threshold out.
+const OFF: Kind = Kind::Choice(&["off"]);
+
+static RECEIVER: Table = Table {
+    name: "alerts.to",
+    tells: "Who hears of alarms.",
+    example: r#"
+[alerts]
+to = [{ url = { file = "/run/secrets/slack-url" }, form = "slack", timeout = "5s" }]
+"#,
+    keys: &[
+        Key::needed(
+            "url",
+            Kind::Either(&[Kind::Text, Kind::Table(&secret::LASTING)]),
+            "The address; where it is a secret, where that is.",
+        ),
+        Key::needed(
+            "form",
+            Kind::Choice(&["slack", "standard-webhooks"]),
+            "How a message is written: for Slack and what is like it, or as a signed Standard Webhook.",
+        ),
+        Key::new(
+            "secret",
+            Kind::Table(&secret::KEYS),
+            "With `standard-webhooks`: what it is signed with. One of `secret` and `secrets` must be there.",
+        ),
+        Key::new("secrets", Kind::List(&Kind::Table(&secret::KEYS)), "Several, while one is replaced."),
+        Key::new("timeout", Kind::Duration(TIMEOUT), "How long it may take to answer.").or("\"10s\""),
+        Key::new("ca", Kind::Text, "A file with the only roots that are trusted.").or_else("those of the web"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static BURST: Table = Table {
+    name: "bad_signatures",
+    tells: "In `[alerts]`: so many of so many.",
+    example: r#"
+[alerts]
+bad_signatures = { count = 100, share = 0.5, within = "5m" }
+"#,
+    keys: &[
+        Key::new("count", Kind::Integer(COUNT), "At least so many requests.").or("20"),
+        Key::new("share", Kind::Number(0.0..=1.0), "At least this part of all.").or("0.2"),
+        Key::new("within", Kind::Duration(TIME), "In this time.").or("\"10m\""),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static GROWTH: Table = Table {
+    name: "deliveries_parked",
+    tells: "In `[alerts]`: so many more within a time.",
+    example: r#"
+[alerts]
+deliveries_parked = { count = 100, within = "1h" }
+"#,
+    keys: &[
+        Key::new("count", Kind::Integer(COUNT), "At least so many.").or("10"),
+        Key::new("within", Kind::Duration(TIME), "In this time.").or("\"1h\""),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 pub(super) fn prove(mut section: Section<'_>) -> Option<Arc<Alerts>> {
     let default = Rules::default();
@@ -58,7 +192,7 @@ pub(super) fn prove(mut section: Section<'_>) -> Option<Arc<Alerts>> {
         store_not_ready,
         store_damaged: off_or(&mut section, "store_damaged", default.store_damaged, |value| value.integer(COUNT)),
     };
-    section.finish(&[]);
+    section.finish();
     Some(Arc::new(Alerts { rules, look_every, name, to: to? }))
 }
 
@@ -98,7 +232,7 @@ fn burst(value: &Value<'_>) -> Option<Burst> {
         share: section.or("share", default.share, |value| value.number(0.0..=1.0)),
         within: section.or("within", default.within, |value| value.duration(TIME)),
     };
-    section.finish(&[]);
+    section.finish();
     Some(burst)
 }
 
@@ -109,7 +243,7 @@ fn growth(value: &Value<'_>) -> Option<Growth> {
         count: section.or("count", default.count, |value| value.integer(COUNT)),
         within: section.or("within", default.within, |value| value.duration(TIME)),
     };
-    section.finish(&[]);
+    section.finish();
     Some(growth)
 }
 
@@ -140,7 +274,7 @@ fn receiver(value: &Value<'_>) -> Option<Receiver> {
     };
     let timeout = section.or("timeout", TIMEOUT_DEFAULT, |value| value.duration(TIMEOUT));
     let ca = section.take("ca").map_or(Some(None), |value| certificates::roots(&value).map(Some));
-    section.finish(&[]);
+    section.finish();
     let (url, authorization) = url?;
     Some(Receiver { url, authorization, form: form?, timeout, ca: ca? })
 }

@@ -13,11 +13,14 @@ mod file;
 mod handshake;
 mod identity;
 mod imprint;
+pub mod key;
 mod problem;
 mod prove;
 mod reading;
+pub mod reference;
 mod relay;
 mod route;
+mod schema;
 mod secret;
 pub mod settings;
 mod shown;
@@ -39,6 +42,7 @@ use toml::de::DeTable;
 pub use imprint::{Change, ChangeKind, Imprint};
 pub use problem::{Problem, Problems, Severity};
 use reading::Reading;
+pub use schema::schema;
 use settings::Settings;
 pub use shown::Shown;
 
@@ -97,6 +101,14 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
     }
 }
 
+/// The names in a section of the relay.toml at `path`, whatever else is wrong with it; none where it cannot be read.
+pub fn names(path: &Path, section: &str) -> Vec<String> {
+    let Some(text) = read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return Vec::new() };
+    let Ok(whole) = DeTable::parse(&text) else { return Vec::new() };
+    let found = whole.get_ref().get(section).and_then(|section| section.get_ref().as_table());
+    found.into_iter().flat_map(|table| table.keys().map(|name| name.get_ref().to_string())).collect()
+}
+
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -106,9 +118,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn unreadable(file_name: &str, error: &io::Error) -> Problems {
     let (message, help) = match error.kind() {
         io::ErrorKind::NotFound => {
-            let help = "write one (the relay.toml of the source code is an example), or name another file with --config";
+            let help = "write one (`hookhold reference relay.toml` shows a small one), or name another file with --config";
             ("there is no such file".to_owned(), Some(help.to_owned()))
         }
+        io::ErrorKind::IsADirectory => (
+            "is a folder".to_owned(),
+            Some(format!("name the file in it: --config {}/relay.toml", file_name.trim_end_matches('/'))),
+        ),
         kind => (format!("cannot be read: {kind}"), None),
     };
     Problems::new(vec![Problem { severity: Severity::Error, message, help, file: file_name.into(), line: 0, column: 0 }])

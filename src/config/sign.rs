@@ -1,5 +1,6 @@
 //! Of `[destinations.NAME]`: how its deliveries are signed anew.
 
+use super::key::{Key, Kind, Others, Table};
 use super::problem::did_you_mean;
 use super::secret;
 use super::table::Section;
@@ -7,12 +8,33 @@ use super::value::Value;
 use crate::signature::preset::{self, Preset};
 use crate::signature::{BadResigner, Resigner, Secret};
 
+pub(super) static KEYS: Table = Table {
+    name: "sign",
+    tells: "In a destination: each attempt is signed anew, with a fresh timestamp and a secret of the relay and the application.",
+    example: r#"
+[destinations.billing]
+url = "http://billing.internal:8080/webhooks/stripe"
+sign = { as = "stripe", secret = { env = "BILLING_WEBHOOK_SECRET" } }
+"#,
+    keys: &[
+        Key::needed("as", Kind::Text, "A provider that signs in a header with a shared secret, or `standard-webhooks`."),
+        Key::new("secret", Kind::Table(&secret::KEYS), "The application's secret. One of `secret` and `secrets` must be there."),
+        Key::new(
+            "secrets",
+            Kind::List(&Kind::Table(&secret::KEYS)),
+            "Several, while one is replaced: the request has a signature of each, where the provider's header has room.",
+        ),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// `{ as = "PROVIDER", secret = { ... } }`, or `secrets = [...]` while they are replaced.
 pub(super) fn prove(value: &Value<'_>) -> Option<Resigner> {
     let mut section = value.inner()?;
     let named = section.require("as", "write as = \"standard-webhooks\", or the provider whose library the application uses");
     let secrets = secrets(value, &mut section, "the application's own");
-    section.finish(&[]);
+    section.finish();
     let preset = named.as_ref().and_then(preset);
     let (written, secrets) = secrets?;
     let named = named?;
