@@ -15,6 +15,14 @@ use super::pages;
 /// As a text, in base64, and with a prefix or without it, this can be a secret of every provider.
 const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
+/// What a secret is that is an address: by its name, which ends so.
+const ADDRESS: (&str, &str) = ("url", "https://hooks.example.com/services/T0/B0");
+
+fn secret(name: &str) -> &'static str {
+    let (ending, address) = ADDRESS;
+    if name.to_ascii_lowercase().ends_with(ending) { address } else { SECRET }
+}
+
 /// A folder for the files that blocks name.
 pub(super) struct World {
     folder: tempfile::TempDir,
@@ -30,7 +38,7 @@ impl World {
 
     /// Reads a text as the relay.toml of this folder.
     pub(super) fn parse(&self, text: &str) -> Result<Loaded, Problems> {
-        config::parse(text, self.folder.path(), "relay.toml", &|_| Some(OsString::from(SECRET)))
+        config::parse(text, self.folder.path(), "relay.toml", &|name| Some(OsString::from(secret(name))))
     }
 
     /// A part of a relay.toml with what it needs beside it.
@@ -103,7 +111,7 @@ impl World {
                 match key.as_str() {
                     "cert" | "ca" | "roots" => &self.certificate,
                     "key" => &self.key,
-                    _ => SECRET,
+                    _ => secret(inside),
                 },
             );
         }
