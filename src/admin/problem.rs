@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::audit::Told;
 use crate::store;
 
 /// Seconds after which an overloaded store is worth another try.
@@ -36,6 +37,11 @@ struct Document<'a> {
 }
 
 impl Problem {
+    /// The status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None, header: None, problems: Vec::new() }
     }
@@ -134,6 +140,7 @@ impl IntoResponse for Problem {
         // Text and a number: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut answer = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        answer.extensions_mut().insert(Told(self.detail));
         if let Some((name, value)) = self.header {
             answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }

@@ -66,7 +66,9 @@ impl Client {
         let scheme = if admin.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
         let token = std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes);
-        let configured = || admin.tokens.iter().max_by_key(|t| t.role).map(|t| t.secret.expose().to_vec());
+        // Of some only the hash is known.
+        let known = || admin.tokens.iter().filter_map(|t| Some((t.role, t.unmasked, t.proof.secret()?)));
+        let configured = || known().max_by_key(|t| (t.0, t.1)).map(|(.., secret)| secret.expose().to_vec());
         Self::at(&url, trust, token.or_else(configured))
     }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod arm;
+mod audit;
 mod backup;
 mod cancel;
 mod check;
@@ -23,6 +24,7 @@ pub mod serve;
 mod sources;
 mod status;
 mod table;
+mod token;
 mod verify;
 
 use std::path::PathBuf;
@@ -83,6 +85,10 @@ enum Command {
     Disarm(arm::DisarmArgs),
     /// Show how the running relay stands.
     Status,
+    /// Show who changed what, and who was refused.
+    Audit(audit::Args),
+    /// Make a token for the admin API.
+    Token(token::Args),
     /// Write all that is stored into a folder, while the relay runs or while it does not.
     Backup(backup::Args),
     /// Build a store from a backup, where none is yet.
@@ -150,6 +156,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Reload => reload::run(&client()?, json),
         Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Status => status::run(&client()?, json),
+        Command::Audit(args) => audit::run(&args, &client()?, json),
+        Command::Token(args) => token::run(&args, json),
         Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
         Command::Restore(args) => restore::run(&args, &config, json),
         Command::Doctor(args) => doctor::run(&args, &config, json),

@@ -4,6 +4,7 @@
 //! Messages never hold a secret's value.
 
 mod ack;
+mod admin;
 mod answer;
 mod auth;
 mod certificates;
@@ -12,6 +13,7 @@ mod file;
 mod handshake;
 mod identity;
 mod imprint;
+mod mask;
 mod problem;
 mod prove;
 mod reading;
@@ -22,6 +24,7 @@ pub mod settings;
 mod sign;
 mod source;
 mod table;
+mod token;
 mod units;
 mod value;
 mod web;

@@ -10,7 +10,7 @@ use url::Url;
 use super::file::Named;
 use super::problem::did_you_mean;
 use super::route::Routed;
-use super::settings::{Fetch, Limits, Source, SourcePath};
+use super::settings::{Fetch, Limits, Mask, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
 use super::{ack, answer, handshake, identity, relay, secret, web};
@@ -122,6 +122,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         destinations: routed.destinations,
         routes: routed.rules,
         paused,
+        mask: Mask::default(),
     })
 }
 

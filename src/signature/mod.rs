@@ -26,6 +26,7 @@ mod message_signature;
 mod multipart;
 mod naming;
 mod order_key;
+mod places;
 mod proof;
 mod public_key;
 mod ready;
@@ -52,6 +53,7 @@ pub use documents::{DOCUMENT_BYTES_MAX, Documents, Needed};
 #[cfg(fuzzing)]
 pub use message_signature::dictionary_text;
 pub use public_key::BadKey;
+pub use places::is_proof_header;
 pub use ready::{Terms, Unready};
 pub use refusal::{Reason, Refused};
 pub use resign::{BadResigner, NotSigned, Resigner};

@@ -17,6 +17,7 @@ mod order;
 mod outgoing;
 mod pace;
 mod pause;
+mod privacy;
 mod process;
 mod published;
 mod quarantine;

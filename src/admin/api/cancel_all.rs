@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::deliveries::state;
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::NoParameters;
 use crate::admin::problem::Problem;
@@ -57,13 +58,15 @@ pub(super) async fn cancel_all(
     Extension(caller): Extension<Caller>,
     _: NoParameters,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Cancelled>), Problem> {
+) -> Result<(StatusCode, Extension<Told>, Json<Cancelled>), Problem> {
     let body = body.map_err(|_| Problem::bad_body("the body could not be read"))?;
     let request: CancelRequest = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_body(format!("the body is not {{\"filter\": {{...}}}}: {error}")))?;
     let cancelled = all_that_fit(&context, &filter(request.filter)?).await;
     caller.logs("cancel", &"all that fit a filter", &cancelled);
-    Ok((StatusCode::ACCEPTED, Json(cancelled?)))
+    let cancelled = cancelled?;
+    let told = Told(format!("{} cancelled", cancelled.cancelled));
+    Ok((StatusCode::ACCEPTED, Extension(told), Json(cancelled)))
 }
 
 /// The filter, which must say something: who means everything says `"state": "pending"`.

@@ -12,6 +12,7 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, List};
 use crate::record::{Delivery, DeliveryId, StateName};
 use crate::store::{DeliveryFilter, Tracked};
@@ -27,18 +28,22 @@ pub(super) fn routes() -> Router<Arc<Context>> {
 }
 
 /// A delivery with its attempts and its destination's URL.
-pub(super) async fn whole(context: &Context, delivery: Tracked) -> Result<DeliveryView, Problem> {
+pub(super) async fn whole(context: &Context, sight: &Sight, delivery: Tracked) -> Result<DeliveryView, Problem> {
     let attempts = context.store.attempts(delivery.delivery.id).await?;
     let settings = context.settings();
     let destination = settings.destinations.iter().find(|d| d.name == delivery.delivery.destination);
-    Ok(DeliveryView::new(delivery).with_attempts(attempts).with_url(destination.map(|d| &**d)))
+    Ok(DeliveryView::new(sight, delivery).with_attempts(sight, attempts).with_url(destination.map(|d| &**d)))
 }
 
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DeliveryView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<DeliveryView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
     parameters.finish()?;
     let listed = context.store.deliveries(&filter, page).await?;
-    let items = listed.items.into_iter().map(DeliveryView::new).collect();
+    let items = listed.items.into_iter().map(|delivery| DeliveryView::new(&sight, delivery)).collect();
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
 }
 
@@ -70,28 +75,31 @@ pub(super) fn state(word: &str) -> Option<(Option<StateName>, Option<bool>)> {
 
 async fn show(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<Json<DeliveryView>, Problem> {
     let found = context.store.delivery(id).await?;
     let delivery = found.ok_or_else(|| Problem::not_found(format!("no delivery has the id {id}")))?;
-    whole(&context, delivery).await.map(Json)
+    whole(&context, &sight, delivery).await.map(Json)
 }
 
 async fn retry(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
     let retried = context.store.retry(id, context.clock.now()).await;
     caller.logs("retry", &id, &retried);
-    changed(&context, retried?).await
+    changed(&context, &sight, retried?).await
 }
 
 async fn park(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
@@ -99,12 +107,13 @@ async fn park(
     caller.logs("park", &id, &parked);
     let parked = parked?;
     context.metrics.destination(&parked.destination).settled(StateName::Parked);
-    changed(&context, parked).await
+    changed(&context, &sight, parked).await
 }
 
 async fn cancel(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
@@ -112,11 +121,11 @@ async fn cancel(
     caller.logs("cancel", &id, &cancelled);
     let cancelled = cancelled?;
     context.metrics.destination(&cancelled.destination).settled(StateName::Cancelled);
-    changed(&context, cancelled).await
+    changed(&context, &sight, cancelled).await
 }
 
 /// 202 with the delivery as the change left it; a lane may have claimed it since.
-async fn changed(context: &Context, delivery: Delivery) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
-    let view = whole(context, Tracked { delivery, in_flight: false }).await?;
+async fn changed(context: &Context, sight: &Sight, delivery: Delivery) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
+    let view = whole(context, sight, Tracked { delivery, in_flight: false }).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }

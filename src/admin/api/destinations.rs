@@ -11,6 +11,7 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, List, shown};
 use crate::config::settings::Destination;
 use crate::record::Name;
@@ -70,10 +71,15 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     Ok(Json(List { items, next }))
 }
 
-async fn show(State(context): State<Arc<Context>>, Id(name): Id<String>, _: NoParameters) -> Result<Json<WholeView>, Problem> {
+async fn show(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<WholeView>, Problem> {
     let destination = named(&context, &name)?;
     let blocked = context.store.blocked(&destination.name, BLOCKED_BY_MAX).await?;
-    let blocked_by = blocked.by.into_iter().map(DeliveryView::new).collect();
+    let blocked_by = blocked.by.into_iter().map(|delivery| DeliveryView::new(&sight, delivery)).collect();
     Ok(Json(WholeView { destination: view(&context, &destination).await?, blocked_keys: blocked.keys, blocked_by }))
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{EventView, List};
 use crate::delivery::routed;
 use crate::record::{DeliveryId, Event, EventId, Name};
@@ -30,14 +31,18 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .route("/events/{id}/replay", post(replay))
 }
 
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<EventView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<EventView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
     parameters.finish()?;
     let listed = context.store.events(&filter, page).await?;
     let mut items = Vec::with_capacity(listed.items.len());
     for event in listed.items {
         let deliveries = context.store.deliveries_of(event.id).await?;
-        items.push(EventView::new(event, deliveries));
+        items.push(EventView::new(&sight, event, deliveries));
     }
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
 }
@@ -62,25 +67,32 @@ pub(super) fn state(word: &str) -> Option<EventState> {
     [Pending, Parked, Delivered, Cancelled, Unrouted].into_iter().find(|state| state.as_str() == word)
 }
 
-async fn show(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<Json<EventView>, Problem> {
+async fn show(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    _: NoParameters,
+) -> Result<Json<EventView>, Problem> {
     let event = existing(&context, id).await?;
     let deliveries = context.store.deliveries_of(id).await?;
     let mut shown = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().cloned() {
-        shown.push(deliveries::whole(&context, delivery).await?);
+        shown.push(deliveries::whole(&context, &sight, delivery).await?);
     }
     let headers = event.headers.clone();
-    Ok(Json(EventView::new(event, deliveries).with_headers(&headers).with_deliveries(shown)))
+    Ok(Json(EventView::new(&sight, event, deliveries).with_headers(&sight, &headers).with_deliveries(shown)))
 }
 
-/// The raw bytes. They came from outside: whatever they are, a browser saves them and interprets nothing.
-async fn body(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<impl IntoResponse, Problem> {
+/// The raw bytes, or for those who may not see all of them JSON with masks.
+async fn body(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    _: NoParameters,
+) -> Result<Response, Problem> {
+    let source = existing(&context, id).await?.source;
     let body = context.store.body(id).await?.ok_or_else(|| unknown(id))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
-    ];
-    Ok((headers, body))
+    sight.of(&source).body(body).map(|shown| shown.saved_as(id))
 }
 
 /// What a replay may say.

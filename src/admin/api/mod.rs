@@ -1,5 +1,6 @@
 //! The resources of `/api/v1`, one file each.
 
+mod audit;
 mod backup;
 mod cancel_all;
 mod deliveries;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .merge(replays::routes())
         .merge(quarantine::routes())
         .merge(backup::routes())
+        .merge(audit::routes())
 }
 
 /// Pauses a source or a destination, or lets it go on; durable when it returns.

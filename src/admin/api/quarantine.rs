@@ -5,16 +5,18 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{List, QuarantinedView};
 use crate::ingest::{Released, Which};
 use crate::record::{EventId, Name};
@@ -33,7 +35,11 @@ pub(super) fn routes() -> Router<Arc<Context>> {
         .route("/quarantine/{id}/body", get(body))
 }
 
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<QuarantinedView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<QuarantinedView>>, Problem> {
     let filter = QuarantineFilter {
         source: parameters.name("source")?,
         reason: parameters.take("reason", "a reason of refusals, like mismatch", reason)?,
@@ -47,7 +53,7 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(Json(List { items: found.into_iter().map(QuarantinedView::new).collect(), next }))
+    Ok(Json(List { items: found.into_iter().map(|one| QuarantinedView::new(&sight, one)).collect(), next }))
 }
 
 fn reason(word: &str) -> Option<String> {
@@ -56,22 +62,24 @@ fn reason(word: &str) -> Option<String> {
 
 async fn show(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<EventId>,
     _: NoParameters,
 ) -> Result<Json<QuarantinedView>, Problem> {
     let found = context.quarantine.find(id).ok_or_else(|| unknown(id))?;
     let kept = whole(&context, id).await?;
     let explained = Reason::from_word(&kept.reason).map(|reason| reason.to_string());
-    Ok(Json(QuarantinedView::new(found).with_request(&kept.received, explained)))
+    Ok(Json(QuarantinedView::new(&sight, found).with_request(&sight, &kept.received, explained)))
 }
 
-async fn body(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<impl IntoResponse, Problem> {
+async fn body(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    _: NoParameters,
+) -> Result<Response, Problem> {
     let kept = whole(&context, id).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
-    ];
-    Ok((headers, kept.received.body))
+    sight.of(&kept.source).body(kept.received.body).map(|shown| shown.saved_as(id))
 }
 
 async fn whole(context: &Context, id: EventId) -> Result<Kept, Problem> {
@@ -122,7 +130,7 @@ async fn release(
     Extension(caller): Extension<Caller>,
     _: NoParameters,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<ReleasedView>, Problem> {
+) -> Result<(Extension<Told>, Json<ReleasedView>), Problem> {
     let body = body.map_err(|_| Problem::bad_body("the body could not be read"))?;
     let request: ReleaseRequest = match body.trim_ascii() {
         b"" => ReleaseRequest::default(),
@@ -133,7 +141,8 @@ async fn release(
     let released = context.line.release(which, vouched).await.map_err(Problem::from);
     caller.logs(if vouched { "release without proof" } else { "release" }, &what, &released);
     let Released { released, still_refused } = released?;
-    Ok(Json(ReleasedView { released, still_refused }))
+    let told = Told(format!("{released} released, {still_refused} still refused"));
+    Ok((Extension(told), Json(ReleasedView { released, still_refused })))
 }
 
 fn which(request: ReleaseRequest) -> Result<Which, Problem> {

@@ -8,6 +8,7 @@ use axum::{Extension, Json, Router};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::parameters::NoParameters;
 use crate::admin::problem::Problem;
@@ -27,10 +28,10 @@ async fn reload(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     _: NoParameters,
-) -> Result<Json<Reloaded>, Problem> {
+) -> Result<(Extension<Told>, Json<Reloaded>), Problem> {
     let done = reloaded(&context).await;
     caller.logs("reload", &"configuration", &done);
-    done.map(|changed| Json(Reloaded { changed }))
+    done.map(|changed| (Extension(Told(changed.join("; "))), Json(Reloaded { changed })))
 }
 
 async fn reloaded(context: &Context) -> Result<Vec<String>, Problem> {

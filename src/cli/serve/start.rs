@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::audit_log;
 use super::reload::{Changing, watch_certificates};
 use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
@@ -92,6 +93,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
+    let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let context = admin::Context {
         store: store.clone(),
@@ -101,14 +103,15 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         quarantine: quarantine.clone(),
         told: told.clone(),
         metrics: metrics.clone(),
+        audit: audit.clone(),
         pauses: pauses.clone(),
         reloads: wishes,
         clock,
         started_at: clock.now(),
     };
     let private = serve_admin(private, admin_tls, context);
-    watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics };
+    watch_certificates(&certificates, &told, &audit);
+    let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics, audit };
     Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
 }
 

@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::{Context, Told, router};
 use hookhold::config::settings::{
-    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Admin, Audit, Destination, Fetch, Limits, Listen, Log, LogFormat, Mask, Proof, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
 };
 use hookhold::delivery::Replays;
@@ -26,7 +26,7 @@ use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{
-    Appended, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
+    Appended, AuditBounds, AuditLog, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
 };
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -43,8 +43,9 @@ pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 pub(super) struct World {
     pub(super) store: Arc<Memory>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) folder: TempDir,
     router: Router,
-    _folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -74,7 +75,7 @@ impl World {
     fn tokens() -> Vec<Token> {
         let token = |who: &str, role, until| {
             let secret = Secret::try_new(format!("{who}-token").into_bytes(), until).unwrap();
-            Token { name: name(who), role, secret }
+            Token { name: name(who), role, unmasked: role == Role::Operator, proof: Proof::of(secret), until: None }
         };
         vec![
             token("operator", Role::Operator, None),
@@ -96,6 +97,8 @@ impl World {
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
         let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| None), clock).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
+        let bounds = AuditBounds { keep_for: DAY, bytes_max: 1 << 20 };
+        let audit = Arc::new(AuditLog::open(folder.path(), bounds, clock).unwrap());
         let context = Context {
             store: store.clone(),
             space,
@@ -104,12 +107,13 @@ impl World {
             replays,
             told: Arc::new(Told::new(settings, arming)),
             metrics: metrics.clone(),
+            audit: audit.clone(),
             pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
             clock,
             started_at: START,
         };
-        Self { store, metrics, router: router(Arc::new(context)), _folder: folder }
+        Self { store, metrics, audit, folder, router: router(Arc::new(context)) }
     }
 
     /// Calls it as a program on the same machine does.
@@ -245,7 +249,13 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
-        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
+        admin: Admin {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls,
+            tokens,
+            mask: Mask::default(),
+            audit: Audit { keep_for: DAY, bytes_max: 1 << 20 },
+        },
         store: StoreSettings {
             path: PathBuf::from("data"),
             max_bytes: None,
@@ -288,6 +298,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         destinations: destinations.iter().map(|d| name(d)).collect(),
         routes: Rules::default(),
         paused: false,
+        mask: Mask::default(),
     })
 }
 
