@@ -192,14 +192,8 @@ impl From<Problem> for Refused {
 }
 
 /// The token with this secret. Every one is compared, so that the time does not tell which one was close.
-pub(super) fn with_secret<'a>(
-    tokens: impl IntoIterator<Item = &'a Token>,
-    given: &[u8],
-    now: Timestamp,
-) -> Option<&'a Token> {
-    tokens.into_iter().fold(None, |known, token| {
-        if token.is(given, now) { Some(token) } else { known }
-    })
+pub(super) fn with_secret<'a>(tokens: impl IntoIterator<Item = &'a Token>, given: &[u8], now: Timestamp) -> Option<&'a Token> {
+    tokens.into_iter().fold(None, |known, token| if token.is(given, now) { Some(token) } else { known })
 }
 
 /// The token of an `Authorization` field (RFC 6750).

@@ -117,7 +117,9 @@ impl Veil<'_> {
     pub(super) fn body(&self, body: Bytes) -> Result<ShownBody, Problem> {
         let Self(Some(hidden)) = self else { return Ok(ShownBody { bytes: body, masked: None }) };
         let Some(source) = hidden.source else {
-            return Err(Problem::forbidden("its source is gone, and with it what is to be masked: this token may not see its body"));
+            return Err(Problem::forbidden(
+                "its source is gone, and with it what is to be masked: this token may not see its body",
+            ));
         };
         if source.verifier.scheme().is_some_and(|scheme| scheme.shows_secret_in_form()) {
             return Err(Problem::forbidden("its provider puts the source's secret into the body: this token may not see it"));

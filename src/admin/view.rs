@@ -284,7 +284,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_text_shows_as_base64() {
-        let shown = |bytes: &[u8]| serde_json::to_string(&FieldValue::new(&Veil::none(), "x-a", &HeaderValue::from_bytes(bytes).unwrap())).unwrap();
+        let shown = |bytes: &[u8]| {
+            serde_json::to_string(&FieldValue::new(&Veil::none(), "x-a", &HeaderValue::from_bytes(bytes).unwrap())).unwrap()
+        };
         assert_eq!(shown("grün".as_bytes()), "\"grün\"");
         assert_eq!(shown(b"\xff\xfe"), r#"{"base64":"//4="}"#);
     }

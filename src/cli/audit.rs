@@ -71,12 +71,8 @@ pub(super) fn bounds(settings: &Settings) -> AuditBounds {
 
 /// A command changed a store while no relay ran. It is done by who may write there, so a log that cannot be written is told and no more.
 pub(super) fn note_at_rest(settings: &Settings, action: &str, parameters: Value, detail: String) {
-    let deed = Deed {
-        who: Some("command".to_owned()),
-        action: action.to_owned(),
-        parameters: Some(parameters),
-        ..Deed::default()
-    };
+    let deed =
+        Deed { who: Some("command".to_owned()), action: action.to_owned(), parameters: Some(parameters), ..Deed::default() };
     let outcome = AuditOutcome { status: 200, detail: Some(detail) };
     let log = AuditLog::open(&settings.store.path, bounds(settings), Clock::system());
     if let Err(error) = log.and_then(|log| log.note(deed, outcome)) {

@@ -11,8 +11,21 @@ use crate::signature::is_proof_header;
 
 /// In a header's name: what is behind it is a credential, or proves who sent it.
 const SECRET_WORDS: [&str; 15] = [
-    "auth", "cookie", "signature", "-sig", "hmac", "token", "secret", "passw", "api-key", "apikey", "access-key", "credential",
-    "session", "jwt", "jws",
+    "auth",
+    "cookie",
+    "signature",
+    "-sig",
+    "hmac",
+    "token",
+    "secret",
+    "passw",
+    "api-key",
+    "apikey",
+    "access-key",
+    "credential",
+    "session",
+    "jwt",
+    "jws",
 ];
 /// Patterns and pointers of one mask: each is looked at for each value that is shown.
 const ITEMS_MAX: usize = 256;
@@ -127,8 +140,18 @@ mod tests {
     #[test]
     fn credentials_are_hidden_without_a_word() {
         for name in [
-            "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-hub-signature-256", "x-gitlab-token",
-            "x-shopify-hmac-sha256", "x-trello-webhook", "x-telegram-bot-api-secret-token", "x-csrf-token", "x-amz-security-token",
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "set-cookie",
+            "x-api-key",
+            "x-hub-signature-256",
+            "x-gitlab-token",
+            "x-shopify-hmac-sha256",
+            "x-trello-webhook",
+            "x-telegram-bot-api-secret-token",
+            "x-csrf-token",
+            "x-amz-security-token",
         ] {
             assert!(Mask::default().hides_header(name), "{name}");
         }

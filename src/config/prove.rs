@@ -33,12 +33,7 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
 }
 
 /// `all`: what counts for all of them, where they say nothing else, or something more.
-fn sources(
-    written: Vec<Named<'_>>,
-    routes: &Routes,
-    (limits, all): (&Limits, &Mask),
-    reading: &Reading<'_>,
-) -> Vec<Arc<Source>> {
+fn sources(written: Vec<Named<'_>>, routes: &Routes, (limits, all): (&Limits, &Mask), reading: &Reading<'_>) -> Vec<Arc<Source>> {
     let mut taken: HashMap<Address, Name> = HashMap::new();
     let mut sources = Vec::new();
     for mut named in written {

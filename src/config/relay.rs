@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificates;
 use super::settings::{Limits, Listen, Log, LogFormat, Retention, Store, Tls};
 use super::table::Section;
 use super::value::Value;
-use super::certificates;
 
 /// The folder of self-signed certificates, beside relay.toml.
 const SELF_SIGNED_FOLDER: &str = "certs";

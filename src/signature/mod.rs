@@ -52,8 +52,8 @@ pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use documents::{DOCUMENT_BYTES_MAX, Documents, Needed};
 #[cfg(fuzzing)]
 pub use message_signature::dictionary_text;
-pub use public_key::BadKey;
 pub use places::is_proof_header;
+pub use public_key::BadKey;
 pub use ready::{Terms, Unready};
 pub use refusal::{Reason, Refused};
 pub use resign::{BadResigner, NotSigned, Resigner};

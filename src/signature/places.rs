@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::claim::Source;
-use super::scheme::{Check, Scheme};
 use super::preset;
+use super::scheme::{Check, Scheme};
 use super::written::Place;
 
 /// Of a header's name that stands for several.
@@ -77,13 +77,14 @@ mod tests {
 
     #[test]
     fn a_secret_that_a_body_shows_is_found() {
-        let scheme = |place: &str| -> Scheme {
-            toml::from_str(&format!("kind = \"token\"\nsignature = [{{ in = \"{place}\", name = \"/token\" }}]")).unwrap()
+        let scheme = |place: &str, name: &str| -> Scheme {
+            toml::from_str(&format!("kind = \"token\"\nsignature = [{{ in = \"{place}\", name = \"{name}\" }}]")).unwrap()
         };
-        assert!(scheme("header").proves_by("/token") && !scheme("json").proves_by("/token"));
+        let (header, json, form) = (scheme("header", "X-Own"), scheme("json", "/token"), scheme("form", "token"));
+        assert!(header.proves_by("x-own") && !header.proves_by("x-other") && !json.proves_by("/token"));
         assert!(is_named("x-sig-*", "x-sig-1") && !is_named("x-sig-1", "x-sig-12"));
-        assert_eq!(scheme("json").shown_secrets().collect::<Vec<_>>(), ["/token"]);
-        assert!(!scheme("json").shows_secret_in_form() && scheme("form").shows_secret_in_form());
+        assert_eq!(json.shown_secrets().collect::<Vec<_>>(), ["/token"]);
+        assert!(!json.shows_secret_in_form() && form.shows_secret_in_form());
         assert_eq!(preset::find("stripe").unwrap().scheme.shown_secrets().count(), 0);
     }
 }

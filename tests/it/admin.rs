@@ -4,6 +4,7 @@
 
 mod audit;
 mod dashboard;
+mod tokens;
 mod world;
 
 use hookhold::metrics::RequestOutcome;

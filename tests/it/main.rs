@@ -4,6 +4,7 @@
 
 mod ack;
 mod admin;
+mod audit;
 mod backup;
 mod commands;
 mod confirmed;

@@ -11,6 +11,7 @@ mod words;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -29,6 +30,8 @@ const NOBODY: &str = "loopback";
 const SESSION_PATHS: [&str; 2] = ["/login", "/logout"];
 /// The word for a call with a wrong token that would only look.
 const GUESS: &str = "token";
+/// A list of names comes at once; whoever sends slower holds a connection for no reason.
+const BODY_TIME: Duration = Duration::from_secs(20);
 /// More of what was told is not kept.
 const DETAIL_CHARS_MAX: usize = 500;
 
@@ -49,7 +52,10 @@ pub(super) async fn watch(State(door): State<Arc<Door>>, request: Request, next:
         return answer;
     }
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, BODY_BYTES_MAX).await;
+    let body = match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(body) => body.map_err(|_| Problem::large_body()),
+        Err(_) => Err(Problem::bad_body("the body did not come in time")),
+    };
     let deed = Deed { parameters: body.as_ref().ok().and_then(words::parameters), ..deed };
     let (log, action) = (door.context.audit.clone(), deed.action.clone());
     let begun = blocking(&log, move |log| log.begin(deed)).await;
@@ -64,7 +70,7 @@ pub(super) async fn watch(State(door): State<Arc<Door>>, request: Request, next:
     let done = tokio::spawn(async move {
         let answer = match body {
             Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
-            Err(_) => Problem::large_body().into_response(),
+            Err(problem) => problem.into_response(),
         };
         let outcome = outcome(&answer);
         let ended = blocking(&log, move |log| log.end(id, outcome)).await;

@@ -13,8 +13,24 @@ const API: &str = "/api/v1/";
 const LISTS: [&str; 1] = ["replays"];
 /// Members of bodies that say what is changed, and how.
 const MEMBERS: [&str; 18] = [
-    "filter", "source", "sources", "type", "state", "destination", "destinations", "event", "ids", "reason", "since", "until", "to",
-    "rate_per_s", "dry_run", "force", "for_ms", "provider_event_id",
+    "filter",
+    "source",
+    "sources",
+    "type",
+    "state",
+    "destination",
+    "destinations",
+    "event",
+    "ids",
+    "reason",
+    "since",
+    "until",
+    "to",
+    "rate_per_s",
+    "dry_run",
+    "force",
+    "for_ms",
+    "provider_event_id",
 ];
 /// A text of a body that is longer is no name, no id and no time.
 const TEXT_CHARS_MAX: usize = 200;
@@ -47,6 +63,8 @@ fn target(route: &str, path: &str) -> Option<String> {
     // Ids and names have no other characters; what has is none.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let (_, named) = parts.next()?;
+    // A client may write any character as `%XX`.
+    let named = percent_encoding::percent_decode_str(named).decode_utf8_lossy();
     Some(named.chars().map(|c| if is_plain(c) { c } else { '?' }).take(TARGET_CHARS_MAX).collect())
 }
 
@@ -102,7 +120,8 @@ mod tests {
     fn what_a_path_names_is_plain() {
         let route = "/api/v1/sources/{name}/pause";
         assert_eq!(target(route, "/api/v1/sources/gh-1.x/pause").as_deref(), Some("gh-1.x"));
-        assert_eq!(target(route, "/api/v1/sources/%0a<b>/pause").as_deref(), Some("?0a?b?"));
+        assert_eq!(target(route, "/api/v1/sources/gh%2D1%2ex/pause").as_deref(), Some("gh-1.x"));
+        assert_eq!(target(route, "/api/v1/sources/%0a<b>%ff/pause").as_deref(), Some("??b??"));
         assert_eq!(target(route, &format!("/api/v1/sources/{}/pause", "x".repeat(1000))).unwrap().len(), TARGET_CHARS_MAX);
         assert_eq!(target("/api/v1/reload", "/api/v1/reload"), None);
     }

@@ -128,12 +128,7 @@ async fn look_at_certificates(certificates: Weak<Certificates>, told: Weak<Told>
 }
 
 /// Loads the certificates where their files differ from `shown`; the digest of what they hold now.
-fn look(
-    certificates: &Certificates,
-    settings: &Settings,
-    audit: &AuditLog,
-    shown: Option<[u8; 32]>,
-) -> Option<[u8; 32]> {
+fn look(certificates: &Certificates, settings: &Settings, audit: &AuditLog, shown: Option<[u8; 32]>) -> Option<[u8; 32]> {
     // Nothing is made here: what is missing, a start or a reload makes.
     let pairs = match &settings.tls {
         Tls::SelfSigned { folder } => vec![tls::self_signed_files(folder)],

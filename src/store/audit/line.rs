@@ -102,7 +102,8 @@ mod tests {
     fn what_is_too_long_is_known_without_its_words() {
         let now = Timestamp::from_ms(1);
         let deed = Deed { parameters: Some("x".repeat(LINE_BYTES_MAX).into()), ..Deed::default() };
-        let line = Line::Entry(Audited { id: EventIds::default().next(now, 7), at: now, deed, outcome: None, count: 1 }).written();
+        let line =
+            Line::Entry(Audited { id: EventIds::default().next(now, 7), at: now, deed, outcome: None, count: 1 }).written();
         assert!(line.len() < 500 && line.contains("too_long"), "{line}");
     }
 }

@@ -22,7 +22,9 @@ async fn entries(world: &World, query: &str) -> Vec<Value> {
 /// The routes of a source text that can change something. A route that cannot be read here is an error: it could be one of them.
 fn changing_routes(path: &str, text: &str) -> Result<Vec<(Method, String)>, String> {
     let product = text.split("#[cfg(test)]").next().unwrap();
-    for way in ["route_service(", "nest_service(", "fallback_service(", " any(", " on(", "MethodFilter", "any_service(", "on_service("] {
+    for way in
+        ["route_service(", "nest_service(", "fallback_service(", " any(", " on(", "MethodFilter", "any_service(", "on_service("]
+    {
         if product.contains(way) {
             return Err(format!("{path} has {way}: say here which methods it takes"));
         }
@@ -102,7 +104,8 @@ async fn every_route_that_changes_something_is_written_down() {
         assert_eq!(after.len(), before + 1, "{method} {route} is not in the audit log: {reply:?}");
         let shown = [&after[0]["who"], &after[0]["role"], &after[0]["status"]];
         assert_eq!(shown, [&json!("operator"), &json!("operator"), &json!(reply.status.as_u16())], "{method} {route}");
-        let words: Vec<&str> = route.trim_start_matches("/api/v1").split('/').filter(|w| !w.is_empty() && !w.starts_with('{')).collect();
+        let words: Vec<&str> =
+            route.trim_start_matches("/api/v1").split('/').filter(|w| !w.is_empty() && !w.starts_with('{')).collect();
         assert!(after[0]["action"].as_str().unwrap().starts_with(&words.join(".")), "{route}: {}", after[0]);
         assert_eq!(after[0]["target"].is_string(), route.contains('{'), "{route}: {}", after[0]);
         assert!(after[0]["result"] != "unknown" && after[0]["count"] == 1, "{}", after[0]);
@@ -130,10 +133,16 @@ async fn what_was_asked_for_and_what_came_of_it_is_there() {
     assert_eq!([shown(2, "action"), shown(2, "result")], [json!("replays.create"), json!("done")]);
     assert_eq!(shown(2, "parameters"), json!({"filter": {"source": "stripe", "since": "2026-01-01T00:00:00Z"}, "to": ["audit"]}));
     assert!(shown(2, "detail").as_str().unwrap().contains("of 1 events"), "{}", all[2]);
-    assert_eq!([shown(1, "action"), shown(1, "parameters")], [json!("quarantine.release"), json!({"ids": [id.to_string()], "force": true})]);
+    assert_eq!(
+        [shown(1, "action"), shown(1, "parameters")],
+        [json!("quarantine.release"), json!({"ids": [id.to_string()], "force": true})]
+    );
     assert!(shown(1, "detail").is_string());
     assert_eq!([shown(0, "action"), shown(0, "target")], [json!("events.replay"), json!(id.to_string())]);
-    assert_eq!([shown(0, "result"), shown(0, "status"), shown(0, "detail")], [json!("refused"), json!(400), json!("\"nowhere\" is no destination")]);
+    assert_eq!(
+        [shown(0, "result"), shown(0, "status"), shown(0, "detail")],
+        [json!("refused"), json!(400), json!("\"nowhere\" is no destination")]
+    );
     assert_eq!(entries(&world, "&action=quarantine").await.len(), 1);
     assert_eq!(entries(&world, "&who=viewer").await.len(), 0);
     let page = world.call(Method::GET, "/api/v1/audit?limit=1", &[OPERATOR], "").await.json();
@@ -183,7 +192,8 @@ async fn what_cannot_be_written_down_is_not_done() {
     let reply = world.call(Method::POST, &retry, &[OPERATOR], "").await;
     reply.problem(503);
     assert!(reply.json()["detail"].as_str().unwrap().starts_with("the audit log cannot be written"));
-    let state = async || world.call(Method::GET, &format!("/api/v1/deliveries/{id}"), &[VIEWER], "").await.json()["state"].clone();
+    let state =
+        async || world.call(Method::GET, &format!("/api/v1/deliveries/{id}"), &[VIEWER], "").await.json()["state"].clone();
     assert_eq!(state().await, "parked", "looking works, and nothing was changed");
     let own = [("host", "relay.internal:9443"), ("origin", "https://relay.internal:9443")];
     let login = world.call(Method::POST, "/login", &own, "{\"token\": \"operator-token\"}").await;

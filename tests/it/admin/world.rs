@@ -26,17 +26,21 @@ use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{
-    Appended, AuditBounds, AuditLog, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
+    Appended, AuditBounds, AuditLog, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space,
+    Store,
 };
 use hookhold::time::{Clock, Timestamp};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use sha2::Digest;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
+/// A token that nobody guesses.
+pub(super) const LONG_TOKEN: &str = "an-operator-with-a-long-token";
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
 /// A relay as its admin listener sees it: source `stripe` goes to `billing` and `audit`.
@@ -81,6 +85,14 @@ impl World {
             token("operator", Role::Operator, None),
             token("viewer", Role::Viewer, None),
             token("former", Role::Operator, Some(START)),
+            token("an-operator-with-a-long", Role::Operator, None),
+            Token {
+                name: name("hashed"),
+                role: Role::Viewer,
+                unmasked: false,
+                proof: Proof::of_hash(sha2::Sha256::digest(b"hashed-token").into()),
+                until: Some(START.after(Duration::from_secs(3600))),
+            },
         ]
     }
 
