@@ -94,7 +94,8 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, mut request: Request, n
             next.run(request).await
         }
         Ok(None) => next.run(request).await,
-        Err(Refused { problem, is_guess, by }) => {
+        Err(refused) => {
+            let Refused { problem, is_guess, by } = *refused;
             let from = address(request.extensions().get().copied());
             let refusal = audit::refusal(&request, by.as_ref(), (&problem, is_guess));
             // A request cannot be held while something is waited for.
@@ -130,7 +131,7 @@ impl Door {
         Self { context, sessions, logins, bearers, cookie, is_tls }
     }
 
-    fn caller(&self, request: &Request) -> Result<Option<Caller>, Refused> {
+    fn caller(&self, request: &Request) -> Result<Option<Caller>, Box<Refused>> {
         let (headers, path) = (request.headers(), request.uri().path());
         let acts = acts(request.method(), path);
         if acts && is_cross_site(headers) {
@@ -152,18 +153,19 @@ impl Door {
         if acts && token.role < Role::Operator {
             tracing::warn!(who = %token.name, method = %request.method(), path, "a viewer may not act");
             let problem = Problem::forbidden("this token may look, not act");
-            return Err(Refused { problem, is_guess: false, by: Some(token.into()) });
+            return Err(Box::new(Refused { problem, is_guess: false, by: Some(token.into()) }));
         }
         Ok(Some(token.into()))
     }
 
     /// The token that the request carries, or that its session was begun with.
-    fn known<'a>(&self, tokens: &'a [Token], headers: &HeaderMap, acts: bool) -> Result<&'a Token, Refused> {
+    fn known<'a>(&self, tokens: &'a [Token], headers: &HeaderMap, acts: bool) -> Result<&'a Token, Box<Refused>> {
         let now = self.context.clock.now();
         if let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
             let challenge = r#"Bearer realm="hookhold", error="invalid_token""#;
             let unknown = || Problem::unauthorized("the token is not known", challenge);
-            return with_secret(tokens, given, now).ok_or_else(|| Refused { problem: unknown(), is_guess: true, by: None });
+            return with_secret(tokens, given, now)
+                .ok_or_else(|| Box::new(Refused { problem: unknown(), is_guess: true, by: None }));
         }
         let id = self.session_id(headers);
         let Some(token) = id.and_then(|id| self.sessions.token(id, tokens, now)) else {
@@ -173,7 +175,7 @@ impl Door {
         // A browser sends the cookie whoever made it call, and a page on another port is the same site to it.
         if is_cross_site(headers) || (acts && !is_own_page(headers)) {
             let problem = Problem::forbidden("a login acts through the dashboard's own page only");
-            return Err(Refused { problem, is_guess: false, by: Some(token.into()) });
+            return Err(Box::new(Refused { problem, is_guess: false, by: Some(token.into()) }));
         }
         Ok(token)
     }
@@ -185,9 +187,9 @@ impl Door {
     }
 }
 
-impl From<Problem> for Refused {
+impl From<Problem> for Box<Refused> {
     fn from(problem: Problem) -> Self {
-        Self { problem, is_guess: false, by: None }
+        Box::new(Refused { problem, is_guess: false, by: None })
     }
 }
 
