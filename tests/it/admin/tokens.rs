@@ -46,3 +46,23 @@ async fn a_token_of_which_only_the_hash_is_known_lets_in_until_its_end() {
     tokio::time::advance(Duration::from_secs(3601)).await;
     assert_eq!([with("hashed-token").await, login(&world, "hashed-token").await], [StatusCode::UNAUTHORIZED; 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_everybody_may_ask_tells_no_guesser_anything() {
+    let world = World::guarded();
+    let session = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        world.call(Method::GET, "/session", &[("authorization", bearer.as_str())], "").await
+    };
+    assert_eq!(session("operator-token").await.json()["who"], "operator");
+    let begin = Instant::now();
+    for _ in 0..8 {
+        session("guess").await.problem(401);
+    }
+    assert!(begin.elapsed() > Duration::from_secs(3), "{:?}", begin.elapsed());
+    world.audit.close().unwrap();
+    let operator = [("authorization", "Bearer operator-token")];
+    let audit = world.call(Method::GET, "/api/v1/audit?action=token", &operator, "").await.json();
+    assert!(!audit["items"].as_array().unwrap().is_empty(), "{audit}");
+    assert_eq!(world.get("/session").await.json()["needs_login"], true, "without a token nothing is guessed");
+}
