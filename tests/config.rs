@@ -171,7 +171,19 @@ fn what_is_written_arrives() {
     assert_eq!(settings.listen.https.to_string(), "[::]:8443");
     assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));
     assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));
-    assert_eq!(settings.admin.tokens[0].role, Role::Operator);
+    let (ops, eyes) = (&settings.admin.tokens[0], &settings.admin.tokens[1]);
+    assert_eq!([ops.role, eyes.role], [Role::Operator, Role::Viewer]);
+    assert!(ops.unmasked && eyes.unmasked && ops.proof.secret().is_none());
+    let at = hookhold::time::Timestamp::from_ms;
+    assert!(ops.is(b"test", at(0)) && !ops.is(b"tset", at(0)) && !ops.is(b"test", at(1_800_000_000_000)));
+    let audit = settings.admin.audit;
+    assert_eq!((audit.keep_for, audit.bytes_max), (30 * 24 * HOUR, 16 << 20));
+    let masked = |name: &str| {
+        let source = settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+        source.mask.body(br#"{"card":{"number":1},"data":{"object":{"customer_email":2}}}"#).unwrap().1
+    };
+    assert_eq!([masked("stripe"), masked("github")], [2, 1], "what a source says is beside what counts for all");
+    assert!(settings.admin.mask.hides_peer() && settings.admin.mask.hides_header("x-internal-id"));
     assert_eq!(settings.store.path.file_name().unwrap(), "elsewhere");
     assert_eq!(settings.store.max_bytes, Some(20 << 30));
     let retention =

@@ -1,13 +1,15 @@
 //! The admin listener: the dashboard, the API under `/api/v1`, health and metrics.
 //!
 //! ```text
-//! request -> secured (headers of every answer) -> auth::admit (who, and may they) -> api::*, health or dashboard
+//! request -> secured (headers of every answer) -> auth::admit (who, and may they) -> audit::watch (what is changed is written down)
+//!         -> api::*, health or dashboard; what came from outside is shown through a sight::Sight (who may see it)
 //! ```
 //!
 //! Handlers read parameters, ask the store, and shape the answer; rules about states live in `record` and in the store.
 //! Errors are problem documents (RFC 9457). Never here: a write past the store's trait, or a secret in an answer or a log line.
 
 mod api;
+mod audit;
 mod auth;
 mod body;
 mod configuration;
@@ -20,6 +22,7 @@ mod openapi;
 mod parameters;
 mod problem;
 mod session;
+mod sight;
 mod view;
 
 use std::net::IpAddr;
@@ -39,7 +42,7 @@ use crate::config::settings::Settings;
 use crate::delivery::Replays;
 use crate::ingest::{Arming, Line};
 use crate::metrics::Metrics;
-use crate::store::{Pauses, Quarantine, Space, Store};
+use crate::store::{AuditLog, Pauses, Quarantine, Space, Store};
 use crate::time::{Clock, Timestamp};
 use crate::watch::Watch;
 pub use configuration::{Configuration, LastReload};
@@ -51,10 +54,12 @@ use problem::Problem;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Set on every answer: what the relay shows came from outside, so a browser must not interpret, frame or keep it.
-const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    // For browsers that do not know `frame-ancestors`.
+    (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
@@ -85,6 +90,8 @@ pub struct Context {
     pub watch: Arc<Watch>,
     /// What of it in the last day.
     pub history: Arc<History>,
+    /// Who did what.
+    pub audit: Arc<AuditLog>,
     /// Which sources and destinations are paused.
     pub pauses: Arc<Pauses>,
     /// Where somebody who wants the configuration read again says so.
@@ -145,6 +152,7 @@ pub fn router(context: Arc<Context>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(door.clone(), audit::watch))
         .layer(from_fn_with_state(door, auth::admit))
         .layer(map_response(secured))
         .with_state(context)

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::audit::Told;
 use crate::store;
 
 /// Seconds after which an overloaded store is worth another try.
@@ -46,6 +47,11 @@ pub(super) struct Document {
 }
 
 impl Problem {
+    /// The status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None, header: None, problems: Vec::new() }
     }
@@ -144,13 +150,14 @@ impl IntoResponse for Problem {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            detail: self.detail,
+            detail: self.detail.clone(),
             field: self.field,
             problems: self.problems,
         };
         // Text and a number: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut answer = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        answer.extensions_mut().insert(Told(self.detail));
         if let Some((name, value)) = self.header {
             answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }

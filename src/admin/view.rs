@@ -1,4 +1,5 @@
-//! The JSON shapes of the API. Fields may be added; none is removed or renamed. Nothing here decides anything.
+//! The JSON shapes of the API. Fields may be added; none is removed or renamed. What of them a caller may see, [`Sight`] decides:
+//! no shape of what came from outside can be made without one.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::openapi::schema::{DeliveryState, IN_FLIGHT};
+use super::sight::{Sight, Veil};
 use crate::config::settings::Destination;
 use crate::record::{
     Attempt, Delivery, DeliveryId, Event, EventId, Failure, Headers, Name, Outcome, ParkReason, Received, State,
@@ -48,9 +50,8 @@ pub(super) struct EventView {
     method: String,
     /// Path and query, as they came.
     target: String,
-    /// The address that it came from.
-    #[schema(value_type = String)]
-    peer: std::net::IpAddr,
+    /// The address that it came from; `***` for those who may not see it.
+    peer: String,
     body_bytes: u64,
     #[schema(required)]
     content_type: Option<String>,
@@ -75,8 +76,7 @@ pub(super) struct QuarantinedView {
     received_at: Timestamp,
     #[schema(value_type = Reason)]
     reason: Arc<str>,
-    #[schema(value_type = String)]
-    peer: std::net::IpAddr,
+    peer: String,
     body_bytes: u64,
     /// The reason as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,21 +96,24 @@ pub(super) struct QuarantinedView {
 }
 
 impl QuarantinedView {
-    pub(super) fn new(found: Quarantined) -> Self {
+    pub(super) fn new(sight: &Sight, found: Quarantined) -> Self {
         let Quarantined { id, source, reason, at, peer, body_bytes, .. } = found;
         let (detail, method, target, headers) = (None, None, None, None);
+        let peer = sight.of(&source).peer(peer);
         Self { id, source, received_at: at, reason, peer, body_bytes, detail, method, target, headers }
     }
 
     /// With the request but its body.
-    pub(super) fn with_request(self, received: &Received, detail: Option<String>) -> Self {
-        let (method, target) = (Some(received.method.clone()), Some(received.target.clone()));
-        Self { detail, method, target, headers: Some(fields(&received.headers)), ..self }
+    pub(super) fn with_request(self, sight: &Sight, received: &Received, detail: Option<String>) -> Self {
+        let veil = sight.of(&self.source);
+        let (method, target) = (Some(received.method.clone()), Some(veil.target(received.target.clone())));
+        let headers = Some(fields(&veil, &received.headers));
+        Self { detail, method, target, headers, ..self }
     }
 }
 
-fn fields(headers: &Headers) -> Vec<(String, FieldValue)> {
-    headers.iter().map(|(name, value)| (name.to_string(), FieldValue::new(value))).collect()
+fn fields(veil: &Veil<'_>, headers: &Headers) -> Vec<(String, FieldValue)> {
+    headers.iter().map(|(name, value)| (name.to_string(), FieldValue::new(veil, name.as_str(), value))).collect()
 }
 
 /// A header field's value: text, or base64 where it is not UTF-8.
@@ -185,31 +188,35 @@ struct AttemptView {
 
 impl EventView {
     /// As in lists.
-    pub(super) fn new(event: Event, deliveries: Vec<Tracked>) -> Self {
+    pub(super) fn new(sight: &Sight, event: Event, deliveries: Vec<Tracked>) -> Self {
+        let veil = sight.of(&event.source);
         let state = EventState::of(deliveries.iter().map(|d| d.delivery.state.name())).as_str();
-        let content_type = event.headers.first("content-type");
+        let content_type = event.headers.first("content-type").map(|value| {
+            let hidden = veil.header("content-type", value);
+            hidden.unwrap_or_else(|| String::from_utf8_lossy(value).into_owned())
+        });
         Self {
             id: event.id,
-            source: event.source,
             provider: event.provider,
             r#type: event.kind,
             provider_event_id: event.provider_event_id,
             received_at: event.received_at,
             method: event.method,
-            target: event.target,
-            peer: event.peer,
+            target: veil.target(event.target),
+            peer: veil.peer(event.peer),
             body_bytes: event.body_bytes,
-            content_type: content_type.map(|value| String::from_utf8_lossy(value).into_owned()),
+            content_type,
             duplicates: event.duplicates,
             state,
             headers: None,
-            deliveries: deliveries.into_iter().map(DeliveryView::new).collect(),
+            deliveries: deliveries.into_iter().map(|delivery| DeliveryView::new(sight, delivery)).collect(),
+            source: event.source,
         }
     }
 
     /// With the event's header fields.
-    pub(super) fn with_headers(mut self, headers: &Headers) -> Self {
-        self.headers = Some(fields(headers));
+    pub(super) fn with_headers(mut self, sight: &Sight, headers: &Headers) -> Self {
+        self.headers = Some(fields(&sight.of(&self.source), headers));
         self
     }
 
@@ -220,7 +227,10 @@ impl EventView {
 }
 
 impl FieldValue {
-    fn new(value: &HeaderValue) -> Self {
+    fn new(veil: &Veil<'_>, name: &str, value: &HeaderValue) -> Self {
+        if let Some(hidden) = veil.header(name, value.as_bytes()) {
+            return Self::Text(hidden);
+        }
         match std::str::from_utf8(value.as_bytes()) {
             Ok(text) => Self::Text(text.to_owned()),
             Err(_) => Self::Bytes { base64: STANDARD.encode(value.as_bytes()) },
@@ -230,7 +240,8 @@ impl FieldValue {
 
 impl DeliveryView {
     /// As in lists.
-    pub(super) fn new(Tracked { delivery, in_flight }: Tracked) -> Self {
+    pub(super) fn new(sight: &Sight, Tracked { delivery, in_flight }: Tracked) -> Self {
+        let veil = sight.of(&delivery.source);
         Self {
             state: if in_flight { IN_FLIGHT } else { delivery.state.name().as_str() },
             next_attempt_at: delivery.due().filter(|_| !in_flight && !delivery.is_held()),
@@ -238,20 +249,21 @@ impl DeliveryView {
             reason: reason(&delivery),
             id: delivery.id,
             event_id: delivery.id.event,
-            source: delivery.source,
             destination: delivery.destination,
             url: None,
             attempts_made: delivery.attempts_made,
             created_at: delivery.created_at,
             replay_id: delivery.replay_id,
-            order_key: delivery.order_key,
+            order_key: veil.order_key(delivery.order_key),
             attempts: None,
+            source: delivery.source,
         }
     }
 
     /// With its attempts, oldest first.
-    pub(super) fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
-        self.attempts = Some(attempts.into_iter().map(AttemptView::new).collect());
+    pub(super) fn with_attempts(mut self, sight: &Sight, attempts: Vec<Attempt>) -> Self {
+        let veil = sight.of(&self.source);
+        self.attempts = Some(attempts.into_iter().map(|attempt| AttemptView::new(&veil, attempt)).collect());
         self
     }
 
@@ -270,20 +282,25 @@ fn reason(delivery: &Delivery) -> Option<&'static str> {
 }
 
 impl AttemptView {
-    fn new(attempt: Attempt) -> Self {
+    fn new(veil: &Veil<'_>, attempt: Attempt) -> Self {
         let Attempt { number, started_at, duration_ms, outcome } = attempt;
         let view = Self { number, started_at, duration_ms, ..Self::default() };
         match outcome {
             Outcome::Failed { failure, detail } => Self { error: Some(failure.as_str()), detail: Some(detail), ..view },
             Outcome::Answered(answer) => Self {
                 status: Some(answer.status),
-                response_headers: answer.headers,
-                response_body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
+                response_headers: answer.headers.into_iter().map(|field| shown_field(veil, field)).collect(),
+                response_body: Some(veil.answer(&answer.body)),
                 response_truncated: answer.truncated,
                 ..view
             },
         }
     }
+}
+
+fn shown_field(veil: &Veil<'_>, (name, value): (String, String)) -> (String, String) {
+    let hidden = veil.header(&name.to_ascii_lowercase(), value.as_bytes());
+    (name, hidden.unwrap_or(value))
 }
 
 /// Where a destination is, for people.
@@ -321,7 +338,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_text_shows_as_base64() {
-        let shown = |bytes: &[u8]| serde_json::to_string(&FieldValue::new(&HeaderValue::from_bytes(bytes).unwrap())).unwrap();
+        let shown = |bytes: &[u8]| {
+            serde_json::to_string(&FieldValue::new(&Veil::none(), "x-a", &HeaderValue::from_bytes(bytes).unwrap())).unwrap()
+        };
         assert_eq!(shown("grün".as_bytes()), "\"grün\"");
         assert_eq!(shown(b"\xff\xfe"), r#"{"base64":"//4="}"#);
     }

@@ -76,9 +76,11 @@ impl Client {
         };
         let scheme = if admin.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
+        // Of some only the hash is known.
+        let known = || admin.tokens.iter().filter_map(|t| Some((t.role, t.unmasked, t, t.proof.secret()?)));
         let configured = || {
-            let token = admin.tokens.iter().max_by_key(|t| t.role)?;
-            Some((token.secret.expose().to_vec(), format!("the token {:?} of the configuration", token.name.as_str())))
+            let (.., token, secret) = known().max_by_key(|t| (t.0, t.1))?;
+            Some((secret.expose().to_vec(), format!("the token {:?} of the configuration", token.name.as_str())))
         };
         Self::at(&url, trust, token_of_environment().or_else(configured))
     }

@@ -5,6 +5,7 @@
 mod admin;
 mod alerts;
 mod arm;
+mod audit;
 mod backup;
 mod cancel;
 mod check;
@@ -32,6 +33,7 @@ mod sources;
 mod status;
 mod table;
 mod tail;
+mod token;
 mod verify;
 mod watch;
 
@@ -103,6 +105,10 @@ enum Command {
     Config,
     /// Show how the running relay stands.
     Status(status::Args),
+    /// Show who changed what, and who was refused.
+    Audit(audit::Args),
+    /// Make a token for the admin API.
+    Token(token::Args),
     /// Write all that is stored into a folder, while the relay runs or while it does not.
     Backup(backup::Args),
     /// Build a store from a backup, where none is yet.
@@ -208,6 +214,8 @@ fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Disarm(args) => arm::disarm(&args, &client()?, json),
         Command::Config => config::run(&client()?, json),
         Command::Status(args) => status::run(&args, &client()?, json),
+        Command::Audit(args) => audit::run(&args, &client()?, json),
+        Command::Token(args) => token::run(&args, json),
         Command::Backup(args) => backup::run(&args, &config, admin.as_deref(), json),
         Command::Restore(args) => restore::run(&args, &config, json),
         Command::Doctor(args) => doctor::run(&args, &config, json),

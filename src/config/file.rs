@@ -6,7 +6,7 @@ use super::key::{Key, Kind, Others, Table};
 use super::reading::Reading;
 use super::table::Section;
 use super::value::Value;
-use super::{alerts, destination, relay, route, source};
+use super::{admin, alerts, destination, relay, route, source};
 use crate::record::Name;
 
 /// What a relay.toml can say.
@@ -35,7 +35,7 @@ to = ["app"]
     keys: &[
         Key::needed("listen", Kind::Table(&relay::LISTEN), "Where providers reach the relay."),
         Key::needed("tls", Kind::Table(&relay::TLS), "The certificates of that address."),
-        Key::new("admin", Kind::Table(&relay::ADMIN), "Dashboard, API and metrics."),
+        Key::new("admin", Kind::Table(&admin::KEYS), "Dashboard, API and metrics."),
         Key::new("store", Kind::Table(&relay::STORE), "Where events are kept, and how long."),
         Key::new("limits", Kind::Table(&relay::LIMITS), "Bounds of the whole relay."),
         Key::new("log", Kind::Table(&relay::LOG), "What is logged."),

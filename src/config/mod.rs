@@ -4,6 +4,7 @@
 //! Messages never hold a secret's value.
 
 mod ack;
+mod admin;
 mod alerts;
 mod answer;
 mod auth;
@@ -14,6 +15,7 @@ mod handshake;
 mod identity;
 mod imprint;
 pub mod key;
+mod mask;
 mod problem;
 mod prove;
 mod reading;
@@ -27,6 +29,7 @@ mod shown;
 mod sign;
 mod source;
 mod table;
+mod token;
 mod units;
 mod value;
 mod web;

@@ -7,9 +7,9 @@ use super::file::{File, Named};
 use super::problem::Severity;
 use super::reading::Reading;
 use super::route::Routes;
-use super::settings::{Limits, Settings, Source, Tls};
+use super::settings::{Limits, Mask, Settings, Source, Tls};
 use super::source::Address;
-use super::{alerts, destination, relay, source};
+use super::{admin, alerts, destination, mask, relay, source};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -22,23 +22,23 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let https = listen.as_ref().map(|listen| listen.https);
     let tls = relay::tls(file.tls, folder.clone(), https);
     reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
-    let admin = relay::admin(file.admin, https);
+    let admin = admin::prove(file.admin, https);
     let store = relay::store(file.store, folder);
     let limits = relay::limits(file.limits);
     let log = relay::log(file.log);
     let has_alerts = file.alerts.is_some();
     let alerts = file.alerts.and_then(alerts::prove);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
-    let sources = sources(file.sources, &routes, &limits, has_alerts, reading);
+    let sources = sources(file.sources, &routes, (&limits, &admin.mask, has_alerts), reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
     Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, alerts, sources, destinations })
 }
 
+/// `all`: what counts for all of them, where they say nothing else, or something more.
 fn sources(
     written: Vec<Named<'_>>,
     routes: &Routes,
-    limits: &Limits,
-    has_alerts: bool,
+    (limits, all, has_alerts): (&Limits, &Mask, bool),
     reading: &Reading<'_>,
 ) -> Vec<Arc<Source>> {
     let mut taken: HashMap<Address, Name> = HashMap::new();
@@ -54,7 +54,9 @@ fn sources(
             taken.entry(address.clone()).or_insert_with(|| named.name.clone());
         }
         let (routed, at) = (routes.of(&named.name), named.section.at());
-        let Some(source) = source::prove(named, address, routed, limits) else { continue };
+        let own = mask::read(&mut named.section);
+        let Some(mut source) = source::prove(named, address, routed, limits) else { continue };
+        source.mask = masked(&source, all.joined(&own));
         warn_of_types(&source, reading, at);
         if source.expect_every.is_some() && !has_alerts {
             let message = format!("sources.{}: expect_every has no effect: there is no table [alerts]", source.name);
@@ -63,6 +65,12 @@ fn sources(
         sources.push(Arc::new(source));
     }
     sources
+}
+
+/// The mask of a source, and its own secret where that stands in the body.
+fn masked(source: &Source, mask: Mask) -> Mask {
+    let shown = source.verifier.scheme().into_iter().flat_map(|scheme| scheme.shown_secrets());
+    shown.fold(mask, Mask::with_pointer)
 }
 
 /// Warns of a source whose events have no type although its routes ask for one. `at`: where it stands.

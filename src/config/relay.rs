@@ -1,19 +1,16 @@
-//! The sections about the relay itself: `[listen]`, `[tls]`, `[admin]`, `[store]`, `[limits]` and `[log]`.
+//! The sections about the relay itself: `[listen]`, `[tls]`, `[store]`, `[limits]` and `[log]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::certificates;
 use super::key::{Key, Kind, Others, Table};
-use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, Token};
+use super::settings::{Limits, Listen, Log, LogFormat, Retention, Store, Tls};
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, secret};
-use crate::record::Name;
 
-/// Where the admin listener is when nothing is said: for this machine only.
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443);
 /// The folder of self-signed certificates, beside relay.toml.
 const SELF_SIGNED_FOLDER: &str = "certs";
 /// Larger than any provider's webhook; keeps one body from taking the memory.
@@ -79,44 +76,6 @@ certificates = [{ cert = "certs/hooks.pem", key = "certs/hooks-key.pem" }]
             "Makes a certificate in `certs/` at the first start. For trying out: refused where `listen.https` is not loopback.",
         )
         .or("false"),
-    ],
-    later: &[],
-    others: Others::None,
-};
-
-pub(super) static ADMIN: Table = Table {
-    name: "[admin]",
-    tells: "Dashboard, API and metrics. On an address that is not loopback it needs `tls = true` and a token.",
-    example: r#"
-[admin]
-listen = "0.0.0.0:9443"
-tls = true
-tokens = [{ name = "ops", role = "operator", secret = { file = "/run/secrets/ops" } }]
-"#,
-    keys: &[
-        Key::new("listen", Kind::Text, "An IP address and a port.").or("\"127.0.0.1:9443\""),
-        Key::new("tls", Kind::Boolean, "Speaks TLS with the certificates of `[tls]`.").or("false"),
-        Key::new(
-            "tokens",
-            Kind::List(&Kind::Table(&TOKEN)),
-            "Who may come in. Without any, everybody who reaches the address may do everything.",
-        ),
-    ],
-    later: &[],
-    others: Others::None,
-};
-
-static TOKEN: Table = Table {
-    name: "tokens",
-    tells: "In `[admin]`: a token of the API. The dashboard asks for one, programs send it as `Authorization: Bearer`.",
-    example: r#"
-[admin]
-tokens = [{ name = "eyes", role = "viewer", secret = { env = "EYES_TOKEN" } }]
-"#,
-    keys: &[
-        Key::needed("name", Kind::Text, "Who it is: logs show it. Each token has its own."),
-        Key::needed("role", Kind::Choice(&["viewer", "operator"]), "A viewer looks, an operator acts, too."),
-        Key::needed("secret", Kind::Table(&secret::KEYS), "The token itself."),
     ],
     later: &[],
     others: Others::None,
@@ -264,58 +223,6 @@ fn pairs(list: &Value<'_>) -> Option<Vec<super::settings::CertificateFiles>> {
     Some(items.iter().filter_map(certificates::pair).collect())
 }
 
-pub(super) fn admin(mut section: Section<'_>, https: Option<SocketAddr>) -> Admin {
-    let written = section.take("listen");
-    let listen = written.as_ref().and_then(address).unwrap_or(ADMIN_LISTEN);
-    let tls = section.or("tls", false, |value| value.boolean());
-    let tokens = section.or("tokens", Vec::new(), |value| tokens(&value));
-    if let Some(value) = &written {
-        if !is_loopback(listen) && !tls {
-            value.error::<()>("is not a loopback address: it needs tls = true");
-        }
-        if !is_loopback(listen) && tokens.is_empty() {
-            let help = "write tokens = [{ name = \"ops\", role = \"operator\", secret = { file = \"PATH\" } }]".to_owned();
-            value.error_help::<()>("is not a loopback address: it needs a token", Some(help));
-        }
-    }
-    if https.is_some_and(|https| clash(https, listen)) {
-        section.error(&format!("its address {listen} is that of listen.https, too"), None);
-    }
-    section.finish();
-    Admin { listen, tls, tokens }
-}
-
-fn tokens(value: &Value<'_>) -> Option<Vec<Token>> {
-    let mut tokens: Vec<Token> = Vec::new();
-    for item in value.list()? {
-        let Some(token) = token(&item) else { continue };
-        if tokens.iter().any(|t| t.name == token.name) {
-            item.error::<()>("has the name of another token");
-        }
-        tokens.push(token);
-    }
-    Some(tokens)
-}
-
-fn token(value: &Value<'_>) -> Option<Token> {
-    let mut section = value.inner()?;
-    let name = section.require("name", "write name = \"ops\": logs show it").and_then(|value| name(&value));
-    let role = section.require("role", "write role = \"viewer\" or \"operator\"");
-    let role = role.and_then(|value| value.choice(&[("viewer", Role::Viewer), ("operator", Role::Operator)]));
-    let written = section.require("secret", "write secret = { file = \"PATH\" } or { env = \"NAME\" }");
-    let secret = written.as_ref().and_then(secret::read);
-    section.finish();
-    let (name, role, secret) = (name?, role?, secret?);
-    if !secret.expose().iter().all(u8::is_ascii_graphic) {
-        return written?.error("has characters that no Authorization header can hold");
-    }
-    Some(Token { name, role, secret })
-}
-
-fn name(value: &Value<'_>) -> Option<Name> {
-    Name::try_new(value.text()?).map_or_else(|bad| value.error(&format!("cannot be used: {bad}")), Some)
-}
-
 pub(super) fn store(mut section: Section<'_>, folder: PathBuf) -> Store {
     let path = section.take("path").and_then(|value| value.text());
     let max_bytes = section.take("max_bytes").and_then(|value| value.size(STORE_BYTES_MIN..=STORE_BYTES_MAX));
@@ -381,7 +288,7 @@ pub(super) fn log(mut section: Section<'_>) -> Log {
 }
 
 /// An address to listen on: numbers, since a name may mean several.
-fn address(value: &Value<'_>) -> Option<SocketAddr> {
+pub(super) fn address(value: &Value<'_>) -> Option<SocketAddr> {
     let text = value.text()?;
     let help = match text.split_once(':') {
         Some(("", port)) => format!("did you mean \"0.0.0.0:{port}\"?"),
@@ -392,11 +299,11 @@ fn address(value: &Value<'_>) -> Option<SocketAddr> {
 }
 
 /// Whether two listeners cannot both have what they want. Port 0 is any free one.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && same_ip
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

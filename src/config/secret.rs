@@ -142,7 +142,8 @@ fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
     }
 }
 
-fn end(value: &Value<'_>) -> Option<Timestamp> {
+/// The time from which something does not count any more.
+pub(super) fn end(value: &Value<'_>) -> Option<Timestamp> {
     const WRITE: &str = "must be a date and time with an offset, such as 2026-12-01T00:00:00Z, without quotes";
     let datetime = value.node().get_ref().as_datetime().filter(|at| at.offset.is_some());
     datetime.and_then(|at| Timestamp::parse(&at.to_string())).or_else(|| value.error(WRITE))

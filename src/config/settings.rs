@@ -10,6 +10,8 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
 use url::Url;
 
+pub use super::mask::{Mask, Unmaskable};
+pub use super::token::{Proof, Role, Token};
 use crate::alarm::Rules as AlarmRules;
 use crate::pace::bucket::Bucket;
 use crate::pace::retry;
@@ -79,26 +81,19 @@ pub struct Admin {
     pub tls: bool,
     /// Who may come in. Empty: everybody who reaches it, which is then loopback only.
     pub tokens: Vec<Token>,
+    /// What is hidden from those who need not see it, of all sources.
+    pub mask: Mask,
+    /// What is kept of who did what.
+    pub audit: Audit,
 }
 
-/// One token of the admin API.
-#[derive(Debug)]
-pub struct Token {
-    /// For logs.
-    pub name: Name,
-    /// What it allows.
-    pub role: Role,
-    /// The token itself.
-    pub secret: Secret,
-}
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// To look.
-    Viewer,
-    /// To look and to act.
-    Operator,
+/// `[admin] audit`: what is kept of who did what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// So long.
+    pub keep_for: Duration,
+    /// So many bytes at most; the oldest go first.
+    pub bytes_max: u64,
 }
 
 /// `[store]`
@@ -260,6 +255,8 @@ pub struct Source {
     pub paused: bool,
     /// It has an event at least so often, or somebody should look.
     pub expect_every: Option<Duration>,
+    /// What of its events is hidden from those who need not see it, with what is hidden of all sources.
+    pub mask: Mask,
 }
 
 impl Source {

@@ -12,10 +12,10 @@ use super::file::Named;
 use super::key::{Key, Kind, Others, Table};
 use super::problem::did_you_mean;
 use super::route::Routed;
-use super::settings::{Fetch, Limits, Source, SourcePath};
+use super::settings::{Fetch, Limits, Mask, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{ack, answer, handshake, identity, relay, secret, web};
+use super::{ack, answer, handshake, identity, mask, relay, secret, web};
 use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Preset};
 use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
@@ -124,6 +124,11 @@ topic_arns = ["arn:aws:sns:us-east-1:123456789012:MyTopic"]
             "It has an event at least so often: `[alerts]` tells when it is silent for longer.",
         )
         .or("\"off\""),
+        Key::new(
+            "mask",
+            Kind::Table(&mask::KEYS),
+            "What of its events is hidden from those who need not see it, beside what `[admin]` says.",
+        ),
     ],
     later: &["per_second"],
     others: Others::Settings,
@@ -224,9 +229,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let paused = section.or("paused", false, |value| value.boolean());
     let expect_every = section.take("expect_every").and_then(|value| expected(&value));
-    let label = provider.as_ref().map(|(_, written)| *written);
     section.finish();
-    let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
+    let (Address { host, path }, provider, verifier, handshakes) = (address?, provider?.1.into(), verifier?, handshakes?);
     Some(Source {
         name,
         host,
@@ -248,6 +252,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         routes: routed.rules,
         paused,
         expect_every,
+        mask: Mask::default(),
     })
 }
 

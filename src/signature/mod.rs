@@ -26,6 +26,7 @@ mod message_signature;
 mod multipart;
 mod naming;
 mod order_key;
+mod places;
 mod proof;
 mod public_key;
 mod ready;
@@ -51,6 +52,7 @@ pub use captured_keys::{CapturedKeys, CapturedTerms};
 pub use documents::{DOCUMENT_BYTES_MAX, Documents, Needed};
 #[cfg(fuzzing)]
 pub use message_signature::dictionary_text;
+pub use places::is_proof_header;
 pub use public_key::BadKey;
 pub use ready::{Terms, Unready};
 pub use refusal::{Reason, Refused};

@@ -7,6 +7,7 @@
 //! Never here: HTTP, retry rules, configuration files.
 
 pub mod archive;
+mod audit;
 mod brought;
 mod commit;
 mod error;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 pub use self::sled::doctor;
 pub use self::sled::{FORMAT, OpenError, Proof, RestoreError, Sled, is_free, restore};
 pub use archive::Backup;
+pub use audit::{AuditBounds, AuditFilter, AuditLog, Audited, Deed, Outcome as AuditOutcome};
 pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;

@@ -46,6 +46,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("GET", "/status", &["status"]),
     ("GET", "/history", &["status", "--history"]),
     ("GET", "/config", &["config"]),
+    ("GET", "/audit", &["audit"]),
     ("GET", "/live", &["tail"]),
     ("GET", "/alerts", &["alerts"]),
     ("POST", "/alerts/test", &["alerts", "test"]),

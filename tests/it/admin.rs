@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod audit;
 mod dashboard;
 mod openapi;
+mod tokens;
 mod world;
 
 use hookhold::metrics::RequestOutcome;

@@ -25,13 +25,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_logging(folder, Stdio::inherit())
+    }
+
+    /// With its log going to `log`.
+    #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
+    pub(crate) fn start_logging(folder: &Path, log: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookhold"))
             .args(["--config", "relay.toml", "serve"])
             .current_dir(folder)
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .unwrap();
         let (mut https, mut admin) = (None, None);

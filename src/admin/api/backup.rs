@@ -38,6 +38,9 @@ async fn send(
     Extension(caller): Extension<Caller>,
     _: NoParameters,
 ) -> Result<impl IntoResponse, Problem> {
+    if !caller.sees_all {
+        return Err(Problem::forbidden("a backup holds what this token may not see"));
+    }
     let backup = context.store.backup();
     caller.logs("backup", &"everything", &backup);
     let headers = [

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::deliveries::state;
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::body::{JsonBody, Object, given};
 use crate::admin::openapi::answers::{BadBodies, StoreTrouble};
@@ -84,10 +85,12 @@ pub(super) async fn cancel_all(
     Extension(caller): Extension<Caller>,
     _: NoParameters,
     JsonBody(request): JsonBody<CancelRequest>,
-) -> Result<(StatusCode, Json<Cancelled>), Problem> {
+) -> Result<(StatusCode, Extension<Told>, Json<Cancelled>), Problem> {
     let cancelled = all_that_fit(&context, &filter(request.filter.0)?).await;
     caller.logs("cancel", &"all that fit a filter", &cancelled);
-    Ok((StatusCode::ACCEPTED, Json(cancelled?)))
+    let cancelled = cancelled?;
+    let told = Told(format!("{} cancelled", cancelled.cancelled));
+    Ok((StatusCode::ACCEPTED, Extension(told), Json(cancelled)))
 }
 
 /// The filter, which must say something: who means everything says `"state": "pending"`.

@@ -18,6 +18,7 @@ use crate::admin::openapi::parameters::{PageParameters, query};
 use crate::admin::openapi::schema::{DeliveryState, IN_FLIGHT};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, List};
 use crate::admin::{Context, etag};
 use crate::record::{Delivery, DeliveryId, EventId, Name, StateName};
@@ -51,11 +52,11 @@ impl IntoParams for DeliveryParameters {
 }
 
 /// A delivery with its attempts and its destination's URL.
-pub(super) async fn whole(context: &Context, delivery: Tracked) -> Result<DeliveryView, Problem> {
+pub(super) async fn whole(context: &Context, sight: &Sight, delivery: Tracked) -> Result<DeliveryView, Problem> {
     let attempts = context.store.attempts(delivery.delivery.id).await?;
     let settings = context.settings();
     let destination = settings.destinations.iter().find(|d| d.name == delivery.delivery.destination);
-    Ok(DeliveryView::new(delivery).with_attempts(attempts).with_url(destination.map(|d| &**d)))
+    Ok(DeliveryView::new(sight, delivery).with_attempts(sight, attempts).with_url(destination.map(|d| &**d)))
 }
 
 /// Deliveries, those of the newest event first.
@@ -64,11 +65,15 @@ pub(super) async fn whole(context: &Context, delivery: Tracked) -> Result<Delive
     params(DeliveryParameters, PageParameters),
     responses((status = 200, description = "A page of deliveries.", body = List<DeliveryView>), StoreTrouble)
 )]
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DeliveryView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<DeliveryView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
     parameters.finish()?;
     let listed = context.store.deliveries(&filter, page).await?;
-    let items = listed.items.into_iter().map(DeliveryView::new).collect();
+    let items = listed.items.into_iter().map(|delivery| DeliveryView::new(&sight, delivery)).collect();
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
 }
 
@@ -102,13 +107,14 @@ pub(super) fn state(word: &str) -> Option<(Option<StateName>, Option<bool>)> {
 )]
 async fn show(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     headers: HeaderMap,
     _: NoParameters,
 ) -> Result<Response, Problem> {
     let found = context.store.delivery(id).await?;
     let delivery = found.ok_or_else(|| Problem::not_found(format!("no delivery has the id {id}")))?;
-    etag::json(&headers, &whole(&context, delivery).await?)
+    etag::json(&headers, &whole(&context, &sight, delivery).await?)
 }
 
 /// Gives a delivery a new budget, and makes it due now.
@@ -122,12 +128,13 @@ async fn show(
 async fn retry(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
     let retried = context.store.retry(id, context.clock.now()).await;
     caller.logs("retry", &id, &retried);
-    changed(&context, retried?).await
+    changed(&context, &sight, retried?).await
 }
 
 /// Puts a pending delivery aside: it is kept, and holds nothing up.
@@ -141,6 +148,7 @@ async fn retry(
 async fn park(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
@@ -148,7 +156,7 @@ async fn park(
     caller.logs("park", &id, &parked);
     let parked = parked?;
     context.metrics.destination(&parked.destination).settled(StateName::Parked);
-    changed(&context, parked).await
+    changed(&context, &sight, parked).await
 }
 
 /// Calls a delivery off.
@@ -162,6 +170,7 @@ async fn park(
 async fn cancel(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
@@ -169,11 +178,11 @@ async fn cancel(
     caller.logs("cancel", &id, &cancelled);
     let cancelled = cancelled?;
     context.metrics.destination(&cancelled.destination).settled(StateName::Cancelled);
-    changed(&context, cancelled).await
+    changed(&context, &sight, cancelled).await
 }
 
 /// 202 with the delivery as the change left it; a lane may have claimed it since.
-async fn changed(context: &Context, delivery: Delivery) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
-    let view = whole(context, Tracked { delivery, in_flight: false }).await?;
+async fn changed(context: &Context, sight: &Sight, delivery: Delivery) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
+    let view = whole(context, sight, Tracked { delivery, in_flight: false }).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }

@@ -15,6 +15,7 @@ use crate::admin::openapi::answers::{Missing, StoreTrouble};
 use crate::admin::openapi::parameters::PageParameters;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, List, shown};
 use crate::config::settings::Destination;
 use crate::pace::bucket::Bucket;
@@ -101,10 +102,15 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     get, path = "/destinations/{name}", operation_id = "showDestination", tag = "destinations", params(("name" = Name, Path)),
     responses((status = 200, description = "The destination.", body = WholeView), Missing, StoreTrouble)
 )]
-async fn show(State(context): State<Arc<Context>>, Id(name): Id<String>, _: NoParameters) -> Result<Json<WholeView>, Problem> {
+async fn show(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<WholeView>, Problem> {
     let destination = named(&context, &name)?;
     let blocked = context.store.blocked(&destination.name, BLOCKED_BY_MAX).await?;
-    let blocked_by = blocked.by.into_iter().map(DeliveryView::new).collect();
+    let blocked_by = blocked.by.into_iter().map(|delivery| DeliveryView::new(&sight, delivery)).collect();
     Ok(Json(WholeView { destination: view(&context, &destination).await?, blocked_keys: blocked.keys, blocked_by }))
 }
 

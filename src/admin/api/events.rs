@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -21,6 +21,7 @@ use crate::admin::openapi::answers::{BadBodies, Conflicts, Kept, Missing, StoreT
 use crate::admin::openapi::parameters::{PageParameters, query, text, word};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{EventView, List};
 use crate::admin::{Context, etag};
 use crate::delivery::routed;
@@ -57,10 +58,19 @@ impl IntoParams for EventParameters {
     params(EventParameters, PageParameters),
     responses((status = 200, description = "A page of events.", body = List<EventView>), StoreTrouble)
 )]
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<EventView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<EventView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
     let oldest_first = parameters.take("order", "newest or oldest", oldest_first)?.unwrap_or(false);
     parameters.finish()?;
+    if filter.text.is_some() && !sight.may_search(filter.source.as_ref()) {
+        return Err(Problem::forbidden(
+            "this token may not see all of every body: name a `source` whose bodies it sees whole, or search with another token",
+        ));
+    }
     let filter = search::bounded(filter, context.clock.now())?;
     let listed = match oldest_first {
         true => context.store.events_oldest_first(&filter, page).await?,
@@ -69,7 +79,7 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     let mut items = Vec::with_capacity(listed.items.len());
     for event in listed.items {
         let deliveries = context.store.deliveries_of(event.id).await?;
-        items.push(EventView::new(event, deliveries));
+        items.push(EventView::new(&sight, event, deliveries));
     }
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
 }
@@ -107,6 +117,7 @@ pub(super) fn state(word: &str) -> Option<EventState> {
 )]
 async fn show(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<EventId>,
     headers: HeaderMap,
     _: NoParameters,
@@ -115,16 +126,16 @@ async fn show(
     let deliveries = context.store.deliveries_of(id).await?;
     let mut shown = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().cloned() {
-        shown.push(deliveries::whole(&context, delivery).await?);
+        shown.push(deliveries::whole(&context, &sight, delivery).await?);
     }
     let fields = event.headers.clone();
-    etag::json(&headers, &EventView::new(event, deliveries).with_headers(&fields).with_deliveries(shown))
+    let view = EventView::new(&sight, event, deliveries).with_headers(&sight, &fields).with_deliveries(shown);
+    etag::json(&headers, &view)
 }
 
-/// The bytes of an event's body, as they came.
+/// The bytes of an event's body, as they came; for those who may not see all of them JSON with masks.
 ///
-/// They never change: the `ETag` stands for them.
-// They came from outside: whatever they are, a browser saves them and interprets nothing.
+/// They never change: the `ETag` stands for them. What has masks has none.
 #[utoipa::path(
     get, path = "/events/{id}/body", operation_id = "readEventBody", tag = "events", params(("id" = EventId, Path)),
     responses(
@@ -134,21 +145,19 @@ async fn show(
 )]
 async fn body(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<EventId>,
     asked: HeaderMap,
     _: NoParameters,
 ) -> Result<Response, Problem> {
-    let tag = etag::quoted(&id.to_string());
-    if etag::is_known(&asked, &tag) {
-        existing(&context, id).await?;
+    let (source, tag) = (existing(&context, id).await?.source, etag::quoted(&id.to_string()));
+    let veil = sight.of(&source);
+    if veil.is_open() && etag::is_known(&asked, &tag) {
         return Ok(etag::answer(&asked, tag, Default::default));
     }
     let body = context.store.body(id).await?.ok_or_else(|| unknown(id))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
-    ];
-    Ok(etag::answer(&asked, tag, || (headers, body).into_response()))
+    let shown = veil.body(body)?;
+    Ok(if shown.is_whole() { etag::answer(&asked, tag, || shown.saved_as(id)) } else { shown.saved_as(id) })
 }
 
 /// What a replay may say.

@@ -30,11 +30,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::admin::Context;
-use crate::admin::auth::Standing;
+use crate::admin::auth::{Caller, Standing};
 use crate::admin::openapi::answers::StoreTrouble;
 use crate::admin::openapi::parameters::query;
 use crate::admin::parameters::Parameters;
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, EventView};
 use crate::record::Name;
 use crate::store::{Fact, Missed, News, Place, Reader};
@@ -74,6 +75,7 @@ impl IntoParams for LiveParameters {
 async fn watch(
     State(context): State<Arc<Context>>,
     Extension(standing): Extension<Standing>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     mut parameters: Parameters,
 ) -> Result<impl IntoResponse, Problem> {
@@ -81,7 +83,7 @@ async fn watch(
     parameters.finish()?;
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<Place>().ok());
     let reader = context.store.feed().open(last).map_err(|error| Problem::unavailable(&error.to_string()))?;
-    let stream = Stream { reader, source, destination, standing, quiet: Duration::ZERO };
+    let stream = Stream { reader, source, destination, standing, context, caller, quiet: Duration::ZERO };
     // At once: until then a browser does not know that it is connected.
     let hello = Bytes::from(format!("retry: {RETRY_MS}\n: watching\n\n"));
     let body = Pieces(Box::pin(async move { Some((hello, stream)) }));
@@ -97,6 +99,8 @@ struct Stream {
     source: Option<Name>,
     destination: Option<Name>,
     standing: Standing,
+    context: Arc<Context>,
+    caller: Caller,
     /// For how long nothing was sent.
     quiet: Duration,
 }
@@ -139,9 +143,11 @@ impl Stream {
             };
             text.push_str(&format!("event: missed\ndata: {}\n\n", json!({ "count": count })));
         }
+        // By the masks of now: a reload may have changed them.
+        let sight = Sight::new(self.context.settings(), &self.caller);
         for (place, fact) in &news.facts {
             if fact.is_of(self.source.as_ref(), self.destination.as_ref())
-                && let Ok((kind, data)) = shown(fact)
+                && let Ok((kind, data)) = shown(&sight, fact)
             {
                 text.push_str(&format!("id: {place}\nevent: {kind}\ndata: {data}\n\n"));
             }
@@ -151,14 +157,16 @@ impl Stream {
 }
 
 /// The word for a fact, and its JSON, which has no line breaks.
-fn shown(fact: &Fact) -> serde_json::Result<(&'static str, String)> {
+fn shown(sight: &Sight, fact: &Fact) -> serde_json::Result<(&'static str, String)> {
     Ok(match fact {
-        Fact::Event(event, deliveries) => ("event", serde_json::to_string(&EventView::new(event.clone(), deliveries.clone()))?),
+        Fact::Event(event, deliveries) => {
+            ("event", serde_json::to_string(&EventView::new(sight, event.clone(), deliveries.clone()))?)
+        }
         Fact::Attempt(delivery, attempt) => {
-            let view = DeliveryView::new(delivery.clone()).with_attempts(vec![attempt.clone()]);
+            let view = DeliveryView::new(sight, delivery.clone()).with_attempts(sight, vec![attempt.clone()]);
             ("attempt", serde_json::to_string(&view)?)
         }
-        Fact::State(delivery) => ("state", serde_json::to_string(&DeliveryView::new(delivery.clone()))?),
+        Fact::State(delivery) => ("state", serde_json::to_string(&DeliveryView::new(sight, delivery.clone()))?),
     })
 }
 

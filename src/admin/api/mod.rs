@@ -1,6 +1,7 @@
 //! The resources of `/api/v1`, one file each.
 
 mod alerts;
+mod audit;
 mod backup;
 mod cancel_all;
 mod config;
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
         .merge(backup::routes())
         .merge(live::routes())
         .merge(alerts::routes())
+        .merge(audit::routes())
 }
 
 /// Pauses a source or a destination, or lets it go on; durable when it returns.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -15,12 +15,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::body::{MaybeJson, given};
 use crate::admin::openapi::answers::{BadBodies, Missing, StoreTrouble};
 use crate::admin::openapi::parameters::{PageParameters, query};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{List, QuarantinedView};
 use crate::ingest::{Released, Which};
 use crate::record::{EventId, Name};
@@ -55,7 +57,11 @@ impl IntoParams for QuarantineParameters {
     params(QuarantineParameters, PageParameters),
     responses((status = 200, description = "A page of requests.", body = List<QuarantinedView>))
 )]
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<QuarantinedView>>, Problem> {
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<QuarantinedView>>, Problem> {
     let filter = QuarantineFilter {
         source: parameters.name("source")?,
         reason: parameters.take("reason", "a reason of refusals, like mismatch", reason_of)?,
@@ -69,7 +75,7 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.id.to_string());
-    Ok(Json(List { items: found.into_iter().map(QuarantinedView::new).collect(), next }))
+    Ok(Json(List { items: found.into_iter().map(|one| QuarantinedView::new(&sight, one)).collect(), next }))
 }
 
 fn reason_of(word: &str) -> Option<String> {
@@ -83,16 +89,17 @@ fn reason_of(word: &str) -> Option<String> {
 )]
 async fn show(
     State(context): State<Arc<Context>>,
+    sight: Sight,
     Id(id): Id<EventId>,
     _: NoParameters,
 ) -> Result<Json<QuarantinedView>, Problem> {
     let found = context.quarantine.find(id).ok_or_else(|| unknown(id))?;
     let kept = whole(&context, id).await?;
     let explained = Reason::from_word(&kept.reason).map(|reason| reason.to_string());
-    Ok(Json(QuarantinedView::new(found).with_request(&kept.received, explained)))
+    Ok(Json(QuarantinedView::new(&sight, found).with_request(&sight, &kept.received, explained)))
 }
 
-/// The bytes of a request's body, as they came.
+/// The bytes of a request's body, as they came; for those who may not see all of them JSON with masks.
 #[utoipa::path(
     get, path = "/quarantine/{id}/body", operation_id = "readQuarantinedBody", tag = "quarantine", params(("id" = EventId, Path)),
     responses(
@@ -100,13 +107,14 @@ async fn show(
         Missing, StoreTrouble,
     )
 )]
-async fn body(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<impl IntoResponse, Problem> {
+async fn body(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    _: NoParameters,
+) -> Result<Response, Problem> {
     let kept = whole(&context, id).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
-    ];
-    Ok((headers, kept.received.body))
+    sight.of(&kept.source).body(kept.received.body).map(|shown| shown.saved_as(id))
 }
 
 async fn whole(context: &Context, id: EventId) -> Result<Kept, Problem> {
@@ -197,13 +205,14 @@ async fn release(
     Extension(caller): Extension<Caller>,
     _: NoParameters,
     MaybeJson(request): MaybeJson<ReleaseRequest>,
-) -> Result<Json<ReleasedView>, Problem> {
+) -> Result<(Extension<Told>, Json<ReleasedView>), Problem> {
     let (what, vouched) = (format!("{request:?}"), request.force);
     let which = which(request)?;
     let released = context.line.release(which, vouched).await.map_err(Problem::from);
     caller.logs(if vouched { "release without proof" } else { "release" }, &what, &released);
     let Released { released, still_refused } = released?;
-    Ok(Json(ReleasedView { released, still_refused }))
+    let told = Told(format!("{released} released, {still_refused} still refused"));
+    Ok((Extension(told), Json(ReleasedView { released, still_refused })))
 }
 
 fn which(request: ReleaseRequest) -> Result<Which, Problem> {

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::openapi::answers::{StoreTrouble, Unusable};
 use crate::admin::parameters::NoParameters;
@@ -35,10 +36,10 @@ async fn reload(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     _: NoParameters,
-) -> Result<Json<Reloaded>, Problem> {
+) -> Result<(Extension<Told>, Json<Reloaded>), Problem> {
     let done = reloaded(&context).await;
     caller.logs("reload", &"configuration", &done);
-    done.map(|changed| Json(Reloaded { changed }))
+    done.map(|changed| (Extension(Told(changed.join("; "))), Json(Reloaded { changed })))
 }
 
 async fn reloaded(context: &Context) -> Result<Vec<String>, Problem> {

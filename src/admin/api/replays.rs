@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::events::state;
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
 use crate::admin::body::{JsonBody, Object};
 use crate::admin::openapi::answers::{BadBodies, Conflicts, Missing, StoreTrouble};
@@ -135,7 +136,9 @@ async fn create(
     }
     let made = context.replays.create(wanted, asked.clone()).await.map_err(problem);
     caller.logs("replay by filter", &asked, &made);
-    Ok((StatusCode::ACCEPTED, Json(ReplayView::from(made?))).into_response())
+    let made = made?;
+    let told = Told(format!("replay {} of {} events", made.id, made.matched));
+    Ok((StatusCode::ACCEPTED, Extension(told), Json(ReplayView::from(made))).into_response())
 }
 
 fn wanted(context: &Context, request: Request) -> Result<(Wanted, serde_json::Value), Problem> {

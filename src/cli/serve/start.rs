@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::audit_log;
 use super::reload::{Changing, watch_certificates};
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
@@ -98,6 +99,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
+    let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
     let asked = Asked {
@@ -121,16 +123,17 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         history: history.clone(),
         metrics: metrics.clone(),
         watch: watch.clone(),
+        audit: audit.clone(),
         pauses: pauses.clone(),
         reloads: wishes,
         clock,
         started_at,
     };
     let private = serve_admin(private, admin_tls, context);
-    watch_certificates(&certificates, &told);
+    watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
-    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch };
+    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
     Ok(Relay { https, admin, store, lanes, replays, retention, watching, history, public, private, changing, reloads })
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::audit_log;
 use super::start::Relay;
 
 /// Requests that are under way may end for so long; attempts have their own bound of 8 s, beside it.
@@ -24,6 +25,7 @@ impl Relay {
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
         let _ = watching.await;
+        audit_log::close(&changing.audit).await;
         let health = store.health();
         store.close().await.map_err(|error| error.to_string())?;
         health

@@ -12,7 +12,7 @@ use hookhold::admin::history::History;
 use hookhold::admin::{Configuration, Context, Told, router};
 use hookhold::config::Shown;
 use hookhold::config::settings::{
-    Admin, Destination, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
+    Admin, Audit, Destination, Fetch, Limits, Listen, Log, LogFormat, Mask, Proof, Retention, Role, Settings, Source, SourcePath,
     Store as StoreSettings, Tls, Token,
 };
 use hookhold::delivery::Replays;
@@ -29,26 +29,31 @@ use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{
-    Appended, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
+    Appended, AuditBounds, AuditLog, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space,
+    Store,
 };
 use hookhold::time::{Clock, Timestamp};
 use hookhold::watch::{Asked, Watch};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use sha2::Digest;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
+/// A token that nobody guesses.
+pub(super) const LONG_TOKEN: &str = "an-operator-with-a-long-token";
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
 /// A relay as its admin listener sees it: source `stripe` goes to `billing` and `audit`.
 pub(super) struct World {
     pub(super) store: Arc<Memory>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) folder: TempDir,
     router: Router,
-    _folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -78,12 +83,20 @@ impl World {
     fn tokens() -> Vec<Token> {
         let token = |who: &str, role, until| {
             let secret = Secret::try_new(format!("{who}-token").into_bytes(), until).unwrap();
-            Token { name: name(who), role, secret }
+            Token { name: name(who), role, unmasked: role == Role::Operator, proof: Proof::of(secret), until: None }
         };
         vec![
             token("operator", Role::Operator, None),
             token("viewer", Role::Viewer, None),
             token("former", Role::Operator, Some(START)),
+            token("an-operator-with-a-long", Role::Operator, None),
+            Token {
+                name: name("hashed"),
+                role: Role::Viewer,
+                unmasked: false,
+                proof: Proof::of_hash(sha2::Sha256::digest(b"hashed-token").into()),
+                until: Some(START.after(Duration::from_secs(3600))),
+            },
         ]
     }
 
@@ -111,6 +124,8 @@ impl World {
         let watch = Arc::new(Watch::new(asked, settings.clone()).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
         let certificates = Arc::new(Certificates::load(&[]).unwrap());
+        let bounds = AuditBounds { keep_for: DAY, bytes_max: 1 << 20 };
+        let audit = Arc::new(AuditLog::open(folder.path(), bounds, clock).unwrap());
         let context = Context {
             store: store.clone(),
             space,
@@ -122,12 +137,13 @@ impl World {
             history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
             watch,
+            audit: audit.clone(),
             pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
             clock,
             started_at: START,
         };
-        Self { store, metrics, router: router(Arc::new(context)), _folder: folder }
+        Self { store, metrics, audit, folder, router: router(Arc::new(context)) }
     }
 
     /// Calls it as a program on the same machine does.
@@ -263,7 +279,13 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
         listen: Listen { https: ([127, 0, 0, 1], 0).into() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
-        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
+        admin: Admin {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls,
+            tokens,
+            mask: Mask::default(),
+            audit: Audit { keep_for: DAY, bytes_max: 1 << 20 },
+        },
         store: StoreSettings {
             path: PathBuf::from("data"),
             max_bytes: None,
@@ -308,6 +330,7 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         routes: Rules::default(),
         paused: false,
         expect_every: None,
+        mask: Mask::default(),
     })
 }
 
