@@ -50,8 +50,16 @@ async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Pro
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let read = serde_json::from_slice::<Object<T>>(bytes);
-    read.map(|Object(value)| value).map_err(|error| Problem::bad_body(format!("the body is not what is expected: {error}")))
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    let said = |error: &serde_json::Error| format!("the body is not what is expected: {error}");
+    let read = serde_path_to_error::deserialize::<_, Object<T>>(&mut text).map_err(|error| {
+        let (field, detail) = (error.path().to_string(), said(error.inner()));
+        // A dot stands for the whole body.
+        if field == "." { Problem::bad_body(detail) } else { Problem::field(field, detail) }
+    });
+    let Object(value) = read?;
+    text.end().map_err(|error| Problem::bad_body(said(&error)))?;
+    Ok(value)
 }
 
 /// Whether the body says that it is JSON (RFC 8259, RFC 6839), or says nothing.

@@ -46,14 +46,14 @@ struct Filter {
     #[schema(nullable = false, pattern = "^(pending|parked)$")]
     state: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    destination: Option<Name>,
+    #[schema(nullable = false, value_type = Option<Name>)]
+    destination: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    source: Option<Name>,
+    #[schema(nullable = false, value_type = Option<Name>)]
+    source: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    event: Option<EventId>,
+    #[schema(nullable = false, value_type = Option<EventId>)]
+    event: Option<String>,
     /// Whose event was received at this time or later.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
@@ -105,6 +105,13 @@ fn filter(written: Filter) -> Result<DeliveryFilter, Problem> {
         Some((Some(StateName::Parked), _)) => (Some(StateName::Parked), None),
         _ => return Err(Problem::field("state", "state must be pending or parked: nothing else can be called off")),
     };
+    let name = |field: &'static str, text: Option<String>| {
+        let bad = || Problem::field(field, format!("{field} must be the name of a source or a destination"));
+        text.map(|text| Name::try_new(&text).map_err(|_| bad())).transpose()
+    };
+    let bad = || Problem::field("event", "event must be an event's id");
+    let event = event.map(|text| text.parse::<EventId>().map_err(|_| bad())).transpose()?;
+    let (destination, source) = (name("destination", destination)?, name("source", source)?);
     Ok(DeliveryFilter { state: state.0, in_flight: state.1, destination, source, event, since, until })
 }
 

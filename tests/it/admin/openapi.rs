@@ -256,6 +256,8 @@ async fn a_body_that_is_not_json_is_refused() {
     ] {
         world.post(path, body).await.problem(400);
     }
+    let wrong = world.post("/api/v1/replays", r#"{"filter": {"since": "yesterday"}}"#).await;
+    assert_eq!(wrong.problem(400).as_deref(), Some("filter.since"));
     for path in
         [&*replay, "/api/v1/replays", "/api/v1/deliveries/cancel", "/api/v1/quarantine/release", "/api/v1/sources/stripe/arm"]
     {
