@@ -281,3 +281,31 @@ pub fn server_name(host: &str) -> Option<ServerName<'static>> {
         Err(_) => ServerName::try_from(bare.to_owned()).ok(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_every_certificate_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = |name: &str, year| {
+            let mut params = rcgen::CertificateParams::new(vec![format!("{name}.example")]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            let files = [folder.path().join(name), folder.path().join(format!("{name}-key"))];
+            std::fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(&files[1], key.serialize_pem()).unwrap();
+            let [cert, key] = files;
+            (cert, key)
+        };
+        let certificates = Certificates::load(&[pair("a", 2030), pair("b", 2060)]).unwrap();
+        let shown = |certificates: &Certificates| {
+            let ends = certificates.ends();
+            ends.iter().map(|(file, at)| format!("{} {at}", file.rsplit('/').next().unwrap())).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&certificates), ["a 2030-01-01T00:00:00.000Z", "b 2060-01-01T00:00:00.000Z"]);
+        certificates.replace(&[pair("a", 2031)]).unwrap();
+        assert_eq!(shown(&certificates), ["a 2031-01-01T00:00:00.000Z"]);
+    }
+}
