@@ -27,7 +27,7 @@ pub const FACT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Who may watch at once: people, and a few programs.
 pub const READERS_MAX: usize = 32;
 /// Facts that a reader takes at a time: bounds what it holds beside the ring.
-const TAKEN_MAX: usize = 64;
+const TAKEN_MAX: usize = 256;
 /// How long facts are kept after the last reader has left: a connection that broke is back by then.
 const LINGER: Duration = Duration::from_secs(30);
 /// What one header field, or one entry of a list, takes beside its text.

@@ -39,11 +39,14 @@ use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, EventView};
 use crate::record::Name;
 use crate::store::{Fact, Missed, News, Place, Reader};
+use crate::time::Stopwatch;
 
 /// Where nothing happens, a comment comes so often: proxies close what is quiet, and who reads knows that the relay is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// So often it is looked whether who reads still may.
 const LOOK: Duration = Duration::from_secs(5);
+/// Between two pieces there is so much time: what comes fast goes together, so that a reader costs the same whatever the rate.
+const BREATH: Duration = Duration::from_millis(40);
 /// How long a browser waits before it comes back.
 const RETRY_MS: u64 = 2000;
 /// Where the last stream of who comes back ended.
@@ -83,7 +86,7 @@ async fn watch(
     parameters.finish()?;
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<Place>().ok());
     let reader = context.store.feed().open(last).map_err(|error| Problem::unavailable(&error.to_string()))?;
-    let stream = Stream { reader, source, destination, standing, context, caller, quiet: Duration::ZERO };
+    let stream = Stream { reader, source, destination, standing, context, caller, quiet: Duration::ZERO, sent: None };
     // At once: until then a browser does not know that it is connected.
     let hello = Bytes::from(format!("retry: {RETRY_MS}\n: watching\n\n"));
     let body = Pieces(Box::pin(async move { Some((hello, stream)) }));
@@ -103,11 +106,16 @@ struct Stream {
     caller: Caller,
     /// For how long nothing was sent.
     quiet: Duration,
+    /// Since the last piece.
+    sent: Option<Stopwatch>,
 }
 
 impl Stream {
     /// The next piece of text; `None` at the end.
     async fn next(mut self) -> Option<(Bytes, Self)> {
+        if let Some(sent) = self.sent {
+            tokio::time::sleep(BREATH.saturating_sub(sent.elapsed())).await;
+        }
         let mut look = std::pin::pin!(tokio::time::sleep(LOOK));
         loop {
             let text = tokio::select! {
@@ -123,7 +131,7 @@ impl Stream {
                 return None;
             }
             if !text.is_empty() {
-                self.quiet = Duration::ZERO;
+                (self.quiet, self.sent) = (Duration::ZERO, Some(Stopwatch::start()));
                 return Some((text.into(), self));
             }
             if self.quiet >= HEARTBEAT {

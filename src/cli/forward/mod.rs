@@ -180,10 +180,11 @@ impl Forward<'_> {
                 }
                 found = true;
                 let kind = item["type"].as_str().unwrap_or_default();
-                if self.kind.as_ref().is_none_or(|wanted| wanted.fits(kind.as_bytes())) {
-                    self.forward(id).await?;
-                }
+                let is_wanted = self.kind.as_ref().is_none_or(|wanted| wanted.fits(kind.as_bytes()));
+                let done = if is_wanted { self.forward(id).await? } else { None };
+                // Before anybody is told: who ends the command on what it says has it noted.
                 self.cursor.put(id).map_err(Fatal::from)?;
+                done.iter().for_each(|(event, number, came)| self.show(event, *number, came));
             }
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={}", encoded(next)),
@@ -192,12 +193,12 @@ impl Forward<'_> {
         }
     }
 
-    /// Sends one event, as often as that is wanted.
-    async fn forward(&self, id: EventId) -> anyhow::Result<()> {
+    /// Sends one event, as often as that is wanted. Gives what came of the last try, and its number.
+    async fn forward(&self, id: EventId) -> anyhow::Result<Option<(Event, u32, Came)>> {
         let (event, body) = match self.fetched(id).await {
             Err(error) if matches!(error.downcast_ref::<Failure>(), Some(Failure::NotFound(_))) => {
                 eprintln!("event {id} is not kept any more");
-                return Ok(());
+                return Ok(None);
             }
             fetched => fetched?,
         };
@@ -208,7 +209,7 @@ impl Forward<'_> {
                 Ok(came) => came,
                 Err(error) => {
                     eprintln!("event {id} cannot be sent: {error:#}");
-                    return Ok(());
+                    return Ok(None);
                 }
             };
             match &came.answer {
@@ -226,10 +227,7 @@ impl Forward<'_> {
                     self.show(&event, number, &came);
                     (again, number) = (again + 1, number + 1);
                 }
-                _ => {
-                    self.show(&event, number, &came);
-                    return Ok(());
-                }
+                _ => return Ok(Some((event, number, came))),
             }
             tokio::time::sleep(backoff.next()).await;
         }
