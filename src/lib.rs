@@ -18,7 +18,7 @@
 //! store           settle                                              [delivery ends]
 //! ```
 //!
-//! `ingest` and `delivery` never call each other. Rules (`record`, `signature`, `route`, `pace`) are pure: `now` and random
+//! `ingest` and `delivery` never call each other. Rules (`record`, `signature`, `route`, `pace`, `alarm`) are pure: `now` and random
 //! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
 
 pub mod chance;
@@ -28,6 +28,7 @@ pub mod time;
 pub mod metrics;
 pub mod record;
 
+pub mod alarm;
 pub mod pace;
 pub mod route;
 pub mod signature;
@@ -39,6 +40,7 @@ pub mod store;
 
 pub mod delivery;
 pub mod ingest;
+pub mod watch;
 
 pub mod admin;
 

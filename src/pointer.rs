@@ -2,6 +2,8 @@
 //!
 //! A value that stands there twice (a repeated member on the way to it) is no value: two readers could see two.
 
+pub(crate) mod mask;
+
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -55,9 +55,47 @@ impl Timestamp {
         u64::try_from(at.as_millisecond()).ok().map(Self::from_ms)
     }
 
+    /// From RFC 3339 text, and nothing that is only like it. What this type cannot say becomes the nearest that it can: a range may
+    /// begin and end anywhere.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let (seconds, rest) = text.split_at_checked(SECONDS.len())?;
+        let is_like = |(given, like): (u8, &u8)| match like {
+            b'0' => given.is_ascii_digit(),
+            _ => given.to_ascii_uppercase() == *like,
+        };
+        let digits = rest.strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+        let (fraction, offset) = if digits > 0 { rest.split_at_checked(1 + digits)? } else { ("", rest) };
+        if !seconds.bytes().zip(SECONDS).all(is_like) || !is_offset(offset.as_bytes()) {
+            return None;
+        }
+        // Nanoseconds are the most that the library reads.
+        let plain = format!("{seconds}{}{offset}", &fraction[..fraction.len().min(10)]).to_ascii_uppercase();
+        match plain.parse::<jiff::Timestamp>() {
+            Ok(at) => Some(Self::from_ms(u64::try_from(at.as_millisecond()).unwrap_or_default())),
+            // The last day or two of the year 9999.
+            Err(_) => {
+                plain[..SECONDS.len()].parse::<jiff::civil::DateTime>().ok().filter(|at| at.year() == 9999).map(|_| Self::MAX)
+            }
+        }
+    }
+
     /// From a system time (a file's, a certificate's); before the epoch becomes the epoch.
     pub fn from_system(at: SystemTime) -> Self {
         Self::from_ms(millis(at.duration_since(UNIX_EPOCH).unwrap_or_default()))
+    }
+}
+
+/// A date and a time of RFC 3339, where 0 is any digit.
+const SECONDS: &[u8] = b"0000-00-00T00:00:00";
+
+/// Whether this is an offset of RFC 3339.
+fn is_offset(text: &[u8]) -> bool {
+    match text {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', h1, h2, b':', m1, m2] => {
+            [h1, h2, m1, m2].iter().all(|d| d.is_ascii_digit()) && [*h1, *h2] <= *b"23" && *m1 <= b'5'
+        }
+        _ => false,
     }
 }
 
@@ -85,7 +123,7 @@ impl<'de> Deserialize<'de> for Timestamp {
             return u64::deserialize(d).map(Self::from_ms);
         }
         let text = String::deserialize(d)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a time must be RFC 3339, like 2026-11-25T10:00:00Z"))
+        Self::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("a time must be RFC 3339, like 2026-11-25T10:00:00Z"))
     }
 }
 
@@ -138,6 +176,41 @@ mod tests {
         assert_eq!(Timestamp::from_ms(1_790_000_000_007).to_string(), "2026-09-21T14:13:20.007Z");
         assert_eq!(Timestamp::parse("2026-09-21T16:13:20.007+02:00"), Some(Timestamp::from_ms(1_790_000_000_007)));
         assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn only_rfc_3339_is_read_where_it_is_asked_for() {
+        let read = |text| Timestamp::parse_rfc3339(text).map(|at| at.to_string());
+        for (text, expected) in [
+            ("2026-09-21T14:13:20.007Z", "2026-09-21T14:13:20.007Z"),
+            ("2026-09-21t14:13:20z", "2026-09-21T14:13:20.000Z"),
+            ("2026-09-21T16:13:20.0079999999999+02:00", "2026-09-21T14:13:20.007Z"),
+            ("2026-12-31T23:59:60-00:00", "2026-12-31T23:59:59.000Z"),
+            ("0000-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"),
+            ("0001-01-01T00:00:00+23:59", "1970-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59-23:59", "9999-12-30T22:00:00.000Z"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "2026-09-21",
+            "2026-09-21T14:13Z",
+            "2026-09-21 14:13:20Z",
+            "20260921T141320Z",
+            "2026-09-21T14:13:20",
+            "2026-09-21T14:13:20.Z",
+            "2026-09-21T14:13:20+0200",
+            "2026-09-21T14:13:20+24:00",
+            "2026-09-21T14:13:20Z[UTC]",
+            "2026-02-30T00:00:00Z",
+            "9999-02-30T00:00:00Z",
+            "2026-09-21T25:00:00Z",
+            "2026-09-21T14:13:20é",
+            "é",
+            "",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
         assert_eq!(Timestamp::from_ms(u64::MAX).to_string(), Timestamp::MAX.to_string());
     }
 

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hookhold::alarm::{Burst, Damping, Growth, Rules};
 use hookhold::config::settings::{
     Ack, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls, TlsVersion,
 };
@@ -23,7 +24,7 @@ use proptest::prelude::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 const VALID: usize = 14;
-const INVALID: usize = 32;
+const INVALID: usize = 33;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -43,6 +44,8 @@ impl World {
         for (name, content) in [("good", "s3cr3t"), ("empty", "\n"), ("junk.pem", "junk"), ("line", "two\nlines")] {
             world.write(name, content, 0o600);
         }
+        world.write("where", "http://u:s3cr3t@127.0.0.1:9/s3cr3t\n", 0o600);
+        world.write("signing", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", 0o600);
         world.write("open", "s3cr3t", 0o644);
         world.write("broken.pem", "-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n", 0o600);
         world.write("long", &"x".repeat(70_000), 0o600);
@@ -83,6 +86,7 @@ fn env(name: &str) -> Option<OsString> {
         "SHARED" => "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "PUBLIC" => PUBLIC,
         "HEX" => "00ff",
+        "ALERTS" => "https://chat.example/services/s3cr3t",
         "EMPTY" => "",
         _ => return None,
     };
@@ -151,13 +155,38 @@ fn everything() -> Loaded {
 }
 
 #[test]
+fn what_may_be_shown_holds_no_secret_and_says_the_rest() {
+    let shown = everything().shown.text;
+    for hidden in ["s3cr3t", "p%40ss", "k=v", "tenant", "\"text\""] {
+        assert!(!shown.contains(hidden), "{hidden} is in\n{shown}");
+    }
+    for part in
+        ["https://***@billing.internal:8080/webhooks/stripe?***", "unix:app.sock:/hook?***", "X-Token = { env = \"SECRET\" }"]
+    {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+}
+
+#[test]
 fn what_is_written_arrives() {
     let Loaded { settings, warnings, .. } = everything();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(settings.listen.https().map(|address| address.to_string()).collect::<Vec<_>>(), ["[::]:8443"]);
     assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));
     assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));
-    assert_eq!(settings.admin.tokens[0].role, Role::Operator);
+    let (ops, eyes) = (&settings.admin.tokens[0], &settings.admin.tokens[1]);
+    assert_eq!([ops.role, eyes.role], [Role::Operator, Role::Viewer]);
+    assert!(ops.unmasked && eyes.unmasked && ops.proof.secret().is_none());
+    let at = hookhold::time::Timestamp::from_ms;
+    assert!(ops.is(b"test", at(0)) && !ops.is(b"tset", at(0)) && !ops.is(b"test", at(1_800_000_000_000)));
+    let audit = settings.admin.audit;
+    assert_eq!((audit.keep_for, audit.bytes_max), (30 * 24 * HOUR, 16 << 20));
+    let masked = |name: &str| {
+        let source = settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+        source.mask.body(br#"{"card":{"number":1},"data":{"object":{"customer_email":2}}}"#).unwrap().1
+    };
+    assert_eq!([masked("stripe"), masked("github")], [2, 1], "what a source says is beside what counts for all");
+    assert!(settings.admin.mask.hides_peer() && settings.admin.mask.hides_header("x-internal-id"));
     assert_eq!(settings.store.path.file_name().unwrap(), "elsewhere");
     assert_eq!(settings.store.max_bytes, Some(20 << 30));
     let retention =
@@ -358,6 +387,45 @@ fn destinations_arrive() {
     assert_eq!(slow.retry, Rule::Schedule { waits, cap: 24 * HOUR });
     assert_eq!((slow.timeout, slow.in_flight, slow.park_on.len()), (Duration::from_secs(30), 16, 4));
     assert!(slow.park_on.iter().all(|status| status.as_u16() != 422), "it is in retry_on");
+}
+
+#[test]
+fn alarms_arrive() {
+    let settings = everything().settings;
+    let alerts = settings.alerts.as_ref().unwrap();
+    let (minute, rules) = (Duration::from_secs(60), &alerts.rules);
+    assert_eq!((alerts.name.as_ref().unwrap().as_str(), alerts.look_every), ("eu-1", Duration::from_secs(10)));
+    let damping = Damping { begin_after: Duration::ZERO, end_after: 2 * minute, repeat: 24 * HOUR, cool_down: HOUR };
+    assert_eq!(rules.damping, damping);
+    let expected = Rules {
+        damping,
+        bad_signatures: Some(Burst { count: 5, share: 0.5, within: HOUR }),
+        destination_failing: Some(minute),
+        breaker_open: None,
+        deliveries_overdue: Some(HOUR),
+        deliveries_parked: Some(Growth { count: 1, within: HOUR }),
+        quota_near: Some(0.9),
+        disk_nearly_full: Some(5 << 30),
+        certificate_expiring: Some(30 * 24 * HOUR),
+        store_not_ready: None,
+        store_damaged: Some(10),
+    };
+    assert_eq!(*rules, expected);
+    let shown: Vec<_> = alerts.to.iter().map(|to| (to.shown(), to.form.as_str())).collect();
+    let expected = [
+        ("https://chat.example/***".to_owned(), "slack"),
+        ("https://ops.example:8443/***".to_owned(), "standard-webhooks"),
+        ("http://127.0.0.1:9/***".to_owned(), "standard-webhooks"),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!((alerts.to[0].timeout, alerts.to[1].timeout), (Duration::from_secs(3), Duration::from_secs(10)));
+    let authorization: Vec<_> = alerts.to.iter().map(|to| to.authorization.is_some()).collect();
+    assert_eq!((authorization, alerts.to[1].ca.is_some()), (vec![false, true, true], true));
+    let expected: Vec<_> = settings.sources.iter().map(|source| source.expect_every).collect();
+    assert_eq!(expected[..3], [Some(90 * minute), None, None]);
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid/alerts.toml")).unwrap();
+    let alerts = World::new().parse(&text).unwrap_or_else(|problems| panic!("{problems}")).settings.alerts.unwrap();
+    assert_eq!((alerts.rules.clone(), alerts.to.len()), (Rules::default(), 0));
 }
 
 #[test]

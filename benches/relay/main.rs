@@ -1,7 +1,7 @@
 //! An end-to-end measurement: a real relay process, TLS, signatures, its store on this disk, and delivery to a sink.
 //!
 //! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH]
-//! [--fill N | --scale N | --isolation N | --backlog N [--per-second R] | --deliver N]`
+//! [--fill N | --scale N | --isolation N | --backlog N [--per-second R] | --deliver N | --live N]`
 //!
 //! It alternates short closed-loop slices between the relay and a bare server (hyper, TLS and HMAC, no storage), so that a ratio
 //! comes out although the machine is noisy; then sends at a constant rate for latency. Generator, sink and servers share the
@@ -14,6 +14,7 @@ mod bare;
 mod deliver;
 mod isolation;
 mod journeys;
+mod live;
 mod load;
 mod process;
 mod report;
@@ -92,6 +93,10 @@ struct Arguments {
     #[arg(long, num_args = 0..=1, default_missing_value = "50000",
           conflicts_with_all = ["fill", "scale", "isolation", "backlog"])]
     deliver: Option<u64>,
+    /// Measure with so many who watch, one of whom reads nothing, and without them, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "8",
+          conflicts_with_all = ["fill", "scale", "isolation", "backlog", "deliver"])]
+    live: Option<usize>,
     /// Measure the bare server only; no relay is started
     #[arg(long)]
     bare_only: bool,
@@ -136,6 +141,10 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     }
     if let Some(deliveries) = arguments.deliver {
         report.deliver = Some(deliver::measure(arguments, deliveries).await?);
+        return Ok(report);
+    }
+    if let Some(readers) = arguments.live {
+        report.live = Some(live::measure(arguments, readers).await?);
         return Ok(report);
     }
     let sink = Sink::start().await?;

@@ -109,6 +109,11 @@ impl Relay {
         Ok(())
     }
 
+    /// A connection to the admin listener.
+    pub(crate) async fn connected(&self) -> Result<TcpStream> {
+        Ok(TcpStream::connect(("127.0.0.1", self.admin_port)).await?)
+    }
+
     async fn ask(&self, method: &str, path: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin_port)).await?;
         let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");

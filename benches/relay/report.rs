@@ -10,6 +10,7 @@ use crate::backlog::Backlog;
 use crate::deliver::Deliver;
 use crate::isolation::Isolation;
 use crate::journeys::Travelled;
+use crate::live::Live;
 use crate::load::Slice;
 use crate::process::Usage;
 use crate::rate_per_s;
@@ -49,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) backlog: Option<Backlog>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deliver: Option<Deliver>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live: Option<Live>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_events: Option<Value>,
     /// `GET /api/v1/status` at the end.

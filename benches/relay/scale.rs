@@ -93,11 +93,19 @@ async fn reads(relay: &Relay, begin: SystemTime) -> Result<Reads> {
     let until = |n: u32| Timestamp::from_system(begin + span * (n + 1) / READS);
     let mut p99_ms = BTreeMap::new();
     let mut ids = Vec::new();
+    let search = format!("&q=no+such+text&since={}", Timestamp::from_system(begin));
     let lists = [
         ("events", ""),
         ("events of a source", "&source=down"),
         ("events by state", "&state=delivered"),
+        // What fits nothing, or nearly, costs a page what it may cost at most: see `store/sled/work.rs`.
+        ("events of no type", "&type=none"),
+        ("events in no state", "&state=unrouted"),
+        ("events with no such id", "&provider_event_id=none"),
+        ("events of no such source and state", "&state=delivered&source=none"),
+        ("events with a text", &*search),
         ("deliveries", ""),
+        ("deliveries of no such source", "&state=delivered&source=none"),
         ("deliveries due", "&state=pending&destination=down"),
     ];
     for (name, filter) in lists {

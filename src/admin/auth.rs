@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use super::guesses::{Guesses, TooMany};
 use super::problem::Problem;
 use super::session::Sessions;
-use super::{Context, Peer, dashboard};
+use super::{Context, Peer, audit, dashboard};
 use crate::config::settings::{Role, Token};
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -37,6 +37,32 @@ pub(super) struct Caller {
     pub(super) who: Option<Name>,
     /// What they may do.
     pub(super) role: Role,
+    /// Whether masks do not count for them.
+    pub(super) sees_all: bool,
+}
+
+/// Whether who was let in would be let in still, for what lasts longer than a request: a token may be taken away, a session ends.
+#[derive(Clone)]
+pub(super) struct Standing(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Standing {
+    fn of(door: &Arc<Door>, request: &Request) -> Self {
+        let mut again = Request::default();
+        *again.method_mut() = request.method().clone();
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        let (door, again) = (door.clone(), std::sync::Mutex::new(again));
+        let lasts = move || {
+            let again = again.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            matches!(door.caller(&again), Ok(Some(_)))
+        };
+        Self(Arc::new(lasts))
+    }
+
+    /// Looks again.
+    pub(super) fn lasts(&self) -> bool {
+        (self.0)()
+    }
 }
 
 /// What stands between a request and the API: who logged in, and who guesses.
@@ -55,10 +81,12 @@ pub(super) struct Door {
 }
 
 /// Why a request is not let in.
-enum Refused {
+struct Refused {
+    problem: Problem,
     /// A token that is not known; its answer takes its time.
-    Wrong(Problem),
-    Other(Problem),
+    is_guess: bool,
+    /// Who it is, where that is known.
+    by: Option<Caller>,
 }
 
 impl Caller {
@@ -74,7 +102,7 @@ impl Caller {
 
 impl From<&Token> for Caller {
     fn from(token: &Token) -> Self {
-        Self { who: Some(token.name.clone()), role: token.role }
+        Self { who: Some(token.name.clone()), role: token.role, sees_all: token.unmasked }
     }
 }
 
@@ -86,17 +114,33 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, mut request: Request, n
     }
     match door.caller(&request) {
         Ok(Some(caller)) => {
+            let standing = Standing::of(&door, &request);
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(standing);
             next.run(request).await
         }
         Ok(None) => next.run(request).await,
-        Err(Refused::Other(problem)) => problem.into_response(),
-        Err(Refused::Wrong(problem)) => {
-            let begun = door.bearers.begin(address(request.extensions().get().copied()), door.context.clock.now());
-            tokio::time::sleep(begun.unwrap_or_else(|TooMany(wait)| wait)).await;
+        Err(refused) => {
+            let Refused { problem, is_guess, by } = *refused;
+            let from = address(request.extensions().get().copied());
+            let refusal = audit::refusal(&request, by.as_ref(), (&problem, is_guess));
+            // A request cannot be held while something is waited for.
+            drop(request);
+            if let Some(refusal) = refusal {
+                refusal.keep(&door.context.audit).await;
+            }
+            if is_guess {
+                let begun = door.bearers.begin(from, door.context.clock.now());
+                tokio::time::sleep(begun.unwrap_or_else(|TooMany(wait)| wait)).await;
+            }
             problem.into_response()
         }
     }
+}
+
+/// Whether this is for those only who may act, and is written down: all that can change something, and what is as good as that.
+pub(super) fn acts(method: &Method, path: &str) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD) || ACTING_PATHS.contains(&path)
 }
 
 /// Where the request comes from. What came over no socket has no address.
@@ -113,48 +157,55 @@ impl Door {
         Self { context, sessions, logins, bearers, cookie, is_tls }
     }
 
-    fn caller(&self, request: &Request) -> Result<Option<Caller>, Refused> {
+    fn caller(&self, request: &Request) -> Result<Option<Caller>, Box<Refused>> {
         let (headers, path) = (request.headers(), request.uri().path());
-        let acts = !matches!(*request.method(), Method::GET | Method::HEAD) || ACTING_PATHS.contains(&path);
+        let acts = acts(request.method(), path);
         if acts && is_cross_site(headers) {
-            return Err(Refused::Other(Problem::forbidden("a page of another site may not act here")));
+            return Err(Problem::forbidden("a page of another site may not act here").into());
         }
         let settings = self.context.settings();
         let tokens = &settings.admin.tokens;
         if tokens.is_empty() {
             return match is_local(request.uri(), headers) {
-                true => Ok(Some(Caller { who: None, role: Role::Operator })),
-                false => Err(Refused::Other(Problem::forbidden("without tokens, the host must be an IP address or localhost"))),
+                true => Ok(Some(Caller { who: None, role: Role::Operator, sees_all: true })),
+                false => Err(Problem::forbidden("without tokens, the host must be an IP address or localhost").into()),
             };
         }
         let known = self.known(tokens, headers, acts);
         if dashboard::is_open(path) {
-            return Ok(known.ok().map(Caller::from));
+            return match known {
+                // Whether a token is right is told nowhere any faster.
+                Err(refused) if refused.is_guess => Err(refused),
+                known => Ok(known.ok().map(Caller::from)),
+            };
         }
         let token = known?;
         if acts && token.role < Role::Operator {
             tracing::warn!(who = %token.name, method = %request.method(), path, "a viewer may not act");
-            return Err(Refused::Other(Problem::forbidden("this token may look, not act")));
+            let problem = Problem::forbidden("this token may look, not act");
+            return Err(Box::new(Refused { problem, is_guess: false, by: Some(token.into()) }));
         }
         Ok(Some(token.into()))
     }
 
     /// The token that the request carries, or that its session was begun with.
-    fn known<'a>(&self, tokens: &'a [Token], headers: &HeaderMap, acts: bool) -> Result<&'a Token, Refused> {
+    fn known<'a>(&self, tokens: &'a [Token], headers: &HeaderMap, acts: bool) -> Result<&'a Token, Box<Refused>> {
         let now = self.context.clock.now();
         if let Some(given) = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes())) {
             let challenge = r#"Bearer realm="hookhold", error="invalid_token""#;
+            let unknown = || Problem::unauthorized("the token is not known", challenge);
             return with_secret(tokens, given, now)
-                .ok_or_else(|| Refused::Wrong(Problem::unauthorized("the token is not known", challenge)));
+                .ok_or_else(|| Box::new(Refused { problem: unknown(), is_guess: true, by: None }));
         }
         let id = self.session_id(headers);
         let Some(token) = id.and_then(|id| self.sessions.token(id, tokens, now)) else {
             let problem = Problem::unauthorized("a Bearer token is needed, or a login", r#"Bearer realm="hookhold""#);
-            return Err(Refused::Other(problem));
+            return Err(problem.into());
         };
         // A browser sends the cookie whoever made it call, and a page on another port is the same site to it.
         if is_cross_site(headers) || (acts && !is_own_page(headers)) {
-            return Err(Refused::Other(Problem::forbidden("a login acts through the dashboard's own page only")));
+            let problem = Problem::forbidden("a login acts through the dashboard's own page only");
+            return Err(Box::new(Refused { problem, is_guess: false, by: Some(token.into()) }));
         }
         Ok(token)
     }
@@ -166,20 +217,15 @@ impl Door {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Wrong(problem) | Refused::Other(problem) => problem,
-        }
+impl From<Problem> for Box<Refused> {
+    fn from(problem: Problem) -> Self {
+        Box::new(Refused { problem, is_guess: false, by: None })
     }
 }
 
 /// The token with this secret. Every one is compared, so that the time does not tell which one was close.
-pub(super) fn with_secret<'a>(tokens: &'a [Token], given: &[u8], now: Timestamp) -> Option<&'a Token> {
-    tokens.iter().fold(None, |known, token| {
-        let equal = token.secret.equals(given) & token.secret.is_valid_at(now);
-        if equal { Some(token) } else { known }
-    })
+pub(super) fn with_secret<'a>(tokens: impl IntoIterator<Item = &'a Token>, given: &[u8], now: Timestamp) -> Option<&'a Token> {
+    tokens.into_iter().fold(None, |known, token| if token.is(given, now) { Some(token) } else { known })
 }
 
 /// The token of an `Authorization` field (RFC 6750).

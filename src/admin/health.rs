@@ -2,25 +2,37 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Context;
 use crate::metrics;
 use crate::record::Name;
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).route("/metrics", get(exposition))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(exposition))
 }
 
+/// 200 while the process works. Everybody may ask.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "isAlive", tag = "relay", security(()),
+    responses((status = 200, description = "It works.", body = String, content_type = "text/plain"))
+)]
 async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// 200 while the relay can accept durably, else 503 and why not.
+/// 200 while the relay can accept durably, else 503 and why not. Everybody may ask.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "isReady", tag = "relay", security(()),
+    responses(
+        (status = 200, description = "It can.", body = String, content_type = "text/plain"),
+        (status = 503, description = "It cannot: why not.", body = String, content_type = "text/plain"),
+    )
+)]
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     match context.store.health().and_then(|()| context.space.full().map_or(Ok(()), Err)) {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
@@ -28,6 +40,11 @@ async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     }
 }
 
+/// What the relay counts, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "showMetrics", tag = "relay",
+    responses((status = 200, description = "The metrics.", body = String, content_type = metrics::CONTENT_TYPE))
+)]
 async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
     for destination in &context.settings().destinations {
         refresh(&context, &destination.name).await;
@@ -37,6 +54,7 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let bytes = context.store.bytes().await.unwrap_or_default();
     context.metrics.set_store(bytes, counts.events, context.store.health().is_ok(), counts.damaged);
     context.metrics.set_space(counts.bytes, context.space.free_bytes(), context.space.is_full());
+    context.watch.show_certificates();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }
 

@@ -14,13 +14,18 @@ use crate::store::{Cursor, Page};
 use crate::time::Timestamp;
 
 /// Items of a page where nothing is said.
-const LIMIT_DEFAULT: usize = 50;
+pub(super) const LIMIT_DEFAULT: usize = 50;
 /// Keeps one answer, and the store's work for it, bounded.
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 
-/// The query's parameters that are not taken yet.
+/// The query's parameters.
 #[derive(Debug)]
-pub(super) struct Parameters(Vec<(String, String)>);
+pub(super) struct Parameters {
+    /// Those that are not taken yet.
+    left: Vec<(String, String)>,
+    /// What was asked for, so that an error can say what is known.
+    known: Vec<String>,
+}
 
 /// No parameters: what has any is refused.
 pub(super) struct NoParameters;
@@ -36,7 +41,7 @@ pub(super) struct NamedPage {
 
 impl Parameters {
     fn parse(query: &str) -> Self {
-        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+        Self { left: form_urlencoded::parse(query.as_bytes()).into_owned().collect(), known: Vec::new() }
     }
 
     /// Takes `field`; `expected` ends the sentence of the error where `read` finds nothing in it.
@@ -65,7 +70,7 @@ impl Parameters {
 
     /// Takes a time.
     pub(super) fn time(&mut self, field: &str) -> Result<Option<Timestamp>, Problem> {
-        self.take(field, "a time in RFC 3339, like 2026-11-25T10:00:00Z", Timestamp::parse)
+        self.take(field, "a time in RFC 3339, like 2026-11-25T10:00:00Z", Timestamp::parse_rfc3339)
     }
 
     /// Takes `limit` and `cursor`.
@@ -91,10 +96,12 @@ impl Parameters {
 
     /// Refuses what is left.
     pub(super) fn finish(self) -> Result<(), Problem> {
-        match self.0.into_iter().next() {
-            None => Ok(()),
-            Some((field, _)) => Err(Problem::field(field, "this parameter is not known here")),
-        }
+        let Some((field, _)) = self.left.into_iter().next() else { return Ok(()) };
+        let known = match self.known.as_slice() {
+            [] => "none is".to_owned(),
+            known => format!("known are {}", known.join(", ")),
+        };
+        Err(Problem::field(field, format!("this parameter is not known here; {known}")))
     }
 
     fn limit(&mut self) -> Result<usize, Problem> {
@@ -105,7 +112,8 @@ impl Parameters {
 
     /// The one value of `field`; empty is none.
     fn only(&mut self, field: &str) -> Result<Option<String>, Problem> {
-        let mut given: Vec<String> = self.0.extract_if(.., |(name, _)| name == field).map(|(_, value)| value).collect();
+        self.known.push(field.to_owned());
+        let mut given: Vec<String> = self.left.extract_if(.., |(name, _)| name == field).map(|(_, value)| value).collect();
         match given.len() {
             0 | 1 => Ok(given.pop().filter(|value| !value.is_empty())),
             _ => Err(Problem::field(field, format!("{field} is given twice"))),

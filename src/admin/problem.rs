@@ -5,7 +5,9 @@ use std::fmt;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::audit::Told;
 use crate::store;
 
 /// Seconds after which an overloaded store is worth another try.
@@ -21,21 +23,35 @@ pub(super) struct Problem {
     problems: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    /// RFC 9457: `about:blank` says that the status tells the kind.
+/// Why a request was not done (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document {
+    /// `about:blank`: the status tells the kind.
     r#type: &'static str,
-    title: &'a str,
+    /// The status in words.
+    title: &'static str,
+    /// The status again.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    detail: &'a str,
+    /// What is wrong, for people.
+    detail: String,
+    /// The parameter, or the field of the body, that is at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
+    #[schema(nullable = false)]
+    field: Option<String>,
     /// Each of several things that are wrong.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    problems: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    problems: Vec<String>,
 }
 
 impl Problem {
+    /// The status of its answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None, header: None, problems: Vec::new() }
     }
@@ -53,6 +69,13 @@ impl Problem {
     /// 413: the body is too large.
     pub(super) fn large_body() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    }
+
+    /// 415: the body is of another type.
+    pub(super) fn unsupported_body() -> Self {
+        let header = Some(("accept", "application/json"));
+        let detail = "the body must be JSON: say `Content-Type: application/json`";
+        Self { header, ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail) }
     }
 
     /// 401: no token, or none that counts.
@@ -127,13 +150,14 @@ impl IntoResponse for Problem {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            field: self.field.as_deref(),
-            problems: &self.problems,
+            detail: self.detail.clone(),
+            field: self.field,
+            problems: self.problems,
         };
         // Text and a number: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut answer = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        answer.extensions_mut().insert(Told(self.detail));
         if let Some((name, value)) = self.header {
             answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::settings::Token;
+use crate::config::settings::{Proof, Token};
 use crate::record::Name;
-use crate::signature::Secret;
 use crate::time::Timestamp;
 
 /// A working day: who comes back the next morning logs in again.
@@ -30,7 +29,7 @@ pub(super) struct Sessions(Mutex<HashMap<Hash, Session>>);
 
 struct Session {
     token: Name,
-    secret: Secret,
+    proof: Proof,
     until: Timestamp,
 }
 
@@ -38,7 +37,7 @@ impl Sessions {
     /// Begins a session for who has this token, and gives its id in hex. `random` must come from a source that nobody can guess.
     pub(super) fn begin(&self, token: &Token, random: [u8; ID_BYTES], now: Timestamp) -> String {
         let id = hex::encode(random);
-        let session = Session { token: token.name.clone(), secret: token.secret.clone(), until: now.after(SESSION_TIME) };
+        let session = Session { token: token.name.clone(), proof: token.proof.clone(), until: now.after(SESSION_TIME) };
         let mut sessions = self.lock();
         sessions.retain(|_, session| now < session.until);
         if sessions.len() >= SESSIONS_MAX {
@@ -54,7 +53,7 @@ impl Sessions {
         let sessions = self.lock();
         let session = sessions.get(&hash(id)).filter(|session| now < session.until)?;
         let token = tokens.iter().find(|token| token.name == session.token)?;
-        (token.secret.equals(session.secret.expose()) && token.secret.is_valid_at(now)).then_some(token)
+        (token.proof.is_same(&session.proof) && token.counts_at(now)).then_some(token)
     }
 
     /// Ends the session with this id.
@@ -76,12 +75,13 @@ fn hash(id: &[u8]) -> Hash {
 mod tests {
     use super::*;
     use crate::config::settings::Role;
+    use crate::signature::Secret;
 
     const NOW: Timestamp = Timestamp::from_ms(1_790_000_000_000);
 
     fn token(name: &str, secret: &str, until: Option<Timestamp>) -> Token {
         let secret = Secret::try_new(secret.into(), until).unwrap();
-        Token { name: Name::try_new(name).unwrap(), role: Role::Viewer, secret }
+        Token { name: Name::try_new(name).unwrap(), role: Role::Viewer, unmasked: false, proof: Proof::of(secret), until: None }
     }
 
     fn is_known(sessions: &Sessions, id: &str, tokens: &[Token], now: Timestamp) -> bool {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -26,6 +27,9 @@ const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// More than any problem document has.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
+/// Where the last stream ended.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// Where a token comes from when the configuration names none: for a relay on another machine.
 const TOKEN_VARIABLE: &str = "HOOKHOLD_TOKEN";
 
@@ -34,16 +38,23 @@ pub(super) struct Client {
     pool: Pool,
     address: String,
     token: Option<HeaderValue>,
+    /// Where that token is from, for people.
+    token_from: String,
     runtime: Runtime,
 }
+
+/// A token, and where it is from.
+type Token = (Vec<u8>, String);
 
 impl Client {
     /// For the relay of this configuration, or the one at `address`.
     pub(super) fn new(config: &Path, address: Option<&str>) -> anyhow::Result<Self> {
         match address {
             Some(address) => {
-                let url: Url = address.parse().with_context(|| format!("{address} is not a URL"))?;
-                Self::at(&url, tls::client_config(None)?, std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes))
+                let url = address.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme()));
+                let wrong = || Failure::Usage(format!("--admin {address}: write http://HOST:PORT or https://HOST:PORT"));
+                let url = url.ok_or_else(wrong)?;
+                Self::at(&url, tls::client_config(None)?, token_of_environment())
             }
             None => {
                 let settings = config::load(config)?.settings;
@@ -65,25 +76,31 @@ impl Client {
         };
         let scheme = if admin.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
-        let token = std::env::var(TOKEN_VARIABLE).ok().map(String::into_bytes);
-        let configured = || admin.tokens.iter().max_by_key(|t| t.role).map(|t| t.secret.expose().to_vec());
-        Self::at(&url, trust, token.or_else(configured))
+        // Of some only the hash is known.
+        let known = || admin.tokens.iter().filter_map(|t| Some((t.role, t.unmasked, t, t.proof.secret()?)));
+        let configured = || {
+            let (.., token, secret) = known().max_by_key(|t| (t.0, t.1))?;
+            Some((secret.expose().to_vec(), format!("the token {:?} of the configuration", token.name.as_str())))
+        };
+        Self::at(&url, trust, token_of_environment().or_else(configured))
     }
 
-    fn at(url: &Url, trust: std::sync::Arc<rustls::ClientConfig>, token: Option<Vec<u8>>) -> anyhow::Result<Self> {
+    fn at(url: &Url, trust: std::sync::Arc<rustls::ClientConfig>, token: Option<Token>) -> anyhow::Result<Self> {
         let server = Server::of(url, trust, false)?;
+        let (token, token_from) = token.unzip();
         let token = token.map(|t| HeaderValue::from_bytes(&[b"Bearer ", &t[..]].concat())).transpose();
         Ok(Self {
             pool: Pool::new(server, 1, CALL_TIME),
             address: url.to_string(),
             token: token.context("the admin token cannot be sent in a header")?,
+            token_from: token_from.unwrap_or_default(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
         })
     }
 
     /// `GET` of a path below `/api/v1`.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.get_bytes(path)?)?)
+        self.json(&self.get_bytes(path)?)
     }
 
     /// `GET` of a path below `/api/v1`, as bytes.
@@ -93,7 +110,11 @@ impl Client {
 
     /// `POST` of JSON to a path below `/api/v1`.
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.call(Method::POST, path, body.to_string().into())?)?)
+        self.json(&self.call(Method::POST, path, body.to_string().into())?)
+    }
+
+    fn json(&self, body: &[u8]) -> anyhow::Result<Value> {
+        serde_json::from_slice(body).map_err(|_| self.stranger("it sent no JSON".to_owned()))
     }
 
     /// `DELETE` of a path below `/api/v1`.
@@ -112,12 +133,7 @@ impl Client {
         request: Request<Full<Bytes>>,
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let opened = async { self.pool.server().connect().await?.open(request).await };
-        let (head, mut body) = match tokio::time::timeout(CALL_TIME, opened).await {
-            Err(_) => return Err(self.unreachable("no answer in time".to_owned())),
-            Ok(Err(error)) => return Err(self.unreachable(error.to_string())),
-            Ok(Ok(answer)) => answer.into_parts(),
-        };
+        let (head, mut body) = self.opened(request).await?.into_parts();
         let mut problem = Vec::new();
         while let Some(frame) = tokio::time::timeout(CALL_TIME, body.frame()).await.context("the answer does not go on")? {
             let Ok(data) = frame.context("the answer was cut off")?.into_data() else { continue };
@@ -127,7 +143,31 @@ impl Client {
                 problem.extend_from_slice(&data);
             }
         }
-        if head.status.is_success() { Ok(()) } else { Err(refused(head.status, &problem)) }
+        if head.status.is_success() { Ok(()) } else { Err(self.refused(head.status, &problem)) }
+    }
+
+    /// The stream at a path below `/api/v1`, behind what came last on an earlier one. Its head is there, and says that it is a good one.
+    pub(super) async fn watch(&self, path: &str, last: Option<&str>) -> anyhow::Result<Incoming> {
+        let mut request = self.request(Method::GET, path, Bytes::new())?;
+        if let Some(last) = last {
+            request.headers_mut().insert(LAST_EVENT_ID, HeaderValue::try_from(last)?);
+        }
+        let (head, body) = self.opened(request).await?.into_parts();
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let problem = tokio::time::timeout(CALL_TIME, Limited::new(body, PROBLEM_BYTES_MAX).collect()).await;
+        let problem = problem.ok().and_then(Result::ok).map(|whole| whole.to_bytes()).unwrap_or_default();
+        Err(self.refused(head.status, &problem))
+    }
+
+    async fn opened(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
+        let opened = async { self.pool.server().connect().await?.open(request).await };
+        match tokio::time::timeout(CALL_TIME, opened).await {
+            Err(_) => Err(self.unreachable("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(self.unreachable(error.to_string())),
+            Ok(Ok(answer)) => Ok(answer),
+        }
     }
 
     fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Request<Full<Bytes>>> {
@@ -145,16 +185,72 @@ impl Client {
         Failure::Unreachable { address: self.address.clone(), why }.into()
     }
 
+    fn stranger(&self, why: String) -> anyhow::Error {
+        Failure::Stranger { address: self.address.clone(), why }.into()
+    }
+
+    /// What a problem document says.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
+        let Ok(problem @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else {
+            return self.stranger(format!("it said {status}, and not why"));
+        };
+        let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
+        let mut said = detail.map_or_else(|| format!("the relay answered {status}"), str::to_owned);
+        for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            said = format!("{said}\n{more}");
+        }
+        match status {
+            StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
+            StatusCode::UNAUTHORIZED => anyhow!("{said}\n{}", self.other_token()),
+            StatusCode::FORBIDDEN if !self.token_from.is_empty() => anyhow!("{said}\nThis is {}.", self.token_from),
+            _ => anyhow!(said),
+        }
+    }
+
+    /// What to do where the token is missing or refused.
+    fn other_token(&self) -> String {
+        if self.token.is_none() {
+            return format!(
+                "It wants a token and none was sent: set {TOKEN_VARIABLE} to one of [admin] tokens in its relay.toml, or name that \
+                 file with --config."
+            );
+        }
+        format!("It does not take {}. Set {TOKEN_VARIABLE} to one of [admin] tokens in its relay.toml.", self.token_from)
+    }
+
     fn call(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Bytes> {
         let request = self.request(method, path, body)?;
-        let exchange = async { tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await };
-        match self.runtime.block_on(exchange) {
+        self.runtime.block_on(self.exchange(request))
+    }
+
+    /// `GET` of a path below `/api/v1`, as bytes, within [`Self::block_on`].
+    pub(super) async fn ask(&self, path: &str) -> anyhow::Result<Bytes> {
+        self.exchange(self.request(Method::GET, path, Bytes::new())?).await
+    }
+
+    /// Works on something that asks more than once, or waits.
+    pub(super) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Where the relay is.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
+        match tokio::time::timeout(CALL_TIME, self.pool.exchange(request, ANSWER_BYTES_MAX)).await {
             Err(_) => Err(self.unreachable("no answer in time".to_owned())),
             Ok(Err(error)) => Err(self.unreachable(error.to_string())),
             Ok(Ok(answer)) if answer.status.is_success() => Ok(answer.body),
-            Ok(Ok(answer)) => Err(refused(answer.status, &answer.body)),
+            Ok(Ok(answer)) => Err(self.refused(answer.status, &answer.body)),
         }
     }
+}
+
+fn token_of_environment() -> Option<Token> {
+    let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())?;
+    Some((token.into_bytes(), format!("the token in {TOKEN_VARIABLE}")))
 }
 
 /// An address that a listener on every interface can be called at.
@@ -180,21 +276,6 @@ pub(super) fn all(client: &Client, path: &str) -> anyhow::Result<Vec<Value>> {
             Some(next) => cursor = format!("&cursor={}", encoded(next)),
             None => return Ok(found),
         }
-    }
-}
-
-/// What a problem document says.
-fn refused(status: StatusCode, body: &[u8]) -> anyhow::Error {
-    let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-    let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-    let mut said = detail.map_or_else(|| format!("the relay answered {}", status), str::to_owned);
-    for more in problem["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        said = format!("{said}\n{more}");
-    }
-    match status {
-        StatusCode::NOT_FOUND => Failure::NotFound(said).into(),
-        StatusCode::UNAUTHORIZED => anyhow!("{said}\nSet {TOKEN_VARIABLE} to an admin token."),
-        _ => anyhow!(said),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Of this source.
     #[arg(long, conflicts_with = "delivery")]
     source: Option<String>,
+    /// Of the event with this id.
+    #[arg(long, conflicts_with = "delivery")]
+    event: Option<String>,
     /// Whose event was received at this time (RFC 3339) or later.
     #[arg(long, conflicts_with = "delivery")]
     since: Option<String>,
@@ -46,13 +49,14 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
         ("state", &args.state),
         ("destination", &args.destination),
         ("source", &args.source),
+        ("event", &args.event),
         ("since", &args.since),
         ("until", &args.until),
     ];
     let filter: serde_json::Map<_, _> =
         given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?.into()))).collect();
     if filter.is_empty() {
-        bail!("name a delivery, or say which ones: --destination, --source, --state, --since, --until");
+        bail!("name a delivery, or say which ones: --destination, --source, --state, --event, --since, --until");
     }
     let mut cancelled = 0;
     loop {

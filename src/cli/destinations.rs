@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
 use super::admin::{Client, all, encoded};
+use super::events::show_delivery;
 use super::table::{self, cell, say};
 
 /// What to do with destinations; `list` where nothing is said.
@@ -19,6 +20,11 @@ pub(super) struct Args {
 enum What {
     /// All of them, by name.
     List,
+    /// One, with what order keys hold up there.
+    Show {
+        /// The destination's name.
+        name: String,
+    },
     /// Send nothing more to one; what is for it is kept. Attempts under way end.
     Pause {
         /// The destination's name.
@@ -35,6 +41,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     let changed = |name: &str, change| client.post(&format!("/destinations/{}/{change}", encoded(name)), &json!({}));
     match &args.command {
         None | Some(What::List) => list(&all(client, "/destinations")?, as_json),
+        Some(What::Show { name }) => show(&client.get(&format!("/destinations/{}", encoded(name)))?, as_json),
         Some(What::Pause { name }) => list(&[changed(name, "pause")?], as_json),
         Some(What::Resume { name }) => list(&[changed(name, "resume")?], as_json),
     }
@@ -49,6 +56,20 @@ fn list(destinations: &[Value], as_json: bool) {
     let row =
         |d: &Value| [cell(&d["name"]), state(d), cell(&d["in_flight"]), cell(&d["pending"]), cell(&d["parked"]), cell(&d["url"])];
     table::print(["destination", "state", "in flight", "pending", "parked", "url"], destinations.iter().map(row));
+}
+
+fn show(destination: &Value, as_json: bool) {
+    if as_json {
+        say(destination);
+        return;
+    }
+    for name in
+        ["name", "url", "in_flight", "pending", "parked", "oldest_due_at", "last_success_at", "last_error", "blocked_keys"]
+    {
+        say(&format!("{name:<18} {}", cell(&destination[name])));
+    }
+    say(&format!("{:<18} {}", "state", state(destination)));
+    destination["blocked_by"].as_array().into_iter().flatten().for_each(show_delivery);
 }
 
 /// What it does, in a word or two.

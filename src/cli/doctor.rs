@@ -7,8 +7,8 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::serve;
 use super::table::say;
+use super::{audit, serve};
 use crate::config;
 use crate::store::doctor::{self, Kind, Report};
 use crate::store::{FORMAT, is_free};
@@ -22,7 +22,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let path = config::load(config)?.settings.store.path;
+    let settings = config::load(config)?.settings;
+    let path = settings.store.path.clone();
     if is_free(&path).is_ok() {
         bail!("store.path: {}: there is no store", path.display());
     }
@@ -31,6 +32,10 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
         true => anyhow::anyhow!("{error}\nA relay that runs is asked with `hookhold status`; stop it to examine its store."),
         false => error.into(),
     })?;
+    if let Some(rebuilt) = &report.rebuilt {
+        let detail = format!("{} keys added, {} removed", rebuilt.added, rebuilt.removed);
+        audit::note_at_rest(&settings, "doctor.rebuild-index", json!({}), detail);
+    }
     if as_json {
         let mut all = serde_json::to_value(&report)?;
         all["store"] = json!(path);

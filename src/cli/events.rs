@@ -7,7 +7,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::Value;
 
 use super::admin::{Client, encoded};
-use super::table::{self, cell, items, say};
+use super::pages::Paging;
+use super::table::{cell, say};
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
@@ -55,14 +56,16 @@ struct Filter {
     /// With this id of the provider.
     #[arg(long)]
     provider_event_id: Option<String>,
-    /// So many at most (1-500).
-    #[arg(long, default_value_t = 20)]
-    limit: u16,
+    /// With this text in the body, as it is written there; needs --since.
+    #[arg(long, value_name = "TEXT")]
+    q: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter { limit: 20, ..Filter::default() }, client, json),
+        None => list(&Filter::default(), client, json),
         Some(What::List(filter)) => list(filter, client, json),
         Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
         Some(What::Body { id }) => {
@@ -82,21 +85,17 @@ fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode
         ("since", &filter.since),
         ("until", &filter.until),
         ("provider_event_id", &filter.provider_event_id),
+        ("q", &filter.q),
     ];
-    let mut path = format!("/events?limit={}", filter.limit);
-    for (name, value) in given {
-        if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", encoded(value)));
-        }
-    }
-    let found = client.get(&path)?;
-    if json {
-        say(&found);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let row = |e: &Value| [&e["id"], &e["received_at"], &e["source"], &e["type"], &e["state"], &e["body_bytes"]].map(cell);
-    table::print(["id", "received", "source", "type", "state", "bytes"], items(&found).iter().map(row));
-    Ok(ExitCode::SUCCESS)
+    let columns = [
+        ("id", "id"),
+        ("received", "received_at"),
+        ("source", "source"),
+        ("type", "type"),
+        ("state", "state"),
+        ("bytes", "body_bytes"),
+    ];
+    filter.paging.print((client, json), "/events", &given, columns)
 }
 
 fn show(event: &Value, json: bool) -> anyhow::Result<ExitCode> {

@@ -1,12 +1,14 @@
 //! `hookhold quarantine`: requests that were not believed, and letting out those that are believed now.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::admin::{Client, encoded};
-use super::table::{self, cell, items, say};
+use super::pages::Paging;
+use super::table::{cell, say};
 
 /// What to do with them; `list` where nothing is said.
 #[derive(ClapArgs)]
@@ -21,12 +23,16 @@ enum What {
     List {
         #[command(flatten)]
         filter: Filter,
-        /// So many at most (1-500).
-        #[arg(long, default_value_t = 20)]
-        limit: u16,
+        #[command(flatten)]
+        paging: Paging,
     },
     /// One request with its headers, and why it was not believed.
     Show {
+        /// Its id.
+        id: String,
+    },
+    /// The raw bytes of a request's body, to standard output.
+    Body {
         /// Its id.
         id: String,
     },
@@ -65,17 +71,21 @@ struct Filter {
 }
 
 impl Filter {
-    fn given(&self) -> impl Iterator<Item = (&'static str, &String)> {
-        let all = [("source", &self.source), ("reason", &self.reason), ("since", &self.since), ("until", &self.until)];
-        all.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+    fn all(&self) -> [(&'static str, &Option<String>); 4] {
+        [("source", &self.source), ("reason", &self.reason), ("since", &self.since), ("until", &self.until)]
     }
 }
 
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter::default(), 20, client, as_json),
-        Some(What::List { filter, limit }) => list(filter, *limit, client, as_json),
+        None => list(&Filter::default(), &Paging::default(), client, as_json),
+        Some(What::List { filter, paging }) => list(filter, paging, client, as_json),
         Some(What::Show { id }) => show(&client.get(&format!("/quarantine/{}", encoded(id)))?, as_json),
+        Some(What::Body { id }) => {
+            let body = client.get_bytes(&format!("/quarantine/{}/body", encoded(id)))?;
+            std::io::stdout().write_all(&body)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some(What::Release { filter, ids, force }) => release(filter, ids, *force, client, as_json),
         Some(What::Drop { id }) => {
             client.delete(&format!("/quarantine/{}", encoded(id)))?;
@@ -85,18 +95,16 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     }
 }
 
-fn list(filter: &Filter, limit: u16, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut path = format!("/quarantine?limit={limit}");
-    filter.given().for_each(|(name, value)| path.push_str(&format!("&{name}={}", encoded(value))));
-    let listed = client.get(&path)?;
-    if as_json {
-        say(&listed);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let fields = ["id", "source", "received_at", "reason", "peer", "body_bytes"];
-    let rows = items(&listed).iter().map(|item| fields.map(|field| cell(&item[field])));
-    table::print(["ID", "SOURCE", "RECEIVED", "REASON", "PEER", "BYTES"], rows);
-    Ok(ExitCode::SUCCESS)
+fn list(filter: &Filter, paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let columns = [
+        ("id", "id"),
+        ("source", "source"),
+        ("received", "received_at"),
+        ("reason", "reason"),
+        ("peer", "peer"),
+        ("bytes", "body_bytes"),
+    ];
+    paging.print((client, as_json), "/quarantine", &filter.all(), columns)
 }
 
 fn show(found: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -119,7 +127,8 @@ fn show(found: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn release(filter: &Filter, ids: &[String], force: bool, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut body: Map<String, Value> = filter.given().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let mut body: Map<String, Value> =
+        filter.all().into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect();
     if !ids.is_empty() {
         body.insert("ids".into(), json!(ids));
     }

@@ -8,7 +8,8 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::admin::{Client, encoded};
-use super::table::{self, cell, items, say};
+use super::pages::Paging;
+use super::table::{cell, say};
 
 /// The running relay is asked so often how far a replay is.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -25,7 +26,7 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum What {
     /// Newest first.
-    List,
+    List(Paging),
     /// One replay.
     Show {
         /// Its id.
@@ -157,7 +158,8 @@ fn line(replay: &Value) -> String {
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let changed = |id: &String, what: &str| client.post(&format!("/replays/{}{what}", encoded(id)), &json!({}));
     let one = match &args.command {
-        None | Some(What::List) => return list(client, as_json),
+        None => return list(&Paging::default(), client, as_json),
+        Some(What::List(paging)) => return list(paging, client, as_json),
         Some(What::Show { id }) => client.get(&format!("/replays/{}", encoded(id)))?,
         Some(What::Pause { id }) => changed(id, "/pause")?,
         Some(What::Resume { id }) => changed(id, "/resume")?,
@@ -171,14 +173,17 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let listed = client.get("/replays?limit=100")?;
-    if as_json {
-        say(&listed);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let fields = ["id", "state", "matched", "through", "created", "delivered", "failed", "rate_per_s", "created_at"];
-    let rows = items(&listed).iter().map(|item| fields.map(|field| cell(&item[field])));
-    table::print(["ID", "STATE", "EVENTS", "THROUGH", "MADE", "DELIVERED", "FAILED", "RATE", "CREATED"], rows);
-    Ok(ExitCode::SUCCESS)
+fn list(paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let columns = [
+        ("id", "id"),
+        ("state", "state"),
+        ("events", "matched"),
+        ("through", "through"),
+        ("made", "created"),
+        ("delivered", "delivered"),
+        ("failed", "failed"),
+        ("rate", "rate_per_s"),
+        ("created", "created_at"),
+    ];
+    paging.print((client, as_json), "/replays", &[], columns)
 }

@@ -8,8 +8,8 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::backup::{as_value, in_words};
-use super::serve;
 use super::table::say;
+use super::{audit, serve};
 use crate::config;
 use crate::store::archive::Archive;
 use crate::store::{Proof, is_free, restore};
@@ -25,7 +25,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let path = config::load(config)?.settings.store.path;
+    let settings = config::load(config)?.settings;
+    let path = settings.store.path.clone();
     is_free(&path)?;
     serve::log::install_for_command();
     let archive = Archive::find(&args.folder, args.skip_damaged)?;
@@ -38,6 +39,8 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
         bail!("the backup is damaged and nothing was restored; --skip-damaged restores what can be read of it");
     }
     let contents = restore(&archive, &proof, &path)?;
+    let parameters = json!({ "from": args.folder, "skip_damaged": args.skip_damaged });
+    audit::note_at_rest(&settings, "restore", parameters, in_words(&contents));
     if as_json {
         let mut all = as_value(&contents);
         all["store"] = json!(path);

@@ -2,13 +2,28 @@
 
 use std::process::ExitCode;
 
+use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
 use super::admin::Client;
 use super::destinations::state;
 use super::table::{self, cell, items, say};
 
-pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+/// What to show.
+#[derive(ClapArgs)]
+pub(super) struct Args {
+    /// What happened in the last 24 hours, hour by hour.
+    #[arg(long)]
+    history: bool,
+}
+
+/// What is counted of each step.
+const COUNTS: [&str; 6] = ["accepted", "duplicates", "refused", "delivered", "failed_attempts", "parked"];
+
+pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    if args.history {
+        return history(client, as_json);
+    }
     let status = client.get("/status")?;
     let (sources, destinations) = (client.get("/sources")?, client.get("/destinations")?);
     if as_json {
@@ -38,5 +53,31 @@ pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
         ["destination", "state", "url", "pending", "parked", "oldest due", "last error"],
         items(&destinations).iter().map(row),
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Programs get the steps as they are; people get hours.
+fn history(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let history = client.get("/history")?;
+    if as_json {
+        say(&history);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut hours: Vec<(&str, [u64; COUNTS.len()])> = Vec::new();
+    for step in items(&history) {
+        // `2026-11-25T10` of `2026-11-25T10:05:00.000Z`: times are UTC.
+        let hour = step["at"].as_str().and_then(|at| at.get(..13)).unwrap_or_default();
+        if hours.last().is_none_or(|(last, _)| *last != hour) {
+            hours.push((hour, [0; COUNTS.len()]));
+        }
+        let Some((_, sums)) = hours.last_mut() else { continue };
+        sums.iter_mut().zip(COUNTS).for_each(|(sum, count)| *sum += step[count].as_u64().unwrap_or_default());
+    }
+    let row = |(hour, sums): (&str, [u64; COUNTS.len()])| {
+        let [a, b, c, d, e, f] = sums.map(|sum| sum.to_string());
+        [format!("{}:00", hour.replace('T', " ")), a, b, c, d, e, f]
+    };
+    let heads = ["hour (UTC)", "accepted", "duplicates", "refused", "delivered", "failed attempts", "parked"];
+    table::print(heads, hours.into_iter().map(row));
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,11 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
+/// Text that came from outside, for a terminal: nothing in it moves the cursor, or begins a line.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// The items of a list answer.
 pub(super) fn items(list: &Value) -> &[Value] {
     list["items"].as_array().map_or(&[], Vec::as_slice)

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::key::{Key, Kind, Others, Table};
 use super::settings::Ack;
 use super::table::Section;
 use super::value::Value;
@@ -28,6 +29,33 @@ enum Mode {
 const MODES: [(&str, Mode); 3] =
     [("stored", Mode::Stored), ("upstream", Mode::Upstream), ("upstream-else-stored", Mode::UpstreamElseStored)];
 
+/// The words alone.
+pub(super) const WORDS: Kind = Kind::Choice(&["stored", "upstream", "upstream-else-stored"]);
+
+pub(super) static KEYS: Table = Table {
+    name: "ack",
+    tells: "In a source: what its answer waits for. A word alone, or a table that says for how long, too.",
+    example: r#"
+[sources.sms]
+path = "/in/sms"
+provider = "twilio"
+secrets = [{ env = "TWILIO_AUTH_TOKEN" }]
+ack = { mode = "upstream-else-stored", within = "5s" }
+"#,
+    keys: &[
+        Key::needed(
+            "mode",
+            WORDS,
+            "`stored`: the event is durable. `upstream`: the application's own answer, and an error where none comes in time. \
+             `upstream-else-stored`: its answer in time, else as `stored`.",
+        ),
+        Key::new("within", Kind::Duration(WITHIN), "How long an answer is waited for, from the request's head.")
+            .or_else("four fifths of the time that the provider waits, or 8s"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// What is known of the source beside its `ack`.
 pub(super) struct Beside<'a> {
     pub(super) preset: Option<&'a Preset>,
@@ -44,7 +72,7 @@ pub(super) fn read(section: &mut Section<'_>, beside: &Beside<'_>) -> Ack {
             let mut inner = value.inner()?;
             let mode = inner.require("mode", "write mode = \"upstream\"").and_then(|value| value.choice(&MODES));
             let within = inner.take("within");
-            inner.finish(&[]);
+            inner.finish();
             (mode?, within)
         } else {
             (value.choice(&MODES)?, None)

@@ -1,11 +1,13 @@
 //! `answer` of a source: what its provider hears when an event is durable.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
+use super::key::{Key, Kind, Others, Table};
 use super::table::Section;
 use super::value::Value;
 use crate::signature::preset::Answer;
@@ -21,11 +23,35 @@ const WITHOUT_BODY: [u64; 2] = [204, 205];
 const NOT_SETTABLE: [HeaderName; 8] =
     [CONNECTION, CONTENT_LENGTH, DATE, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
+/// Statuses that say that an event is taken.
+const STATUS: RangeInclusive<u64> = 200..=299;
+
+pub(super) static KEYS: Table = Table {
+    name: "answer",
+    tells: "In a source: what its provider hears when an event is durable.",
+    example: r#"
+[sources.sms]
+path = "/in/sms"
+provider = "twilio"
+secrets = [{ env = "TWILIO_AUTH_TOKEN" }]
+answer = { status = 200, body = "<Response/>", headers = { Content-Type = "text/xml" } }
+"#,
+    keys: &[
+        Key::new("status", Kind::Integer(STATUS), "The status.").or("200"),
+        Key::new("body", Kind::Text, "The body; up to 16 KiB.").or("\"\""),
+        Key::new("headers", Kind::Named(&Kind::Text), "Header fields, up to 16, each of up to 1024 bytes."),
+        Key::new("empty_refusal", Kind::Boolean, "A refusal has no body.").or("false"),
+        Key::new("echo", Kind::Text, "A header of the request that the answer shows again."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// What is written, or `default`.
 pub(super) fn read(section: &mut Section<'_>, default: Answer) -> Answer {
     section.or("answer", default, |value| {
         let mut section = value.inner()?;
-        let status = section.or("status", 200, |value| value.integer(200..=299));
+        let status = section.or("status", 200, |value| value.integer(STATUS));
         let written = section.take("body");
         let body = written.as_ref().and_then(body).unwrap_or_default();
         if let Some(written) = written.filter(|_| !body.is_empty() && WITHOUT_BODY.contains(&status)) {
@@ -37,7 +63,7 @@ pub(super) fn read(section: &mut Section<'_>, default: Answer) -> Answer {
             let name = value.text()?;
             HeaderName::try_from(name).map_or_else(|_| value.error("is not a header's name"), |_| Some(name.to_owned()))
         });
-        section.finish(&[]);
+        section.finish();
         Some(Answer { status: u16::try_from(status).unwrap_or(200), body: body.to_owned(), headers, empty_refusal, echo })
     })
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::key::{Key, Kind, Others, Table};
 use super::settings::OAuth2;
 use super::value::Value;
 use super::{certificates, secret, web};
@@ -19,11 +20,72 @@ pub(super) enum Auth {
     Token(Arc<OAuth2>),
 }
 
+pub(super) static KEYS: Table = Table {
+    name: "auth",
+    tells: "In a destination: as whom the relay calls; sets `Authorization`. One of these.",
+    example: r#"
+[destinations.app]
+url = "https://app.internal/webhooks"
+auth = { basic = { user = "relay", password = { env = "APP_PASSWORD" } } }
+"#,
+    keys: &[
+        Key::new("bearer", Kind::Table(&secret::LASTING), "`Authorization: Bearer` with this secret."),
+        Key::new("basic", Kind::Table(&BASIC), "`Authorization: Basic`."),
+        Key::new("oauth2", Kind::Table(&OAUTH2), "A token of OAuth 2.0 (client credentials)."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static BASIC: Table = Table {
+    name: "basic",
+    tells: "In `auth`: a user and a password.",
+    example: r#"
+[destinations.app]
+url = "https://app.internal/webhooks"
+auth = { basic = { user = "relay", password = { file = "/run/secrets/app-password" } } }
+"#,
+    keys: &[
+        Key::needed("user", Kind::Text, "The user's name, without a colon."),
+        Key::needed("password", Kind::Table(&secret::LASTING), "The password."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static OAUTH2: Table = Table {
+    name: "oauth2",
+    tells: "In `auth`: client credentials (RFC 6749, section 4.4). A token is fetched when an attempt needs one.",
+    example: r#"
+[destinations.app]
+url = "https://app.internal/webhooks"
+
+[destinations.app.auth.oauth2]
+token_url = "https://login.internal/oauth/token"
+client_id = "hookhold"
+client_secret = { env = "HOOKHOLD_CLIENT_SECRET" }
+scope = "webhooks.write"
+"#,
+    keys: &[
+        Key::needed("token_url", Kind::Text, "Where tokens are given out."),
+        Key::needed("client_id", Kind::Text, "As whom the relay is known there."),
+        Key::needed("client_secret", Kind::Table(&secret::LASTING), "How it proves that."),
+        Key::new("scope", Kind::Text, "What for, in words of that server."),
+        Key::new("audience", Kind::Text, "For whom, where that server asks it."),
+        Key::new("secret_in", Kind::Choice(&["header", "body"]), "Where id and secret go: `body` for a server without `Basic`.")
+            .or("\"header\""),
+        Key::new("ca", Kind::Text, "A file with the only roots that are trusted, for `token_url` alone.")
+            .or_else("those of the web"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// `{ bearer = SECRET }`, `{ basic = { user = "...", password = SECRET } }` or `{ oauth2 = { ... } }`.
 pub(super) fn prove(value: &Value<'_>) -> Option<Auth> {
     let mut section = value.inner()?;
     let written = ["oauth2", "basic", "bearer"].map(|key| section.take(key));
-    section.finish(&[]);
+    section.finish();
     match written {
         [Some(token), None, None] => oauth2(&token).map(|oauth2| Auth::Token(Arc::new(oauth2))),
         [None, Some(user), None] => user_and_password(&user).map(Auth::Fixed),
@@ -45,7 +107,7 @@ fn user_and_password(value: &Value<'_>) -> Option<HeaderValue> {
     let mut section = value.inner()?;
     let user = section.require("user", "write user = \"...\"");
     let password = section.require("password", "write password = { env = \"NAME\" } or { file = \"PATH\" }");
-    section.finish(&[]);
+    section.finish();
     let named = |user: Value<'_>| match user.text()? {
         name if name.contains(':') => user.error("has a colon in it, which ends a user's name"),
         name => Some(name.to_owned()),
@@ -73,7 +135,7 @@ fn oauth2(value: &Value<'_>) -> Option<OAuth2> {
     let (scope, audience) = (section.take("scope").map(text), section.take("audience").map(text));
     let secret_in_body = section.or("secret_in", false, |value| value.choice(&[("header", false), ("body", true)]));
     let ca = section.take("ca").map(|value| certificates::roots(&value));
-    section.finish(&[]);
+    section.finish();
     let token_url = url.and_then(|value| web::token(&value));
     let (client_id, client_secret) = (client_id.and_then(text), secret.and_then(|value| secret::read_lasting(&value)));
     Some(OAuth2 {

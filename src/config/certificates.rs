@@ -11,6 +11,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 
+use super::key::{Key, Kind, Others, Table};
 use super::secret::warn_if_open;
 use super::settings::CertificateFiles;
 use super::value::Value;
@@ -18,12 +19,31 @@ use super::value::Value;
 /// A bundle of all roots of the web has a quarter of this; a device file cannot fill the memory.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
+pub(super) static PAIR: Table = Table {
+    name: "certificates",
+    tells: "In `[tls]`, and as `client_certificate` of a destination: a chain and its key, as PEM. The files of `[tls]` are looked at \
+            every few seconds; new ones are used without a restart.",
+    example: r#"
+[tls]
+certificates = [
+    { cert = "certs/hooks.pem", key = "certs/hooks-key.pem" },
+    { cert = "certs/other.pem", key = "certs/other-key.pem" },
+]
+"#,
+    keys: &[
+        Key::needed("cert", Kind::Text, "The file of the chain, the server's certificate first."),
+        Key::needed("key", Kind::Text, "The file of its private key."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// One entry of `[tls] certificates`, or a destination's `client_certificate`.
 pub(super) fn pair(value: &Value<'_>) -> Option<CertificateFiles> {
     let mut section = value.inner()?;
     let cert = section.require("cert", "write cert = \"certs/hooks.pem\"");
     let key = section.require("key", "write key = \"certs/hooks-key.pem\"");
-    section.finish(&[]);
+    section.finish();
     let chain = cert.as_ref().and_then(chain);
     let private = key.as_ref().and_then(private_key);
     let ((chain, cert), (private, key_path)) = (chain?, private?);

@@ -9,6 +9,7 @@ use http::{StatusCode, header};
 
 use super::auth::{self, Auth};
 use super::file::Named;
+use super::key::{Key, Kind, Others, Table};
 use super::settings::{Destination, OAuth2};
 use super::table::Section;
 use super::value::Value;
@@ -62,6 +63,119 @@ const NOT_SETTABLE: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
+/// Statuses of which one can say what becomes of them. A 2xx delivers, whatever stands here.
+const STATUS: RangeInclusive<u64> = 300..=599;
+
+/// What the value of a header field is: a text, or where a secret is.
+pub(super) static HEADER: Kind = Kind::Either(&[Kind::Text, Kind::Table(&secret::LASTING)]);
+
+pub(super) static KEYS: Table = Table {
+    name: "[destinations.NAME]",
+    tells: "An application and how to treat it. Each has its own queue.",
+    example: r#"
+[destinations.billing]
+url = "http://billing.internal:8080/webhooks/stripe"
+timeout = "10s"
+in_flight = 8
+per_second = 50
+order_by = "/data/object/customer"
+headers = { x-tenant = "one", x-token = { env = "BILLING_TOKEN" } }
+"#,
+    keys: &[
+        Key::needed(
+            "url",
+            Kind::Text,
+            "`http://`, `https://`, or `unix:/run/app.sock:/path`. A user in it is sent as `Authorization: Basic`.",
+        ),
+        Key::new("timeout", Kind::Duration(TIMEOUT), "For the whole of one attempt.").or("\"30s\""),
+        Key::new("in_flight", Kind::Integer(IN_FLIGHT), "Attempts at once.").or("16"),
+        Key::new(
+            "per_second",
+            Kind::Number(Bucket::PER_SECOND_MIN..=Bucket::PER_SECOND_MAX),
+            "Attempts in a second, evenly spread, without bursts.",
+        )
+        .or_else("as many as there are"),
+        Key::new(
+            "order_by",
+            Kind::Text,
+            "A JSON pointer into the body, or a header's name: deliveries with the same value go one at a time, in order.",
+        ),
+        Key::new("retry", Kind::Table(&RETRY), "When a delivery is tried again."),
+        Key::new("sign", Kind::Table(&sign::KEYS), "Signs each attempt anew.").or_else("the signature that came"),
+        Key::new(
+            "headers",
+            Kind::Named(&HEADER),
+            "Header fields that are set on each attempt, in place of what came: a text, or where a secret is.",
+        ),
+        Key::new("auth", Kind::Table(&auth::KEYS), "As whom the relay calls; sets `Authorization`."),
+        Key::new(
+            "paused",
+            Kind::Boolean,
+            "Sends nothing until `hookhold destinations resume NAME`. What a person said last counts.",
+        )
+        .or("false"),
+        Key::new("ca", Kind::Text, "A file with the only roots that are trusted.").or_else("those of the web"),
+        Key::new("client_certificate", Kind::Table(&certificates::PAIR), "What is shown to a server that asks who calls."),
+        Key::new("http2", Kind::Boolean, "Offers HTTP/2 to an `https` application, beside HTTP/1.1.").or("false"),
+        Key::new(
+            "connect_timeout",
+            Kind::Duration(CONNECT_TIMEOUT),
+            "For each step of a new connection: to resolve the name, to reach each address, to agree on TLS.",
+        )
+        .or("\"10s\""),
+        Key::new(
+            "connection_idle",
+            Kind::Duration(CONNECTION_IDLE),
+            "A connection that nothing uses is closed. `\"0s\"`: each request has its own.",
+        )
+        .or("\"4s\""),
+        Key::new(
+            "connection_age",
+            Kind::Duration(CONNECTION_AGE),
+            "No connection is used for longer, so that a service that moved is found.",
+        )
+        .or("\"60s\""),
+        Key::new("append_path", Kind::Boolean, "What follows a source's `/*`, and the query, follow the URL.").or("false"),
+        Key::new("header_case", Kind::Choice(&["title"]), "Header names leave as `Content-Type`, over HTTP/1.1.")
+            .or_else("lower case"),
+        Key::new("trace_context", Kind::Boolean, "Goes on with the sender's trace (`traceparent`), or begins one.").or("true"),
+        Key::new("idempotency_key", Kind::Boolean, "Sets `Idempotency-Key` to the event's id where the sender gave none.")
+            .or("true"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static RETRY: Table = Table {
+    name: "retry",
+    tells: "In a destination: when a delivery is tried again. Waits are random up to a bound that doubles from `base` to `cap`, or those of \
+            `schedule`.",
+    example: r#"
+[destinations.billing]
+url = "http://billing.internal:8080/webhooks/stripe"
+retry = { base = "2s", cap = "10m", for = "7d", retry_on = [422] }
+
+[destinations.slow]
+url = "http://slow.internal:8080/"
+retry = { schedule = ["5s", "5m", "1h"], park_on = [404, 410] }
+"#,
+    keys: &[
+        Key::new("base", Kind::Duration(BOUND), "The bound of the first wait.").or("\"2s\""),
+        Key::new("cap", Kind::Duration(BOUND), "The bound of every wait, and of what `Retry-After` asks for.").or("\"10m\""),
+        Key::new("for", Kind::Duration(KEEP_FOR), "From the event's acceptance; then the delivery is parked.").or("\"7d\""),
+        Key::new(
+            "schedule",
+            Kind::List(&Kind::Duration(WAIT)),
+            "Every wait by hand, exactly, in place of `base` and `for`; after the last one the delivery is parked.",
+        ),
+        Key::new("park_on", Kind::List(&Kind::Integer(STATUS)), "Statuses that park a delivery at once.")
+            .or("[400, 410, 413, 415, 422]"),
+        Key::new("retry_on", Kind::List(&Kind::Integer(STATUS)), "Statuses that are taken out of that list.").or("[]"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
 /// Proves a destination.
 pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let Named { name, mut section } = written;
@@ -89,7 +203,7 @@ pub(super) fn prove(written: Named<'_>) -> Option<Destination> {
     let of_url = place.as_ref().and_then(|place| place.authorization.clone());
     let (authorization, oauth2) = authorization(&mut section, of_url);
     let headers = headers(&mut section, authorization);
-    section.finish(&[]);
+    section.finish();
     let web::Place { url, socket, .. } = place?;
     Some(Destination {
         name,
@@ -146,7 +260,7 @@ fn retry(value: &Value<'_>) -> Option<(Rule, Vec<StatusCode>)> {
         }
         None => backoff(base.as_ref(), cap, keep_for.as_ref()),
     };
-    section.finish(&[]);
+    section.finish();
     Some((rule?, park_on))
 }
 
@@ -186,8 +300,7 @@ fn statuses(value: &Value<'_>) -> Vec<StatusCode> {
 }
 
 fn status(item: &Value<'_>) -> Option<StatusCode> {
-    // A 2xx delivers, whatever stands here.
-    StatusCode::from_u16(u16::try_from(item.integer(300..=599)?).ok()?).ok()
+    StatusCode::from_u16(u16::try_from(item.integer(STATUS)?).ok()?).ok()
 }
 
 /// A setting that says something only where TLS is spoken.

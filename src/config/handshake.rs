@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::key::{Key, Kind, Others, Table};
 use super::settings::Fetch;
 use super::table::Section;
 use super::value::Value;
@@ -11,6 +12,32 @@ use crate::signature::{Scheme, Secret, Settings};
 
 /// Values of one list: topics and origins of one source.
 const LIST_MAX: usize = 1000;
+
+pub(super) static CONFIRM_FETCH: Table = Table {
+    name: "confirm_fetch",
+    tells: "In a source whose handshakes visit servers of your own: see [PROVIDERS.md](PROVIDERS.md#subscriptions-that-are-confirmed-by-a-visit).",
+    example: r#"
+[sources.feed]
+path = "/in/feed"
+provider = "custom"
+secrets = [{ env = "FEED_SECRET" }]
+confirm_fetch = { ca = "certs/internal-ca.pem" }
+
+[sources.feed.verify]
+kind = "hmac"
+hash = "sha256"
+payload = "{body}"
+signature = [{ in = "header", name = "X-Signature", encoding = "hex" }]
+
+[[sources.feed.handshake]]
+when = { json = { "/type" = "confirm" } }
+confirm = { json = "/url", addresses = ["https://feed.internal/confirm"] }
+respond = {}
+"#,
+    keys: &[Key::needed("ca", Kind::Text, "A file with the only roots that are trusted.")],
+    later: &[],
+    others: Others::None,
+};
 
 /// What a source has beside its handshakes.
 pub(super) struct Beside<'a> {
@@ -50,7 +77,7 @@ pub(super) fn prove(section: &mut Section<'_>, list: Option<Vec<Handshake>>, bes
             // Events are looked at alike, so that it was read with the scheme.
             terms.lists.insert(name.to_owned(), values.iter().map(text_of).collect());
         }
-        let Some(value) = section.take(name) else { continue };
+        let Some(value) = section.take_setting(name) else { continue };
         match texts(&value) {
             Some(texts) => drop(terms.lists.insert(name.to_owned(), texts)),
             None => good = false,
@@ -75,7 +102,7 @@ pub(super) fn confirm_fetch(section: &mut Section<'_>, list: Option<&[Handshake]
     let Some(value) = section.take("confirm_fetch") else { return Some(fetch) };
     let mut inner = value.inner()?;
     let ca = inner.require("ca", "write confirm_fetch = { ca = \"PATH\" }").and_then(|value| certificates::roots(&value));
-    inner.finish(&[]);
+    inner.finish();
     let hosts: Option<Vec<_>> = list.iter().map(Handshake::confirms_at).collect();
     let Some(hosts) = hosts else {
         let help = "write a handshake with whole addresses, such as https://sns.internal/";

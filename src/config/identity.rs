@@ -1,11 +1,13 @@
 //! Of `[sources.NAME]`: the keys that a source believes, and what it says of itself, so that what a provider signs for somebody else
 //! is not taken for its own.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
+use super::key::{Key, Kind, Others, Table};
 use super::settings::Fetch;
 use super::table::Section;
 use super::value::Value;
@@ -16,6 +18,71 @@ use crate::signature::{
 
 /// Providers try again for days.
 const TOLERANCE_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+pub(super) const TOLERANCE: RangeInclusive<Duration> = Duration::from_secs(1)..=TOLERANCE_MAX;
+
+pub(super) static KEY: Table = Table {
+    name: "keys",
+    tells: "In a source whose provider signs with a key: a public key as text, or as a table that says more.",
+    example: r#"
+[sources.wise]
+path = "/in/wise"
+provider = "rfc9421"
+keys = [{ id = "k1", algorithm = "hmac-sha256", env = "SHARED_KEY" }, { id = "k2", algorithm = "hmac-sha256", file = "k2-key" }]
+"#,
+    keys: &[
+        Key::new(
+            "text",
+            Kind::Text,
+            "A public key as its provider shows it: PEM, base64, hex or JWK. One of `text`, `env`, `file`.",
+        ),
+        secret::ENV,
+        secret::FILE,
+        Key::new("id", Kind::Text, "The name that requests give it."),
+        Key::new("algorithm", Kind::Text, "What it may be used for, where the provider leaves that open."),
+        secret::UNTIL,
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+pub(super) static KEY_FETCH: Table = Table {
+    name: "key_fetch",
+    tells: "In a source whose provider publishes its keys: how they are fetched.",
+    example: r#"
+[sources.shop]
+path = "/in/shop"
+provider = "saleor"
+key_url = "https://shop.internal/.well-known/jwks.json"
+key_fetch = { ca = "certs/internal-ca.pem", headers = { X-Tenant = "one" } }
+"#,
+    keys: &[
+        Key::new("ca", Kind::Text, "A file with the only roots that are trusted.").or_else("those of the web"),
+        Key::new("headers", Kind::Named(&destination::HEADER), "Header fields, as in a destination."),
+        Key::new("members", Kind::Named(&Kind::Table(&secret::LASTING)), "Members of what is posted, where keys are posted for."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+pub(super) static REQUIRE: Table = Table {
+    name: "require",
+    tells: "In a source: a rule of its own on what was signed. One of `json` and `claim` says where.",
+    example: r#"
+[sources.ci]
+path = "/in/ci"
+provider = "github"
+secrets = [{ env = "GITHUB_WEBHOOK_SECRET" }]
+require = [{ json = "/repository/owner/login", in = ["our-company"] }]
+"#,
+    keys: &[
+        Key::new("json", Kind::Text, "A JSON pointer into the body."),
+        Key::new("claim", Kind::Text, "A JSON pointer into what a token says."),
+        Key::needed("in", Kind::OneOrMany(&Kind::Scalar), "The values that are possible."),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 /// What a source says of its keys and of itself, as far as its scheme asks for it.
 pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Options, fetch: &mut Fetch) -> Option<()> {
@@ -38,8 +105,7 @@ pub(super) fn read(section: &mut Section<'_>, scheme: &Scheme, options: &mut Opt
         note(section.take("roots").map_or(Some(()), |value| roots(&value).map(|texts| options.roots = texts)));
     }
     if scheme.takes_tolerance() {
-        let bounds = Duration::from_secs(1)..=TOLERANCE_MAX;
-        let seconds = |value: Value<'_>| value.duration(bounds).map(|d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
+        let seconds = |value: Value<'_>| value.duration(TOLERANCE).map(|d| u32::try_from(d.as_secs()).unwrap_or(u32::MAX));
         note(section.take("tolerance").map_or(Some(()), |value| seconds(value).map(|s| options.terms.tolerance = Some(s))));
     }
     if scheme.takes_components() {
@@ -102,7 +168,7 @@ fn key(value: &Value<'_>) -> Option<ConfiguredKey> {
             text.error("is a secret with this algorithm: write env or file")
         }
         Some(text) => {
-            section.finish(&[]);
+            section.finish();
             public(&text)
         }
         None => secret::read_rest(value, section),
@@ -130,7 +196,7 @@ fn key_fetch(value: &Value<'_>, fetch: &mut Fetch) -> Option<()> {
     let ca = section.take("ca").map(|value| certificates::roots(&value));
     fetch.headers = destination::headers(&mut section, None);
     let members = section.take("members").map(|value| members(&value));
-    section.finish(&[]);
+    section.finish();
     fetch.ca = ca.map_or(Some(None), |ca| ca.map(Some))?;
     fetch.members = members.unwrap_or_else(|| Some(Vec::new()))?;
     Some(())
@@ -161,7 +227,7 @@ fn requirements(value: &Value<'_>, terms: &mut Terms) -> Option<()> {
         let mut section = item.inner()?;
         let values = section.require("in", "write in = [\"...\"], the values that are possible").and_then(|value| values(&value));
         let (json, claim) = (section.take("json"), section.take("claim"));
-        section.finish(&[]);
+        section.finish();
         let (place, made) = match (json, claim) {
             (Some(json), None) => (json.clone(), Requirement::of_body(json.text()?, values?)),
             (None, Some(claim)) => (claim.clone(), Requirement::of_claims(claim.text()?, values?)),
@@ -176,7 +242,7 @@ fn requirements(value: &Value<'_>, terms: &mut Terms) -> Option<()> {
 fn settings(section: &mut Section<'_>, scheme: &Scheme, terms: &mut Terms) -> Option<()> {
     let mut good = Some(());
     for setting in scheme.settings() {
-        let Some(value) = section.take(&setting.name) else { continue };
+        let Some(value) = section.take_setting(&setting.name) else { continue };
         match values(&value) {
             Some(values) => terms.settings.insert(setting.name.clone(), values),
             None => good = None,

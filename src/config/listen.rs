@@ -1,24 +1,87 @@
-//! `[listen]`: where webhooks come in, and the part of `[limits]` that is about those who bring them.
+//! `[listen]`: where webhooks come in.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use super::key::{Key, Kind, Others, Table};
 use super::networks;
-use super::settings::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve};
+use super::settings::{Listen, Listener, ProxyProtocol, Serve};
 use super::table::Section;
 use super::value::Value;
-use crate::pace::meter::Meter;
 
 /// More listeners than a machine has addresses is a mistake.
 const LISTENERS_MAX: usize = 64;
-/// Less is no time in which somebody can ask.
-const TIME_MIN: Duration = Duration::from_secs(1);
-/// A week: what lives for longer follows no change of its surroundings.
-const TIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// More than one connection can carry.
-const STREAMS_MAX: u64 = 10_000;
-/// What 32 KiB of head can hold, roughly.
-const HEADER_FIELDS_MAX: u64 = 1000;
+
+const PROXY_PROTOCOL: Kind = Kind::Choice(&["off", "required", "from_trusted"]);
+const ADDRESS: &str = "An IP address and a port, such as `\"127.0.0.1:8443\"` or `\"[::]:443\"`.";
+const PROXY_TELLS: &str = "Whether connections begin with a PROXY header: never; each, and only trusted proxies are let in; or those of \
+                           trusted proxies.";
+
+pub(super) static KEYS: Table = Table {
+    name: "[listen]",
+    tells: "Where providers reach the relay. One listener at least must take webhooks. [EDGE.md](EDGE.md) tells more.",
+    example: r#"
+[listen]
+https = ["0.0.0.0:443", { address = "[::]:443", proxy_protocol = "from_trusted" }]
+http = "0.0.0.0:80"
+trusted_proxies = ["10.0.0.0/8"]
+"#,
+    keys: &[
+        Key::new(
+            "https",
+            Kind::OneOrMany(&Kind::Either(&[Kind::Text, Kind::Table(&HTTPS)])),
+            "An IP address and a port, such as `\"127.0.0.1:8443\"` or `\"[::]:443\"`, or a table that says more. It must be there, \
+             unless `http` takes webhooks.",
+        ),
+        Key::new(
+            "http",
+            Kind::OneOrMany(&Kind::Either(&[Kind::Text, Kind::Table(&HTTP)])),
+            "The same without TLS. It sends everybody to `https`, unless its table says otherwise.",
+        ),
+        Key::new(
+            "trusted_proxies",
+            Kind::List(&Kind::Text),
+            "Addresses and networks whose word on the client's address counts: `Forwarded`, `X-Forwarded-For` and PROXY headers.",
+        )
+        .or_else("nobody's counts"),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static HTTPS: Table = Table {
+    name: "https",
+    tells: "In `[listen]`: a listener that speaks TLS.",
+    example: r#"
+[listen]
+https = { address = "0.0.0.0:443", proxy_protocol = "required" }
+trusted_proxies = ["10.0.0.0/8"]
+"#,
+    keys: &[Key::needed("address", Kind::Text, ADDRESS), Key::new("proxy_protocol", PROXY_PROTOCOL, PROXY_TELLS).or("\"off\"")],
+    later: &[],
+    others: Others::None,
+};
+
+static HTTP: Table = Table {
+    name: "http",
+    tells: "In `[listen]`: a listener without TLS.",
+    example: r#"
+[listen]
+http = { address = "10.0.0.1:8080", serve = "webhooks" }
+trusted_proxies = ["10.0.0.0/8"]
+"#,
+    keys: &[
+        Key::needed("address", Kind::Text, ADDRESS),
+        Key::new(
+            "serve",
+            Kind::Choice(&["redirect", "webhooks"]),
+            "Whether it answers 308 to `https`, or takes webhooks. These need a loopback address or `trusted_proxies`, and come from nowhere else.",
+        )
+        .or("\"redirect\""),
+        Key::new("proxy_protocol", PROXY_PROTOCOL, PROXY_TELLS).or("\"off\""),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 pub(super) fn listen(mut section: Section<'_>) -> Option<Listen> {
     let trusted_proxies = section.or("trusted_proxies", Vec::new(), |value| networks::proxies(&value));
@@ -44,7 +107,7 @@ pub(super) fn listen(mut section: Section<'_>) -> Option<Listen> {
         }
         _ => {}
     }
-    section.finish(&[]);
+    section.finish();
     is_right.then_some(Listen { listeners, trusted_proxies })
 }
 
@@ -75,7 +138,7 @@ fn listener(value: &Value<'_>, is_https: bool, has_proxies: bool) -> Option<List
         [("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required), ("from_trusted", ProxyProtocol::FromTrusted)];
     let proxy = section.take("proxy_protocol");
     let proxy_protocol = proxy.as_ref().and_then(|value| value.choice(&words)).unwrap_or_default();
-    section.finish(&[]);
+    section.finish();
     if let (Some(proxy), false, ProxyProtocol::Required | ProxyProtocol::FromTrusted) = (&proxy, has_proxies, proxy_protocol) {
         let help = "write trusted_proxies = [\"10.0.0.0/8\"] with the addresses of your balancers".to_owned();
         return proxy.error_help("is believed of nobody", Some(help));
@@ -116,42 +179,4 @@ pub(super) fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-/// What of `[limits]` is about connections and requests.
-pub(super) fn limits(section: &mut Section<'_>, connections: usize) -> EdgeLimits {
-    let usual = EdgeLimits::of(connections);
-    let number = |value: Value<'_>| value.integer(1..=u64::from(u32::MAX)).and_then(|n| usize::try_from(n).ok());
-    EdgeLimits {
-        connections_per_address: section.or("connections_per_address", usual.connections_per_address, number),
-        handshakes: section.or("handshakes", usual.handshakes, number),
-        per_second_per_address: section.take("per_second_per_address").and_then(|value| meter(&value)),
-        header_fields: section.or("header_fields", usual.header_fields, |value| {
-            value.integer(1..=HEADER_FIELDS_MAX).and_then(|n| usize::try_from(n).ok())
-        }),
-        http2_streams: section
-            .or("http2_streams", usual.http2_streams, |value| value.integer(1..=STREAMS_MAX).and_then(|n| u32::try_from(n).ok())),
-        requests_per_connection: section
-            .or("requests_per_connection", usual.requests_per_connection, |value| value.integer(1..=u64::MAX / 2)),
-        connection_age: section.or("connection_age", usual.connection_age, |value| value.duration(TIME_MIN..=TIME_MAX)),
-        keep_alive: section.or("keep_alive", usual.keep_alive, |value| value.duration(TIME_MIN..=TIME_MAX)),
-    }
-}
-
-/// A rate: a number, whose burst is what comes in a second, or both.
-pub(super) fn meter(value: &Value<'_>) -> Option<Meter> {
-    let rates = Meter::PER_SECOND_MIN..=Meter::PER_SECOND_MAX;
-    let (rate, burst) = match value.is_table() {
-        false => (value.number(rates)?, None),
-        true => {
-            let mut section = value.inner()?;
-            let rate = section.require("rate", "write rate = 50").and_then(|value| value.number(rates));
-            let burst = section.take("burst").map(|value| value.integer(1..=u64::from(Meter::BURST_MAX)));
-            section.finish(&[]);
-            (rate?, burst.map_or(Some(None), |burst| burst.map(Some))?)
-        }
-    };
-    // A rate is no larger than the largest burst.
-    let burst = burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or((rate.ceil() as u32).clamp(1, Meter::BURST_MAX));
-    Meter::try_new(rate, burst).map_or_else(|bad| value.error(&bad.to_string()), Some)
 }

@@ -4,6 +4,8 @@
 //! Messages never hold a secret's value.
 
 mod ack;
+mod admin;
+mod alerts;
 mod answer;
 mod auth;
 mod certificates;
@@ -12,18 +14,25 @@ mod file;
 mod handshake;
 mod identity;
 mod imprint;
+pub mod key;
+mod limits;
 mod listen;
+mod mask;
 mod networks;
 mod problem;
 mod prove;
 mod reading;
+pub mod reference;
 mod relay;
 mod route;
+mod schema;
 mod secret;
 pub mod settings;
+mod shown;
 mod sign;
 mod source;
 mod table;
+mod token;
 mod units;
 mod value;
 mod web;
@@ -39,7 +48,9 @@ use toml::de::DeTable;
 pub use imprint::{Change, ChangeKind, Imprint};
 pub use problem::{Problem, Problems, Severity};
 use reading::Reading;
+pub use schema::schema;
 use settings::Settings;
+pub use shown::Shown;
 
 /// Room for thousands of sources; a device file cannot fill the memory.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -53,6 +64,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// What it comes to, to be compared with another reading.
     pub imprint: Imprint,
+    /// What it says in its own words, without secrets.
+    pub shown: Shown,
 }
 
 /// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
@@ -88,10 +101,18 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
     match settings {
         Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
             problem::sort(&mut problems);
-            Ok(Loaded { settings, warnings: problems, imprint })
+            Ok(Loaded { settings, warnings: problems, imprint, shown: Shown::of(file_name, text) })
         }
         _ => Err(Problems::new(problems)),
     }
+}
+
+/// The names in a section of the relay.toml at `path`, whatever else is wrong with it; none where it cannot be read.
+pub fn names(path: &Path, section: &str) -> Vec<String> {
+    let Some(text) = read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return Vec::new() };
+    let Ok(whole) = DeTable::parse(&text) else { return Vec::new() };
+    let found = whole.get_ref().get(section).and_then(|section| section.get_ref().as_table());
+    found.into_iter().flat_map(|table| table.keys().map(|name| name.get_ref().to_string())).collect()
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -103,9 +124,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 fn unreadable(file_name: &str, error: &io::Error) -> Problems {
     let (message, help) = match error.kind() {
         io::ErrorKind::NotFound => {
-            let help = "write one (the relay.toml of the source code is an example), or name another file with --config";
+            let help = "write one (`hookhold reference relay.toml` shows a small one), or name another file with --config";
             ("there is no such file".to_owned(), Some(help.to_owned()))
         }
+        io::ErrorKind::IsADirectory => (
+            "is a folder".to_owned(),
+            Some(format!("name the file in it: --config {}/relay.toml", file_name.trim_end_matches('/'))),
+        ),
         kind => (format!("cannot be read: {kind}"), None),
     };
     Problems::new(vec![Problem { severity: Severity::Error, message, help, file: file_name.into(), line: 0, column: 0 }])

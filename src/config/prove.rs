@@ -7,9 +7,9 @@ use super::file::{File, Named};
 use super::problem::Severity;
 use super::reading::Reading;
 use super::route::Routes;
-use super::settings::{Limits, Settings, Source, Tls};
+use super::settings::{Limits, Mask, Settings, Source, Tls};
 use super::source::Address;
-use super::{destination, listen, relay, source};
+use super::{admin, alerts, destination, limits, listen, mask, relay, source};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -21,17 +21,25 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let listen = listen::listen(file.listen);
     let (tls, tls_min) = relay::tls(file.tls, folder.clone(), listen.as_ref()).unzip();
     reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
-    let admin = relay::admin(file.admin, listen.as_ref(), tls.as_ref());
+    let admin = admin::prove(file.admin, listen.as_ref(), tls.as_ref());
     let store = relay::store(file.store, folder);
-    let limits = relay::limits(file.limits);
+    let limits = limits::prove(file.limits);
     let log = relay::log(file.log);
+    let has_alerts = file.alerts.is_some();
+    let alerts = file.alerts.and_then(alerts::prove);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
-    let sources = sources(file.sources, &routes, &limits, reading);
+    let sources = sources(file.sources, &routes, (&limits, &admin.mask, has_alerts), reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    Some(Settings { listen: listen?, tls: tls?, tls_min: tls_min?, admin, store, limits, log, sources, destinations })
+    Some(Settings { listen: listen?, tls: tls?, tls_min: tls_min?, admin, store, limits, log, alerts, sources, destinations })
 }
 
-fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &Reading<'_>) -> Vec<Arc<Source>> {
+/// `all`: what counts for all of them, where they say nothing else, or something more.
+fn sources(
+    written: Vec<Named<'_>>,
+    routes: &Routes,
+    (limits, all, has_alerts): (&Limits, &Mask, bool),
+    reading: &Reading<'_>,
+) -> Vec<Arc<Source>> {
     let mut taken: HashMap<Address, Name> = HashMap::new();
     let mut sources = Vec::new();
     for mut named in written {
@@ -45,12 +53,24 @@ fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &
             taken.entry(address.clone()).or_insert_with(|| named.name.clone());
         }
         let (routed, at) = (routes.of(&named.name), named.section.at());
-        let Some(source) = source::prove(named, address, routed, limits) else { continue };
+        let own = mask::read(&mut named.section);
+        let Some(mut source) = source::prove(named, address, routed, limits) else { continue };
+        source.mask = masked(&source, all.joined(&own));
         warn_of_types(&source, reading, at);
         warn_of_clients(&source, reading, at);
+        if source.expect_every.is_some() && !has_alerts {
+            let message = format!("sources.{}: expect_every has no effect: there is no table [alerts]", source.name);
+            reading.report(Severity::Warning, at, message, Some("write [alerts] with to = [...]".to_owned()));
+        }
         sources.push(Arc::new(source));
     }
     sources
+}
+
+/// The mask of a source, and its own secret where that stands in the body.
+fn masked(source: &Source, mask: Mask) -> Mask {
+    let shown = source.verifier.scheme().into_iter().flat_map(|scheme| scheme.shown_secrets());
+    shown.fold(mask, Mask::with_pointer)
 }
 
 /// Warns of a source whose events have no type although its routes ask for one. `at`: where it stands.

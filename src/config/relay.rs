@@ -1,32 +1,17 @@
-//! The sections about the relay itself: `[tls]`, `[admin]`, `[store]`, `[limits]` and `[log]`.
+//! The sections about the relay itself: `[tls]`, `[store]` and `[log]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::listen::{self, address, clash, is_loopback};
-use super::settings::{Admin, Limits, Listen, Log, LogFormat, Retention, Role, Store, Tls, TlsVersion, Token};
+use super::certificates;
+use super::key::{Key, Kind, Others, Table};
+use super::listen::is_loopback;
+use super::settings::{Listen, Log, LogFormat, Retention, Store, Tls, TlsVersion};
 use super::table::Section;
 use super::value::Value;
-use super::{certificates, secret};
-use crate::record::Name;
 
-/// Where the admin listener is when nothing is said: for this machine only.
-const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9443);
 /// The folder of self-signed certificates, beside relay.toml.
 const SELF_SIGNED_FOLDER: &str = "certs";
-/// Larger than any provider's webhook; keeps one body from taking the memory.
-const BODY_BYTES_DEFAULT: u64 = 10 << 20;
-/// A body is held in memory while it is received and stored.
-pub(super) const BODY_BYTES_MAX: u64 = 1 << 30;
-/// Of all bodies at once.
-const BODY_BYTES_IN_FLIGHT_DEFAULT: u64 = 256 << 20;
-/// More than a process may have files open on most systems.
-const CONNECTIONS_MAX: u64 = 1_000_000;
-const CONNECTIONS_DEFAULT: usize = 10_000;
-/// Slower than any network that a provider has; faster than somebody who holds connections open.
-const BODY_BYTES_PER_SECOND_DEFAULT: u64 = 1000;
-
 /// The journal takes half of it, whatever is stored: see `store/space.rs`.
 const STORE_BYTES_MIN: u64 = 512 << 20;
 /// More than a machine has.
@@ -45,6 +30,100 @@ const RETENTION_MIN: Duration = Duration::from_secs(1);
 const RETENTION_MAX: Duration = DAY.saturating_mul(36_500);
 /// Less keeps nothing: one event can have more.
 const RETENTION_BYTES_MIN: u64 = 1 << 20;
+
+pub(super) static TLS: Table = Table {
+    name: "[tls]",
+    tells: "The certificates of the listeners of `listen.https`, and of the admin address with `tls = true`. They are chosen by the name that a client \
+            asks for; the first is for clients that name none. Either `certificates` or `self_signed = true` must be there, unless \
+            nothing is listened on that speaks TLS.",
+    example: r#"
+[tls]
+certificates = [{ cert = "certs/hooks.pem", key = "certs/hooks-key.pem" }]
+"#,
+    keys: &[
+        Key::new("certificates", Kind::List(&Kind::Table(&certificates::PAIR)), "PEM files. Providers must trust them."),
+        Key::new(
+            "self_signed",
+            Kind::Boolean,
+            "Makes a certificate in `certs/` at the first start. For trying out: refused where `listen.https` is not loopback.",
+        )
+        .or("false"),
+        Key::new("min_version", Kind::Choice(&["1.2", "1.3"]), "The oldest version of TLS that is spoken.").or("\"1.2\""),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+pub(super) static STORE: Table = Table {
+    name: "[store]",
+    tells: "Where events are kept until they are delivered, and after. `docs/STORAGE.md` tells how.",
+    example: r#"
+[store]
+path = "data"
+max_bytes = "20GiB"
+retention = { delivered = "14d", parked = "90d" }
+"#,
+    keys: &[
+        Key::new("path", Kind::Text, "The folder, on a local disk. It is made where it is missing.").or("\"data\""),
+        Key::new(
+            "max_bytes",
+            Kind::Size(STORE_BYTES_MIN..=STORE_BYTES_MAX),
+            "What it may take on its disk. Events have half of it, without 384 MiB for the journal. Near the end, the oldest delivered \
+             events go, whatever their age; where nothing can go, new events are refused with 503.",
+        )
+        .or_else("what the disk has"),
+        Key::new("retention", Kind::Table(&RETENTION), "How long what is stored is kept."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static RETENTION: Table = Table {
+    name: "retention",
+    tells: "In `[store]`: how long what is stored is kept. What is pending or in flight never goes.",
+    example: r#"
+[store]
+retention = { delivered = "30d", parked = "180d", quarantined = "7d", delivered_bytes = "5GiB" }
+"#,
+    keys: &[
+        Key::new(
+            "delivered",
+            Kind::Duration(RETENTION_MIN..=RETENTION_MAX),
+            "An event goes so long after the last of its deliveries was delivered or cancelled; one that was never routed, after it came.",
+        )
+        .or("\"14d\""),
+        Key::new("parked", Kind::Duration(RETENTION_MIN..=RETENTION_MAX), "The same for events with a parked delivery.").or("\"90d\""),
+        Key::new(
+            "quarantined",
+            Kind::Duration(RETENTION_MIN..=RETENTION_MAX),
+            "Requests that were not believed. A source has at most 10,000 of them, and 256 MiB.",
+        )
+        .or("\"3d\""),
+        Key::new(
+            "delivered_bytes",
+            Kind::Size(RETENTION_BYTES_MIN..=STORE_BYTES_MAX),
+            "Beyond so many bytes of events that are delivered or cancelled, the oldest go earlier.",
+        ),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+pub(super) static LOG: Table = Table {
+    name: "[log]",
+    tells: "What is logged, to standard error: one line a fact, never a secret, a header's value or a body.",
+    example: r#"
+[log]
+level = "info"
+format = "json"
+"#,
+    keys: &[
+        Key::new("level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "How much.").or("\"info\""),
+        Key::new("format", Kind::Choice(&["text", "json"]), "For people, or for programs.").or("\"text\""),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 /// `listen`: whom the certificates are for.
 pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<(Tls, TlsVersion)> {
@@ -71,7 +150,7 @@ pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Lis
     };
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min = section.or("min_version", TlsVersion::default(), |value| value.choice(&versions));
-    section.finish(&[]);
+    section.finish();
     tls.map(|tls| (tls, min))
 }
 
@@ -83,63 +162,6 @@ fn pairs(list: &Value<'_>) -> Option<Vec<super::settings::CertificateFiles>> {
     Some(items.iter().filter_map(certificates::pair).collect())
 }
 
-pub(super) fn admin(mut section: Section<'_>, public: Option<&Listen>, certificates: Option<&Tls>) -> Admin {
-    let written = section.take("listen");
-    let listen = written.as_ref().and_then(address).unwrap_or(ADMIN_LISTEN);
-    let tls = section.or("tls", false, |value| value.boolean());
-    let tokens = section.or("tokens", Vec::new(), |value| tokens(&value));
-    if let Some(value) = &written {
-        if !is_loopback(listen) && !tls {
-            value.error::<()>("is not a loopback address: it needs tls = true");
-        }
-        if !is_loopback(listen) && tokens.is_empty() {
-            let help = "write tokens = [{ name = \"ops\", role = \"operator\", secret = { file = \"PATH\" } }]".to_owned();
-            value.error_help::<()>("is not a loopback address: it needs a token", Some(help));
-        }
-    }
-    let same = public.and_then(|public| public.listeners.iter().find(|other| clash(other.address, listen)));
-    if let Some(same) = same {
-        let key = if same.is_https { "https" } else { "http" };
-        section.error(&format!("its address {listen} is that of listen.{key}, too"), None);
-    }
-    if tls && matches!(certificates, Some(Tls::Certificates(files)) if files.is_empty()) {
-        section.error("tls needs a certificate", Some("write [tls] certificates = [{ cert = \"FILE\", key = \"FILE\" }]".into()));
-    }
-    section.finish(&[]);
-    Admin { listen, tls, tokens }
-}
-
-fn tokens(value: &Value<'_>) -> Option<Vec<Token>> {
-    let mut tokens: Vec<Token> = Vec::new();
-    for item in value.list()? {
-        let Some(token) = token(&item) else { continue };
-        if tokens.iter().any(|t| t.name == token.name) {
-            item.error::<()>("has the name of another token");
-        }
-        tokens.push(token);
-    }
-    Some(tokens)
-}
-
-fn token(value: &Value<'_>) -> Option<Token> {
-    let mut section = value.inner()?;
-    let name = section.require("name", "write name = \"ops\": logs show it").and_then(|value| name(&value));
-    let role = section.require("role", "write role = \"viewer\" or \"operator\"");
-    let role = role.and_then(|value| value.choice(&[("viewer", Role::Viewer), ("operator", Role::Operator)]));
-    let written = section.require("secret", "write secret = { file = \"PATH\" } or { env = \"NAME\" }");
-    let secret = written.as_ref().and_then(secret::read);
-    section.finish(&[]);
-    let (name, role, secret) = (name?, role?, secret?);
-    if !secret.expose().iter().all(u8::is_ascii_graphic) {
-        return written?.error("has characters that no Authorization header can hold");
-    }
-    Some(Token { name, role, secret })
-}
-
-fn name(value: &Value<'_>) -> Option<Name> {
-    Name::try_new(value.text()?).map_or_else(|bad| value.error(&format!("cannot be used: {bad}")), Some)
-}
-
 pub(super) fn store(mut section: Section<'_>, folder: PathBuf) -> Store {
     let path = section.take("path").and_then(|value| value.text());
     let max_bytes = section.take("max_bytes").and_then(|value| value.size(STORE_BYTES_MIN..=STORE_BYTES_MAX));
@@ -149,7 +171,7 @@ pub(super) fn store(mut section: Section<'_>, folder: PathBuf) -> Store {
     {
         section.error("retention.delivered_bytes is not less than max_bytes: it would have no effect", None);
     }
-    section.finish(&[]);
+    section.finish();
     Store { path: folder.join(path.unwrap_or("data")), max_bytes, retention }
 }
 
@@ -162,34 +184,8 @@ fn retention(mut section: Section<'_>) -> Retention {
         done_bytes: section.take("delivered_bytes").and_then(|value| value.size(RETENTION_BYTES_MIN..=STORE_BYTES_MAX)),
         quarantined: section.or("quarantined", default.quarantined, time),
     };
-    section.finish(&[]);
+    section.finish();
     retention
-}
-
-pub(super) fn limits(mut section: Section<'_>) -> Limits {
-    let written = section.take("body_bytes_in_flight");
-    let in_flight = written.as_ref().and_then(|value| value.size(1..=1 << 40)).unwrap_or(BODY_BYTES_IN_FLIGHT_DEFAULT);
-    let connections = section
-        .or("connections", CONNECTIONS_DEFAULT, |value| value.integer(1..=CONNECTIONS_MAX).and_then(|n| usize::try_from(n).ok()));
-    let limits = Limits {
-        body_bytes: section.or("body", BODY_BYTES_DEFAULT.min(in_flight), |value| body(&value, in_flight)),
-        body_bytes_in_flight: in_flight,
-        connections,
-        body_bytes_per_second: section.or("body_rate", BODY_BYTES_PER_SECOND_DEFAULT, |value| value.size(1..=1 << 30)),
-        pending: section.take("pending").and_then(|value| value.integer(1..=u64::from(u32::MAX))),
-        edge: listen::limits(&mut section, connections),
-    };
-    section.finish(&[]);
-    limits
-}
-
-/// The bytes of one body, which must fit into those of all.
-pub(super) fn body(value: &Value<'_>, in_flight: u64) -> Option<u64> {
-    let bytes = value.size(1..=BODY_BYTES_MAX)?;
-    if bytes > in_flight {
-        return value.error("is more than limits.body_bytes_in_flight: such a body could never be received");
-    }
-    Some(bytes)
 }
 
 pub(super) fn log(mut section: Section<'_>) -> Log {
@@ -201,6 +197,6 @@ pub(super) fn log(mut section: Section<'_>) -> Log {
         level: section.or("level", Level::INFO, |value| value.choice(&levels)),
         format: section.or("format", LogFormat::Text, |value| value.choice(&formats)),
     };
-    section.finish(&[]);
+    section.finish();
     log
 }

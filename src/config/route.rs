@@ -4,12 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::file::Named;
+use super::key::{Key, Kind, Others, Table};
 use super::problem::did_you_mean;
 use super::table::Section;
 use super::value::Value;
 use super::when;
 use crate::record::Name;
 use crate::route::filter::{Route, Rules, Takes};
+
+pub(super) static KEYS: Table = Table {
+    name: "[[routes]]",
+    tells: "Which source's events go to which destinations. An event goes to the destinations of every route that takes it, to each once.",
+    example: r#"
+[[routes]]
+from = "stripe"
+to = ["billing", "archive"]
+
+[[routes]]
+from = ["stripe", "github"]
+to = []
+otherwise = true
+"#,
+    keys: &[
+        Key::needed("from", Kind::OneOrMany(&Kind::Text), "Names of sources."),
+        Key::needed("to", Kind::OneOrMany(&Kind::Text), "Names of destinations. With `otherwise` there may be none: `[]`."),
+        Key::new("when", Kind::Table(&when::KEYS), "Conditions, all of which must hold.").or_else("every event"),
+        Key::new("otherwise", Kind::Boolean, "Takes what no other route of the source takes; then without `when`.").or("false"),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 /// Where each source's events go.
 #[derive(Default)]
@@ -87,7 +111,7 @@ impl Routes {
         if let (Some(when), Some(_)) = (&when, &otherwise) {
             when.error::<()>("cannot stand beside otherwise, which takes what no condition takes");
         }
-        route.finish(&[]);
+        route.finish();
         let to = to.map(|value| names(&value, "destination", destinations, otherwise.is_some())).unwrap_or_default();
         let takes = match (&when, &otherwise) {
             (_, Some(_)) => Takes::Rest,

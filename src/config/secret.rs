@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
+use super::key::{Key, Kind, Others, Table};
 use super::table::Section;
 use super::value::Value;
 use crate::signature::Secret;
@@ -13,6 +14,44 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// What must be written in place of a secret.
 const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a secret is never in relay.toml itself";
+
+/// Where a secret is, as keys of other tables have it, too.
+pub(super) const ENV: Key = Key::new("env", Kind::Text, "The environment variable that holds it.");
+pub(super) const FILE: Key = Key::new("file", Kind::Text, "The file that holds it; one line end at its end does not count.");
+pub(super) const UNTIL: Key =
+    Key::new("until", Kind::Time, "From then on it does not count: a date and time with an offset, without quotes.");
+
+pub(super) static KEYS: Table = Table {
+    name: "secret",
+    tells: "Where a secret is: `env` or `file`. It is never in relay.toml itself.",
+    example: r#"
+[sources.stripe]
+path = "/in/stripe"
+provider = "stripe"
+secrets = [{ env = "STRIPE_WEBHOOK_SECRET" }, { file = "/run/secrets/stripe-old", until = 2026-12-31T00:00:00Z }]
+"#,
+    keys: &[
+        ENV,
+        FILE,
+        UNTIL,
+        Key::new("slot", Kind::Text, "Which of a provider's several signatures it counts for: `primary` and `secondary` of Box."),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+pub(super) static LASTING: Table = Table {
+    name: "lasting secret",
+    tells: "Where a secret without an end is: `env` or `file`.",
+    example: r#"
+[destinations.app]
+url = "http://127.0.0.1:3000/webhooks"
+auth = { bearer = { file = "/run/secrets/app-token" } }
+"#,
+    keys: &[ENV, FILE],
+    later: &[],
+    others: Others::None,
+};
 
 /// A secret that may end, or count for one of several signatures: `until` and `slot` are keys beside `env` or `file`.
 pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
@@ -29,7 +68,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Secret> {
 pub(super) fn read_rest<'a>(value: &Value<'a>, mut section: Section<'a>) -> Option<Secret> {
     let until = section.take("until").and_then(|until| end(&until));
     let text = content(value, &mut section);
-    section.finish(&[]);
+    section.finish();
     secret(value, text?, until)
 }
 
@@ -37,7 +76,7 @@ pub(super) fn read_rest<'a>(value: &Value<'a>, mut section: Section<'a>) -> Opti
 pub(super) fn read_lasting(value: &Value<'_>) -> Option<Secret> {
     let mut section = section(value)?;
     let text = content(value, &mut section);
-    section.finish(&[]);
+    section.finish();
     secret(value, text?, None)
 }
 
@@ -103,7 +142,8 @@ fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
     }
 }
 
-fn end(value: &Value<'_>) -> Option<Timestamp> {
+/// The time from which something does not count any more.
+pub(super) fn end(value: &Value<'_>) -> Option<Timestamp> {
     const WRITE: &str = "must be a date and time with an offset, such as 2026-12-01T00:00:00Z, without quotes";
     let datetime = value.node().get_ref().as_datetime().filter(|at| at.offset.is_some());
     datetime.and_then(|at| Timestamp::parse(&at.to_string())).or_else(|| value.error(WRITE))

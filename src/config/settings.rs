@@ -2,6 +2,7 @@
 
 mod edge;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use url::Url;
 
 pub use edge::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve, TlsVersion};
 
+pub use super::mask::{Mask, Unmaskable};
+pub use super::token::{Proof, Role, Token};
+use crate::alarm::Rules as AlarmRules;
 use crate::pace::bucket::Bucket;
 use crate::pace::meter::Meter;
 use crate::pace::retry;
@@ -40,6 +44,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// What alarms, and who hears of it; `None`: nothing.
+    pub alerts: Option<Arc<Alerts>>,
     /// The sources, in the order of the file.
     pub sources: Vec<Arc<Source>>,
     /// The destinations, in the order of the file.
@@ -76,26 +82,19 @@ pub struct Admin {
     pub tls: bool,
     /// Who may come in. Empty: everybody who reaches it, which is then loopback only.
     pub tokens: Vec<Token>,
+    /// What is hidden from those who need not see it, of all sources.
+    pub mask: Mask,
+    /// What is kept of who did what.
+    pub audit: Audit,
 }
 
-/// One token of the admin API.
-#[derive(Debug)]
-pub struct Token {
-    /// For logs.
-    pub name: Name,
-    /// What it allows.
-    pub role: Role,
-    /// The token itself.
-    pub secret: Secret,
-}
-
-/// What a token allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// To look.
-    Viewer,
-    /// To look and to act.
-    Operator,
+/// `[admin] audit`: what is kept of who did what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// So long.
+    pub keep_for: Duration,
+    /// So many bytes at most; the oldest go first.
+    pub bytes_max: u64,
 }
 
 /// `[store]`
@@ -157,6 +156,65 @@ pub enum LogFormat {
     Json,
 }
 
+/// `[alerts]`
+#[derive(Debug)]
+pub struct Alerts {
+    /// When something is wrong.
+    pub rules: AlarmRules,
+    /// How often that is looked at.
+    pub look_every: Duration,
+    /// What this relay is called in messages.
+    pub name: Option<Name>,
+    /// Who hears of it.
+    pub to: Vec<Arc<Receiver>>,
+}
+
+/// One entry of `[alerts] to`. Its address may be a secret.
+pub struct Receiver {
+    /// Where it is: `http` or `https`, with a host. User and password are in `authorization`, not here.
+    pub url: Url,
+    /// What the URL's user and password stand for.
+    pub authorization: Option<HeaderValue>,
+    /// What it understands.
+    pub form: Form,
+    /// For the whole of one try.
+    pub timeout: Duration,
+    /// The only roots that are trusted; `None`: those of the web.
+    pub ca: Option<PathBuf>,
+}
+
+/// What a receiver of alarms understands.
+#[derive(Debug)]
+pub enum Form {
+    /// `{"text": "..."}`, as Slack's incoming webhooks and those that are made after them.
+    Slack,
+    /// A typed document, signed as Standard Webhooks have it.
+    StandardWebhooks(Resigner),
+}
+
+impl Form {
+    /// The word for it in relay.toml.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Slack => "slack",
+            Self::StandardWebhooks(_) => "standard-webhooks",
+        }
+    }
+}
+
+impl Receiver {
+    /// Where it is, for people: whatever can be a secret in an address is masked.
+    pub fn shown(&self) -> String {
+        format!("{}/***", &self.url[..url::Position::BeforePath])
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("url", &self.shown()).field("form", &self.form.as_str()).finish_non_exhaustive()
+    }
+}
+
 /// `[sources.NAME]`: where one provider's webhooks enter.
 #[derive(Debug)]
 pub struct Source {
@@ -204,6 +262,10 @@ pub struct Source {
     pub routes: Rules,
     /// Whether it takes nothing until a person lets it.
     pub paused: bool,
+    /// It has an event at least so often, or somebody should look.
+    pub expect_every: Option<Duration>,
+    /// What of its events is hidden from those who need not see it, with what is hidden of all sources.
+    pub mask: Mask,
 }
 
 impl Source {
@@ -248,6 +310,15 @@ pub enum Ack {
 }
 
 impl Ack {
+    /// As it is written in relay.toml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Upstream(_) => "upstream",
+            Self::UpstreamElseStored(_) => "upstream-else-stored",
+        }
+    }
+
     /// How long an application's answer is waited for; `None` where it is not.
     pub fn waits(self) -> Option<Duration> {
         match self {

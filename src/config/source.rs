@@ -1,5 +1,7 @@
 //! `[sources.NAME]`: where one provider's webhooks enter, and how they are verified.
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +10,16 @@ use ipnet::IpNet;
 use rustls::server::danger::ClientCertVerifier;
 use url::Url;
 
+pub(super) use keys::KEYS;
+use keys::{DEDUPE, EXPECT_EVERY};
+
 use super::file::Named;
 use super::problem::did_you_mean;
 use super::route::Routed;
-use super::settings::{Fetch, Limits, Source, SourcePath};
+use super::settings::{Fetch, Limits, Mask, Source, SourcePath};
 use super::table::Section;
 use super::value::Value;
-use super::{ack, answer, certificates, handshake, identity, listen, networks, relay, secret, web};
+use super::{ack, answer, certificates, handshake, identity, limits, networks, secret, web};
 use crate::pace::meter::Meter;
 use crate::signature::handshake::Handshake;
 use crate::signature::preset::{self, Preset};
@@ -22,8 +27,6 @@ use crate::signature::{Options, Scheme, Secret, Selector, Verifier};
 
 /// A path is compared with each request's; longer ones are a mistake.
 const PATH_BYTES_MAX: usize = 1024;
-/// Providers redeliver for days, people for weeks.
-const DEDUPE_MAX: Duration = Duration::from_secs(90 * 86_400);
 
 /// Who the sender is.
 enum Provider {
@@ -57,7 +60,7 @@ pub(super) fn address(written: &mut Named<'_>) -> Option<Address> {
 pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed, limits: &Limits) -> Option<Source> {
     let Named { name, mut section } = written;
     let provider = provider(&mut section);
-    let body_bytes = section.or("body", limits.body_bytes, |value| relay::body(&value, limits.body_bytes_in_flight));
+    let body_bytes = section.or("body", limits.body_bytes, |value| limits::body(&value, limits.body_bytes_in_flight));
     let senders = Senders::read(&mut section);
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let scheme = scheme(&mut section, provider.as_ref());
@@ -80,9 +83,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let can_take = handshakes.iter().flatten().any(Handshake::takes_secret);
     let mut key_fetch = Fetch::default();
     let told = scheme.as_ref().map_or(Some(()), |scheme| identity::read(&mut section, scheme, &mut options, &mut key_fetch));
-    if let Some((Provider::Preset(preset), _)) = &provider {
-        warn_if_open(&section, preset, &options);
-    }
+    preset.iter().for_each(|preset| warn_if_open(&section, preset, &options));
     let secrets = secrets(&mut section, provider.as_ref().map(|(p, _)| p), scheme.as_ref(), can_take);
     let takes_secret = can_take && secrets.as_ref().is_some_and(Vec::is_empty);
     let beside = handshake::Beside {
@@ -97,7 +98,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let paused = section.or("paused", false, |value| value.boolean());
     let label = provider.as_ref().map(|(_, written)| *written);
-    section.finish(&[]);
+    let expect_every = section.take("expect_every").and_then(|value| expected(&value));
+    section.finish();
     let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
     Some(Source {
         name,
@@ -122,6 +124,8 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
         destinations: routed.destinations,
         routes: routed.rules,
         paused,
+        expect_every,
+        mask: Mask::default(),
     })
 }
 
@@ -147,7 +151,7 @@ impl Senders {
         let deny = section.or("deny", Vec::new(), |value| networks::some(&value, "nobody would be refused"));
         networks::warn_if_void(section, &allow, &deny);
         let client_ca = section.take("client_ca").map_or(Some(None), |value| certificates::callers(&value).map(Some));
-        let per_second = section.take("per_second").and_then(|value| listen::meter(&value));
+        let per_second = section.take("per_second").and_then(|value| limits::meter(&value));
         Self { allow, deny, client_ca, per_second }
     }
 }
@@ -161,6 +165,11 @@ fn warn_if_open(section: &Section<'_>, preset: &Preset, options: &Options) {
             Some(help.into()),
         );
     }
+}
+
+/// How often it has an event at least; `"off"` is as good as nothing.
+fn expected(value: &Value<'_>) -> Option<Duration> {
+    if value.is_off() { None } else { value.duration(EXPECT_EVERY) }
 }
 
 fn path(value: &Value<'_>) -> Option<SourcePath> {
@@ -304,10 +313,10 @@ fn dedupe(
     if value.is_table() {
         return dedupe_by(&value, options);
     }
-    if value.node().get_ref().as_str() == Some("off") {
+    if value.is_off() {
         return None;
     }
-    let keep_for = value.duration(Duration::from_secs(1)..=DEDUPE_MAX)?;
+    let keep_for = value.duration(DEDUPE)?;
     if matches!(provider?, Provider::None) || scheme?.event_id().is_none() {
         let help = "write dedupe = { header = \"X-Id\", for = \"72h\" }, or { pointer = \"/id\", for = \"72h\" }";
         value.warn("has no effect: it is not known where this provider's event id is", Some(help.to_owned()));
@@ -317,9 +326,9 @@ fn dedupe(
 
 fn dedupe_by(value: &Value<'_>, options: &mut Options) -> Option<Duration> {
     let mut section = value.inner()?;
-    let keep_for = section.or("for", preset::DEDUPE, |value| value.duration(Duration::from_secs(1)..=DEDUPE_MAX));
+    let keep_for = section.or("for", preset::DEDUPE, |value| value.duration(DEDUPE));
     let (header, pointer) = (section.take("header"), section.take("pointer"));
-    section.finish(&[]);
+    section.finish();
     let selector = match (header, pointer) {
         (Some(header), None) => {
             let name = header.text()?;

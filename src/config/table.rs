@@ -6,6 +6,7 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::key::{Kind, NOTHING, Others, SETTING, Table};
 use super::problem::{Severity, did_you_mean};
 use super::reading::Reading;
 use super::value::Value;
@@ -17,27 +18,39 @@ pub(super) struct Section<'a> {
     name: Rc<str>,
     /// What stands before its keys in messages: empty, or such as `retry.`.
     prefix: String,
+    told: Told,
     /// `None` where the file does not have it: then every key is missing.
     table: Option<&'a DeTable<'a>>,
     span: Range<usize>,
     asked: Vec<String>,
 }
 
+/// What is told of a section.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    /// Its keys.
+    pub(super) table: &'static Table,
+    /// What its values are, where its keys are names.
+    pub(super) entry: Option<&'static Kind>,
+}
+
 impl<'a> Section<'a> {
-    /// `name`: as messages show it. `prefix`: what they show before its keys. `table`: `None` where the file has none.
+    /// `name`: as messages show it. `prefix`: what they show before its keys. `written`: the table and where it is; `None` where the
+    /// file has none.
     pub(super) fn new(
         reading: &'a Reading<'a>,
         name: Rc<str>,
         prefix: String,
-        table: Option<&'a DeTable<'a>>,
-        span: Range<usize>,
+        told: Told,
+        written: Option<(&'a DeTable<'a>, Range<usize>)>,
     ) -> Self {
-        Self { reading, name, prefix, table, span, asked: Vec::new() }
+        let (table, span) = written.map_or((None, 0..0), |(table, span)| (Some(table), span));
+        Self { reading, name, prefix, told, table, span, asked: Vec::new() }
     }
 
     /// The whole file.
-    pub(super) fn whole(reading: &'a Reading<'a>, table: &'a DeTable<'a>) -> Self {
-        Self::new(reading, "".into(), String::new(), Some(table), 0..0)
+    pub(super) fn whole(reading: &'a Reading<'a>, table: &'a DeTable<'a>, told: &'static Table) -> Self {
+        Self::new(reading, "".into(), String::new(), Told { table: told, entry: None }, Some((table, 0..0)))
     }
 
     /// What it is called in messages.
@@ -55,11 +68,23 @@ impl<'a> Section<'a> {
         self.reading.line(self.span.start)
     }
 
-    /// The value of a key, where it is there.
+    /// The value of a key, where it is there. A key that its table does not tell is never there.
     pub(super) fn take(&mut self, key: &str) -> Option<Value<'a>> {
+        let kind = self.told.table.kind(key);
+        debug_assert!(kind.is_some(), "{key} of {:?} is read and not told: declare it in its table", self.told.table.name);
+        self.take_as(key, kind?)
+    }
+
+    /// The value of a setting that the provider's scheme asks for.
+    pub(super) fn take_setting(&mut self, name: &str) -> Option<Value<'a>> {
+        debug_assert!(self.told.table.others == Others::Settings, "{:?} has no settings", self.told.table.name);
+        self.take_as(name, &SETTING)
+    }
+
+    fn take_as(&mut self, key: &str, kind: &'static Kind) -> Option<Value<'a>> {
         self.asked.push(key.to_owned());
         let node = self.table?.get(key)?;
-        Some(self.value(key, node))
+        Some(self.value(key, kind, node))
     }
 
     /// The value of a key that must be there; `help` tells what to write.
@@ -73,16 +98,10 @@ impl<'a> Section<'a> {
 
     /// A table of the whole file; an empty one where it is not there.
     pub(super) fn table(&mut self, key: &'static str) -> Section<'a> {
-        let (reading, span) = (self.reading, self.span.clone());
+        let (reading, kind) = (self.reading, self.told.table.kind(key));
         let found = self.take(key).and_then(|value| value.as_section(key));
-        found.unwrap_or_else(|| Section {
-            reading,
-            name: key.into(),
-            prefix: String::new(),
-            table: None,
-            span,
-            asked: Vec::new(),
-        })
+        let told = Told { table: kind.and_then(Kind::table).unwrap_or(&NOTHING), entry: kind.and_then(Kind::entry) };
+        found.unwrap_or_else(|| Section::new(reading, key.into(), String::new(), told, None))
     }
 
     /// A value, or what counts where the key is missing or wrong (which is then reported).
@@ -91,8 +110,8 @@ impl<'a> Section<'a> {
     }
 
     /// Keys that are known and have no effect yet: an error, so that nobody believes that they are in force.
-    pub(super) fn unsupported(&mut self, keys: &[&'static str]) {
-        for key in keys {
+    fn unsupported(&self) {
+        for key in self.told.table.later {
             let Some((written, _)) = self.table.and_then(|table| table.get_key_value(*key)) else { continue };
             let message = self.message(&format!("{}{key} is not supported by this version", self.prefix));
             let help = Some("take it out: it would have no effect".to_owned());
@@ -104,7 +123,8 @@ impl<'a> Section<'a> {
     pub(super) fn entries(&self) -> Vec<(&'a str, Value<'a>)> {
         let mut entries: Vec<_> = self.table.into_iter().flat_map(|table| table.iter()).collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        entries.into_iter().map(|(key, node)| (key.get_ref().as_ref(), self.value(key.get_ref(), node))).collect()
+        let kind = self.told.entry.unwrap_or(&Kind::Any);
+        entries.into_iter().map(|(key, node)| (key.get_ref().as_ref(), self.value(key.get_ref(), kind, node))).collect()
     }
 
     /// Where a key stands.
@@ -128,11 +148,11 @@ impl<'a> Section<'a> {
         self.reading.report(Severity::Warning, self.span.start, self.message(message), help);
     }
 
-    /// The section was read: every key that was not asked for is unknown. `unsupported`: keys that have no effect yet.
-    pub(super) fn finish(mut self, unsupported: &[&'static str]) {
-        self.unsupported(unsupported);
+    /// The section was read: every key that was not asked for is unknown.
+    pub(super) fn finish(self) {
+        self.unsupported();
         for (key, value) in self.entries() {
-            if self.asked.iter().any(|asked| asked == key) || unsupported.contains(&key) {
+            if self.asked.iter().any(|asked| asked == key) || self.told.table.later.contains(&key) {
                 continue;
             }
             let message = self.message(&format!("unknown key {:?}", value.label()));
@@ -141,8 +161,8 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn value(&self, key: &str, node: &'a Spanned<DeValue<'a>>) -> Value<'a> {
-        Value::new(self.reading, self.name.clone(), format!("{}{key}", self.prefix), node)
+    fn value(&self, key: &str, kind: &'static Kind, node: &'a Spanned<DeValue<'a>>) -> Value<'a> {
+        Value::new(self.reading, self.name.clone(), format!("{}{key}", self.prefix), kind, node)
     }
 
     fn message(&self, message: &str) -> String {
@@ -160,13 +180,15 @@ pub(super) mod tests {
     use super::*;
     use std::path::Path;
 
+    static TABLE: Table = Table { name: "", tells: "", example: "", keys: &[], later: &["later"], others: Others::Any };
+
     /// Reads a table, and gives the problems as lines without the file.
     pub(in crate::config) fn problems(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
         let table = DeTable::parse(text).unwrap();
         let reading = Reading::new(text, Path::new("."), "f", &|_| None);
-        let mut section = Section::whole(&reading, table.get_ref());
+        let mut section = Section::whole(&reading, table.get_ref(), &TABLE);
         read(&mut section);
-        section.finish(&["later"]);
+        section.finish();
         let (mut all, _) = reading.finish();
         crate::config::problem::sort(&mut all);
         all.iter().map(|p| p.to_string().replace("f: line ", "")).collect()

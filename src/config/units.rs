@@ -27,6 +27,16 @@ pub(super) fn size(text: &str) -> Option<u64> {
     SIZE_UNITS.contains(&unit).then(|| text.parse::<ByteSize>().ok().map(|size| size.as_u64())).flatten()
 }
 
+/// What a duration looks like, as a regular expression.
+pub(super) fn duration_pattern() -> String {
+    format!("^( *[0-9]+ *({}))+ *$", DURATION_UNITS.join("|"))
+}
+
+/// What a size looks like, as a regular expression.
+pub(super) fn size_pattern() -> String {
+    format!("^[0-9]+(\\.[0-9]+)? *({})$", SIZE_UNITS.join("|"))
+}
+
 /// A duration as relay.toml would write it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();

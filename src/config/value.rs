@@ -13,9 +13,10 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
+use super::key::{Kind, NOTHING};
 use super::problem::{Severity, did_you_mean};
 use super::reading::Reading;
-use super::table::{Section, in_section};
+use super::table::{Section, Told, in_section};
 use super::units;
 
 /// A value, under the name that messages give it.
@@ -24,13 +25,25 @@ pub(super) struct Value<'a> {
     reading: &'a Reading<'a>,
     section: Rc<str>,
     label: String,
+    kind: &'static Kind,
     node: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Value<'a> {
-    /// `label`: its key, as messages show it.
-    pub(super) fn new(reading: &'a Reading<'a>, section: Rc<str>, label: String, node: &'a Spanned<DeValue<'a>>) -> Self {
-        Self { reading, section, label, node }
+    /// `label`: its key, as messages show it. `kind`: what was told of it.
+    pub(super) fn new(
+        reading: &'a Reading<'a>,
+        section: Rc<str>,
+        label: String,
+        kind: &'static Kind,
+        node: &'a Spanned<DeValue<'a>>,
+    ) -> Self {
+        Self { reading, section, label, kind, node }
+    }
+
+    /// It is read as what was told of it. What is wrong here is wrong in the code, whatever relay.toml says.
+    fn is_told_as(&self, kind: impl Fn() -> Kind) {
+        debug_assert!(self.kind.allows(&kind()), "{} is told as {:?}, and read as {:?}", self.label, self.kind, kind());
     }
 
     /// Its key, as messages show it.
@@ -106,6 +119,7 @@ impl<'a> Value<'a> {
 
     /// A string that is not empty.
     pub(super) fn text(&self) -> Option<&'a str> {
+        self.is_told_as(|| Kind::Text);
         match self.node.get_ref().as_str() {
             Some("") => self.error("is empty"),
             Some(text) => Some(text),
@@ -114,10 +128,12 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
+        self.is_told_as(|| Kind::Boolean);
         self.node.get_ref().as_bool().or_else(|| self.must_be("true or false"))
     }
 
     pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        self.is_told_as(|| Kind::Integer(range.clone()));
         let Some(written) = self.node.get_ref().as_integer() else { return self.must_be("a whole number") };
         let number = u64::from_str_radix(written.as_str(), written.radix()).ok();
         let wrong = || self.error(&format!("must be between {} and {}", range.start(), range.end()));
@@ -126,6 +142,7 @@ impl<'a> Value<'a> {
 
     /// A number, whole or not.
     pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        self.is_told_as(|| Kind::Number(range.clone()));
         let node = self.node.get_ref();
         let written = node.as_integer().map(|n| n.as_str()).or_else(|| node.as_float().map(|n| n.as_str()));
         let Some(written) = written else { return self.must_be("a number") };
@@ -135,6 +152,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Duration> {
+        self.is_told_as(|| Kind::Duration(range.clone()));
         let duration = self.with_unit(units::DURATION, units::duration, 's')?;
         let [from, to] = [range.start(), range.end()].map(|d| units::show_duration(*d));
         let wrong = || self.error(&format!("must be between {from} and {to}"));
@@ -142,6 +160,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn size(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        self.is_told_as(|| Kind::Size(range.clone()));
         let size = self.with_unit(units::SIZE, units::size, 'B')?;
         let [from, to] = [range.start(), range.end()].map(|n| units::show_size(*n));
         if range.contains(&size) { Some(size) } else { self.error(&format!("must be between {from} and {to}")) }
@@ -162,6 +181,7 @@ impl<'a> Value<'a> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+        debug_assert!(self.kind.has_words(choices.iter().map(|(word, _)| *word)), "{} is told as {:?}", self.label, self.kind);
         let text = self.text()?;
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*choice);
@@ -174,7 +194,7 @@ impl<'a> Value<'a> {
     /// The items of a list.
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         let Some(items) = self.node.get_ref().as_array() else { return self.must_be("a list") };
-        let item = |(i, node)| Value { label: format!("{}[{i}]", self.label), node, ..self.clone() };
+        let item = |(i, node)| Value { label: format!("{}[{i}]", self.label), kind: self.kind.item(), node, ..self.clone() };
         Some(items.iter().enumerate().map(item).collect())
     }
 
@@ -203,6 +223,11 @@ impl<'a> Value<'a> {
         self.node.get_ref().is_table()
     }
 
+    /// Whether it is the word that switches something off.
+    pub(super) fn is_off(&self) -> bool {
+        self.node.get_ref().as_str() == Some("off")
+    }
+
     /// A table within its section: its keys are shown as `retry.cap`.
     pub(super) fn inner(&self) -> Option<Section<'a>> {
         self.section_of(self.section.clone(), format!("{}.", self.label))
@@ -215,7 +240,9 @@ impl<'a> Value<'a> {
 
     fn section_of(&self, name: Rc<str>, prefix: String) -> Option<Section<'a>> {
         let Some(table) = self.node.get_ref().as_table() else { return self.must_be("a table") };
-        Some(Section::new(self.reading, name, prefix, Some(table), self.node.span()))
+        debug_assert!(self.kind.table().is_some(), "{} is told as {:?}, and read as a table", self.label, self.kind);
+        let told = Told { table: self.kind.table().unwrap_or(&NOTHING), entry: self.kind.entry() };
+        Some(Section::new(self.reading, name, prefix, told, Some((table, self.node.span()))))
     }
 }
 

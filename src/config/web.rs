@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::auth;
 use super::value::Value;
+use super::{auth, secret};
 
 /// The host that a source answers to: lower case, without port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
@@ -67,15 +67,34 @@ pub(super) fn application(value: &Value<'_>) -> Option<Place> {
     if let Some(rest) = text.strip_prefix("http://").unwrap_or(text).strip_prefix("unix:") {
         return at_socket(value, rest);
     }
-    let mut url = web_url(value, "must start with http://, https:// or unix:")?;
+    let (url, authorization) = without_user(web_url(value, "must start with http://, https:// or unix:")?)?;
+    Some(Place { url, authorization, socket: None })
+}
+
+/// Where somebody hears of alarms; such an address may be a secret, and then it stands elsewhere. The `Authorization` that its user
+/// and password stand for is beside it.
+pub(super) fn receiver(value: &Value<'_>) -> Option<(Url, Option<HeaderValue>)> {
+    const WRONG: &str = "must start with https:// or http://";
+    if !value.is_table() {
+        return without_user(web_url(value, WRONG)?);
+    }
+    let secret = secret::read_lasting(value)?;
+    match std::str::from_utf8(secret.expose()) {
+        Ok(text) => without_user(web_url_of(value, text, WRONG)?),
+        Err(_) => value.error("is no text"),
+    }
+}
+
+/// A URL without its user and password, and the `Authorization` that they stand for.
+fn without_user(mut url: Url) -> Option<(Url, Option<HeaderValue>)> {
     if url.username().is_empty() && url.password().is_none() {
-        return Some(Place { url, authorization: None, socket: None });
+        return Some((url, None));
     }
     let decoded = |text: &str| Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
     let basic = auth::basic(&decoded(url.username()), &decoded(url.password().unwrap_or_default()))?;
     // Cannot fail for http and https, which have a host.
     (url.set_username(""), url.set_password(None)).0.ok()?;
-    Some(Place { url, authorization: Some(basic), socket: None })
+    Some((url, Some(basic)))
 }
 
 /// `SOCKET:PATH`; without a path it is `/`.
@@ -94,7 +113,11 @@ fn at_socket(value: &Value<'_>, text: &str) -> Option<Place> {
 
 /// `wrong`: what is said where it is none.
 fn web_url(value: &Value<'_>, wrong: &str) -> Option<Url> {
-    let text = value.text()?;
+    web_url_of(value, value.text()?, wrong)
+}
+
+/// `text`: what the value is, or names.
+fn web_url_of(value: &Value<'_>, text: &str, wrong: &str) -> Option<Url> {
     let after_scheme = ["http://", "https://"].into_iter().find_map(|scheme| {
         let start = text.get(..scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])

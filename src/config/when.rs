@@ -2,6 +2,7 @@
 
 use http::{HeaderName, Method};
 
+use super::key::{Key, Kind, Others, Table};
 use super::value::Value;
 use crate::route::filter::{BodyPlace, Condition, Place};
 use crate::route::glob::Glob;
@@ -15,6 +16,78 @@ const LIST_MAX: usize = 1000;
 const NOT_MAX: usize = 2;
 
 const RELATIONS: [Relation; 4] = [Relation::Greater, Relation::NotLess, Relation::Less, Relation::NotGreater];
+
+/// A pattern, or several of which one must fit.
+const PATTERNS: Kind = Kind::OneOrMany(&Kind::Text);
+const METHODS: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"];
+
+pub(super) static KEYS: Table = Table {
+    name: "when",
+    tells: "In `[[routes]]`: conditions on what an event shows. All must hold. Rules look at requests that were verified, never before.",
+    example: r#"
+[[routes]]
+from = "stripe"
+to = ["billing"]
+when = { type = ["invoice.*", "charge.refunded"], body = { "/livemode" = true } }
+"#,
+    keys: &[
+        Key::new(
+            "type",
+            Kind::Either(&[PATTERNS, Kind::Table(&TEST)]),
+            "The provider's word for what happened: patterns, of which one must fit, or a [test](#test). `*` is any text, `?` one character.",
+        ),
+        Key::new("method", Kind::OneOrMany(&Kind::Choice(&METHODS)), "One method, or several."),
+        Key::new(
+            "client",
+            Kind::Either(&[PATTERNS, Kind::Table(&TEST)]),
+            "What the sender's [certificate](EDGE.md#certificates-of-senders) says of its owner, one name of which must fit: as `type`. For \
+             sources with `client_ca`.",
+        ),
+        Key::new(
+            "header",
+            Kind::Named(&Kind::Either(&[Kind::Scalar, Kind::Table(&TEST)])),
+            "By name, in any case: a value that must be equal, or a [test](#test). Of a repeated header one value must fit.",
+        ),
+        Key::new(
+            "body",
+            Kind::Named(&Kind::Either(&[Kind::Scalar, Kind::Table(&TEST)])),
+            "By JSON pointer (RFC 6901), such as `/data/object/id`; `/*/` is each element of an array. A value that must be equal, or a \
+             [test](#test).",
+        ),
+    ],
+    later: &[],
+    others: Others::None,
+};
+
+static TEST: Table = Table {
+    name: "test",
+    tells: "In `when`: what a value must be. All words must hold.",
+    example: r#"
+[[routes]]
+from = "stripe"
+to = ["fraud"]
+[routes.when]
+header = { "x-region" = "eu" }
+body = { "/data/object/amount" = { gt = 10000, le = 1e6 }, "/data/object/country" = { not = ["DE", "AT"] } }
+"#,
+    keys: &[
+        Key::new("equals", Kind::Scalar, "This value. Values of JSON have a type: `5` is not `\"5\"`."),
+        Key::new("in", Kind::OneOrMany(&Kind::Scalar), "One of these values."),
+        Key::new("glob", PATTERNS, "A text that one of these patterns fits."),
+        Key::new("gt", Kind::Scalar, "A number that is more. Numbers are compared exactly, however large."),
+        Key::new("ge", Kind::Scalar, "A number that is not less."),
+        Key::new("lt", Kind::Scalar, "A number that is less."),
+        Key::new("le", Kind::Scalar, "A number that is not more."),
+        Key::new("exists", Kind::Boolean, "Whether anything but `null` is there."),
+        Key::new(
+            "not",
+            Kind::Either(&[Kind::OneOrMany(&Kind::Scalar), Kind::Table(&TEST)]),
+            "What must not hold: a value, several, or a test. It holds where nothing is there, too.",
+        ),
+    ],
+    later: &[],
+    others: Others::None,
+};
 
 /// The conditions of `when`; `None` where one cannot be used, which was then reported.
 pub(super) fn read(value: &Value<'_>) -> Option<Vec<Condition>> {
@@ -41,7 +114,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Vec<Condition>> {
         }));
     }
     let is_empty = inner.entries().is_empty();
-    inner.finish(&[]);
+    inner.finish();
     if is_empty {
         let help = "say type, method, client, header or body, or leave it out to take every event";
         return value.error_help("says nothing", Some(help.to_owned()));
@@ -104,7 +177,7 @@ fn test_within(value: &Value<'_>, depth: usize) -> Option<Test> {
     words.extend(inner.take("exists").map(|value| value.boolean().map(Word::Exists)));
     words.extend(inner.take("not").map(|value| not(&value, depth).map(Word::Not)));
     let is_empty = inner.entries().is_empty();
-    inner.finish(&[]);
+    inner.finish();
     if is_empty {
         let help = "write equals, in, glob, gt, ge, lt, le, exists or not";
         return value.error_help("says nothing", Some(help.to_owned()));

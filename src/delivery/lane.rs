@@ -244,10 +244,12 @@ impl Lane {
             self.show();
         }
         let (road, cut) = (self.road.clone(), cut.clone());
-        self.running.spawn(async move {
+        let attempt = async move {
             let (sign, rest) = deliver(&road, claimed, &cut).await;
             Ended { was_probe, sign, rest }
-        });
+        };
+        // On the heap at once: a task is moved several times before and after it runs.
+        self.running.spawn(Box::pin(attempt));
     }
 
     /// An attempt ended: the gate hears of it.
@@ -385,12 +387,12 @@ fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Ve
             tracing::debug!(%destination, %event, number, "delivered");
         }
         Verdict::RetryAt(due) => {
-            road.metrics.failed(detail.clone());
+            road.metrics.failed(detail.clone(), now);
             tracing::info!(%destination, %event, number, outcome = word, detail, %due, "an attempt failed");
         }
         Verdict::Park(reason) => {
             road.metrics.settled(StateName::Parked);
-            road.metrics.failed(detail.clone());
+            road.metrics.failed(detail.clone(), now);
             tracing::warn!(%destination, %event, number, outcome = word, detail, reason = reason.as_str(), "a delivery is parked");
         }
     }

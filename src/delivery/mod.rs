@@ -12,5 +12,6 @@ mod token;
 mod trace;
 
 pub use lanes::{Lanes, Surroundings};
+pub use prepare::forwarded;
 pub use replays::{NotReplayed, Replay, ReplayState, Replays, Sources, Wanted};
 pub use routed::routed;

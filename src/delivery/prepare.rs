@@ -1,9 +1,11 @@
 //! The outgoing request: what came in, byte for byte, less what belongs to a single hop, plus what the relay adds.
 
 use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -14,7 +16,7 @@ use url::Url;
 
 use super::trace;
 use crate::net::client::Payload;
-use crate::record::{CLIENT, Delivery, Event, Headers, Name};
+use crate::record::{CLIENT, Delivery, DeliveryId, Event, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
 use crate::time::Timestamp;
@@ -43,6 +45,8 @@ const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
 
 /// The relay adds at most so many fields.
 const OWN_FIELDS_MAX: usize = 14;
+/// Room for the values of these, unless the host's name is very long.
+const OWN_BYTES: usize = 512;
 /// By which an application knows a request that it has seen.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -105,9 +109,7 @@ impl Shape {
         let target = request.uri().clone();
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
-        headers.insert(HOST, self.host.clone());
-        copy_end_to_end(&event.headers, headers);
-        add_own(headers, delivery, event, number)?;
+        add_all(headers, &self.host, event, delivery.id, number)?;
         if self.trace {
             trace::follow(headers, event.id, span)?;
         }
@@ -182,6 +184,27 @@ impl Shape {
     }
 }
 
+/// The fields of an event that goes elsewhere than to a destination, as one of `number` tries: end to end, with the relay's own. Its
+/// delivery has the number 0, which no delivery has.
+pub fn forwarded(event: &Event, host: &HeaderValue, number: u32) -> Result<HeaderMap, http::Error> {
+    let mut headers = HeaderMap::with_capacity(event.headers.len() + OWN_FIELDS_MAX);
+    add_all(&mut headers, host, event, DeliveryId { event: event.id, ordinal: 0 }, number)?;
+    Ok(headers)
+}
+
+/// What came in and goes on, and what the relay adds.
+fn add_all(
+    headers: &mut HeaderMap,
+    host: &HeaderValue,
+    event: &Event,
+    delivery: DeliveryId,
+    number: u32,
+) -> Result<(), http::Error> {
+    headers.insert(HOST, host.clone());
+    copy_end_to_end(&event.headers, headers);
+    add_own(headers, delivery, event, number)
+}
+
 fn copy_end_to_end(from: &Headers, to: &mut HeaderMap) {
     let nominated: Vec<String> = from
         .all("connection")
@@ -213,23 +236,41 @@ fn is_forgeable(name: &str) -> bool {
     !is_own && (FORGEABLE.contains(&name) || FORGEABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }
 
-fn add_own(headers: &mut HeaderMap, delivery: &Delivery, event: &Event, number: u32) -> Result<(), http::Error> {
-    let mut add = |name: &'static str, value: String| -> Result<(), http::Error> {
-        headers.insert(HeaderName::from_static(name), HeaderValue::try_from(value)?);
+fn add_own(headers: &mut HeaderMap, delivery: DeliveryId, event: &Event, number: u32) -> Result<(), http::Error> {
+    let mut values = Values::new();
+    let mut add = |name: &'static str, value: fmt::Arguments<'_>| -> Result<(), http::Error> {
+        headers.insert(HeaderName::from_static(name), values.next(value)?);
         Ok(())
     };
-    add("hookhold-event-id", event.id.to_string())?;
-    add("hookhold-delivery-id", delivery.id.to_string())?;
-    add("hookhold-attempt", number.to_string())?;
-    add("hookhold-received-at", event.received_at.to_string())?;
-    add("hookhold-source", event.source.to_string())?;
+    add("hookhold-event-id", format_args!("{}", event.id))?;
+    add("hookhold-delivery-id", format_args!("{delivery}"))?;
+    add("hookhold-attempt", format_args!("{number}"))?;
+    add("hookhold-received-at", format_args!("{}", event.received_at))?;
+    add("hookhold-source", format_args!("{}", event.source))?;
     let peer = event.peer;
-    let node = if peer.is_ipv6() { format!("\"[{peer}]\"") } else { peer.to_string() };
     let host = plain_host(&event.authority);
-    add("forwarded", format!("for={node};host=\"{host}\";proto=https"))?;
-    add("x-forwarded-for", peer.to_string())?;
-    add("x-forwarded-host", host)?;
-    add("x-forwarded-proto", "https".to_owned())
+    match peer {
+        IpAddr::V4(_) => add("forwarded", format_args!("for={peer};host=\"{host}\";proto=https"))?,
+        IpAddr::V6(_) => add("forwarded", format_args!("for=\"[{peer}]\";host=\"{host}\";proto=https"))?,
+    }
+    add("x-forwarded-for", format_args!("{peer}"))?;
+    add("x-forwarded-host", format_args!("{host}"))?;
+    add("x-forwarded-proto", format_args!("https"))
+}
+
+/// Values of fields, all written into one piece of memory.
+struct Values(BytesMut);
+
+impl Values {
+    fn new() -> Self {
+        Self(BytesMut::with_capacity(OWN_BYTES))
+    }
+
+    fn next(&mut self, value: fmt::Arguments<'_>) -> Result<HeaderValue, http::Error> {
+        // It grows where it must, so writing cannot fail.
+        let _ = self.0.write_fmt(value);
+        Ok(HeaderValue::from_maybe_shared(self.0.split().freeze())?)
+    }
 }
 
 /// The host that the sender named, without what could end a quoted string early.
@@ -240,7 +281,7 @@ fn plain_host(authority: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{DeliveryId, EventIds};
+    use crate::record::EventIds;
 
     fn event(target: &str, headers: &[(&'static str, &'static str)]) -> Event {
         let field = |(n, v): &(&'static str, &'static str)| (HeaderName::from_static(n), HeaderValue::from_static(v));

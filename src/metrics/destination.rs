@@ -31,7 +31,8 @@ pub struct DestinationMetrics {
     breaker_opened: Counter,
     pace: Mutex<Pace>,
     last_success_ms: AtomicU64,
-    last_error: Mutex<Option<String>>,
+    failed_attempts: AtomicU64,
+    last_error: Mutex<Option<(Timestamp, String)>>,
 }
 
 /// What holds attempts back, as the lane last told.
@@ -64,6 +65,7 @@ impl DestinationMetrics {
             breaker_opened: families.breaker_opened.get_or_create_owned(&own),
             pace: Mutex::default(),
             last_success_ms: AtomicU64::new(0),
+            failed_attempts: AtomicU64::new(0),
             last_error: Mutex::default(),
             name: destination,
         };
@@ -94,9 +96,25 @@ impl DestinationMetrics {
         self.last_success_ms.fetch_max(at.ms(), Ordering::Relaxed);
     }
 
-    /// An attempt failed; `error` says how, in words for people.
-    pub fn failed(&self, error: String) {
-        *lock(&self.last_error) = Some(error);
+    /// An attempt failed at `at`; `error` says how, in words for people.
+    pub fn failed(&self, error: String, at: Timestamp) {
+        self.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.last_error) = Some((at, error));
+    }
+
+    /// Deliveries that came to this end since the start; of those that are pending nothing is counted.
+    pub fn settled_so_far(&self, state: StateName) -> u64 {
+        match state {
+            StateName::Pending => 0,
+            StateName::Delivered => self.delivered.get(),
+            StateName::Parked => self.parked.get(),
+            StateName::Cancelled => self.cancelled.get(),
+        }
+    }
+
+    /// Attempts that failed since the start.
+    pub fn failed_attempts(&self) -> u64 {
+        self.failed_attempts.load(Ordering::Relaxed)
     }
 
     /// When the application last took a delivery; `None` where it did not since the start.
@@ -104,8 +122,13 @@ impl DestinationMetrics {
         some_time(&self.last_success_ms)
     }
 
-    /// How the last failed attempt failed; `None` where none did since the start.
-    pub fn last_error(&self) -> Option<String> {
+    /// When an attempt last failed; `None` where none did since the start.
+    pub fn last_failure_at(&self) -> Option<Timestamp> {
+        lock(&self.last_error).as_ref().map(|(at, _)| *at)
+    }
+
+    /// When the last failed attempt failed, and how; `None` where none did since the start.
+    pub fn last_error(&self) -> Option<(Timestamp, String)> {
         lock(&self.last_error).clone()
     }
 

@@ -4,8 +4,10 @@
 //! addition: no look-up, no allocation. Labels come from the configuration or from fixed words, never from what a sender
 //! controls. Never here: a header, a path, a secret, or a clock.
 
+mod alerts;
 mod destination;
 mod source;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +22,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use alerts::{AlertMetrics, SentOutcome};
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
+pub use totals::Totals;
 
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -90,6 +94,7 @@ pub struct Metrics {
     registry: Registry,
     families: Families,
     whole: Whole,
+    alerts: AlertMetrics,
     sources: Mutex<HashMap<Name, Arc<SourceMetrics>>>,
     destinations: Mutex<HashMap<Name, Arc<DestinationMetrics>>>,
 }
@@ -141,7 +146,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("hookhold");
         let families = Families::register(&mut registry);
         let whole = Whole::register(&mut registry, &families);
-        Arc::new(Self { registry, families, whole, sources: Mutex::default(), destinations: Mutex::default() })
+        let alerts = AlertMetrics::register(&mut registry);
+        Arc::new(Self { registry, families, whole, alerts, sources: Mutex::default(), destinations: Mutex::default() })
     }
 
     /// All metrics in Prometheus' text form, see [`CONTENT_TYPE`].
@@ -162,6 +168,11 @@ impl Metrics {
     pub fn destination(&self, name: &Name) -> Arc<DestinationMetrics> {
         let make = || Arc::new(DestinationMetrics::new(name, &self.families));
         lock(&self.destinations).entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// The handles of alarms and certificates.
+    pub fn alerts(&self) -> &AlertMetrics {
+        &self.alerts
     }
 
     /// Counts a request that fits no source.
@@ -400,11 +411,12 @@ mod tests {
         destination.settled(StateName::Pending);
         destination.settled(StateName::Parked);
         destination.set_backlog(7, 1.5);
-        destination.failed("503".to_owned());
+        destination.failed("503".to_owned(), Timestamp::from_ms(7));
         destination.succeeded_at(Timestamp::from_ms(9));
         destination.succeeded_at(Timestamp::from_ms(8));
         assert_eq!(destination.last_success_at(), Some(Timestamp::from_ms(9)));
-        assert_eq!(destination.last_error().as_deref(), Some("503"));
+        assert_eq!(destination.last_error(), Some((Timestamp::from_ms(7), "503".to_owned())));
+        assert_eq!((destination.failed_attempts(), destination.settled_so_far(StateName::Parked)), (1, 1));
         destination.set_breaker(BreakerState::Open, Some(Timestamp::from_ms(9)));
         assert_eq!(destination.breaker(), (BreakerState::Open, Some(Timestamp::from_ms(9))));
         shows(&metrics, r#"hookhold_destination_breaker{destination="billing",state="open"} 1"#);

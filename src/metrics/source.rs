@@ -164,6 +164,16 @@ impl SourceMetrics {
         self.of(RequestOutcome::Accepted)
     }
 
+    /// All requests since the start.
+    pub fn requests(&self) -> u64 {
+        self.requests.iter().map(Counter::get).sum()
+    }
+
+    /// Requests since the start that were not believed.
+    pub fn bad_signatures(&self) -> u64 {
+        self.of(RequestOutcome::BadSignature)
+    }
+
     /// Requests that the provider had sent before, since the start.
     pub fn duplicates(&self) -> u64 {
         self.of(RequestOutcome::Duplicate)
@@ -171,8 +181,7 @@ impl SourceMetrics {
 
     /// Requests that were neither accepted nor duplicates nor handshakes, since the start.
     pub fn rejected(&self) -> u64 {
-        let all: u64 = self.requests.iter().map(Counter::get).sum();
-        all.saturating_sub(self.accepted() + self.duplicates() + self.of(RequestOutcome::Handshake))
+        self.requests().saturating_sub(self.accepted() + self.duplicates() + self.of(RequestOutcome::Handshake))
     }
 
     /// When the last event was received; `None` where there was none since the start.

@@ -81,7 +81,9 @@ where
 {
     let used = Arc::<Use>::default();
     let answer = service_fn(|request| {
-        let (running, answer) = (used.begin(bounds.requests), service(request, peer.clone()));
+        let running = used.begin(bounds.requests);
+        // On the heap at once: hyper moves it several times.
+        let answer = Box::pin(service(request, peer.clone()));
         async {
             let answer = answer.await;
             drop(running);

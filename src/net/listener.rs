@@ -1,7 +1,7 @@
 //! Accepts connections, TLS or not, and serves HTTP/1.1 and HTTP/2 on them, within bounds.
 //!
-//! Every wait on a peer has an end: PROXY header, handshake, head, body (by the service). The accept loop never stops for a connection's
-//! trouble, and goes on after running out of descriptors.
+//! Every wait on a peer has an end: PROXY header, handshake, head, body (by the service), and an answer that is not taken. The accept loop
+//! never stops for a connection's trouble, and goes on after running out of descriptors.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +13,7 @@ use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::client_certificate::{Asking, Shown};
 use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
+use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
 use crate::config::settings::ProxyProtocol;
 
@@ -164,6 +166,7 @@ where
         Err(reason) => return refused(reason),
     };
     let Some(_place) = setup.door.place_of(address, &bounds) else { return refused("per_address") };
+    let stream = Moving::new(stream);
     let mut peer = Peer::from(address);
     let Some(config) = &setup.tls else {
         return http1(stream, peer, &bounds, setup, service).await;
@@ -188,7 +191,10 @@ where
 }
 
 /// The TLS handshake, with the settings for whom the caller asks.
-async fn agree(stream: TcpStream, config: &Arc<ServerConfig>, asking: Option<&Asking>) -> io::Result<TlsStream<TcpStream>> {
+async fn agree<I>(stream: I, config: &Arc<ServerConfig>, asking: Option<&Asking>) -> io::Result<TlsStream<I>>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
     let Some(asking) = asking.filter(|asking| asking.is_on()) else {
         return TlsAcceptor::from(config.clone()).accept(stream).await;
     };

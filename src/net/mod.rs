@@ -14,6 +14,7 @@ pub mod fetch;
 pub mod forwarded;
 mod h2;
 pub mod listener;
+mod moving;
 pub mod pool;
 pub mod proxy_protocol;
 mod public;

@@ -16,6 +16,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use super::client_certificate::AnyCertificate;
 use crate::config::settings::TlsVersion;
 
+use crate::signature::CertificateFacts;
+use crate::time::Timestamp;
+
 /// What is wrong with a certificate or a key, and in which file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -190,30 +193,61 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
 /// Certificates by the name that the client asks for; the first one for all other names. They can be replaced at any time:
 /// connections that are open keep what they were shown.
 #[derive(Debug)]
-pub struct Certificates(ArcSwap<Vec<Arc<CertifiedKey>>>);
+pub struct Certificates(ArcSwap<Vec<Shown>>);
+
+/// A certificate that is shown, and the file that it came from.
+#[derive(Debug)]
+struct Shown {
+    file: PathBuf,
+    key: Arc<CertifiedKey>,
+    ends_at: Option<Timestamp>,
+}
+
+impl Shown {
+    /// The file as metrics and alarms name it.
+    fn name(&self) -> Arc<str> {
+        self.file.strip_prefix(".").unwrap_or(&self.file).display().to_string().into()
+    }
+}
 
 impl Certificates {
     /// From certificate and key files.
     pub fn load(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
-        keys(pairs).map(|keys| Self(ArcSwap::from_pointee(keys)))
+        all(pairs).map(|shown| Self(ArcSwap::from_pointee(shown)))
     }
 
     /// Shows what is in these files from now on; where one of them cannot be used, everything stays as it was.
     pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
-        keys(pairs).map(|keys| self.0.store(Arc::new(keys)))
+        all(pairs).map(|shown| self.0.store(Arc::new(shown)))
+    }
+
+    /// The file of each, and when it ends.
+    pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
+        self.0.load().iter().filter_map(|shown| Some((shown.name(), shown.ends_at?))).collect()
+    }
+
+    /// The file and the DER of each certificate that is shown now, without what stands above it.
+    pub fn leaves(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
+        let leaf = |shown: &Shown| Some((shown.file.clone(), shown.key.cert.first()?.clone()));
+        self.0.load().iter().filter_map(leaf).collect()
     }
 }
 
-fn keys(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Arc<CertifiedKey>>, Error> {
-    pairs.iter().map(|(cert, key)| certified_key(cert, key)).collect()
+fn all(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Shown>, Error> {
+    let shown = |(cert, key): &(PathBuf, PathBuf)| {
+        let key = certified_key(cert, key)?;
+        let ends_at = key.end_entity_cert().ok().and_then(|leaf| CertificateFacts::read(leaf)).map(|facts| facts.not_after);
+        Ok(Shown { file: cert.clone(), key, ends_at })
+    };
+    pairs.iter().map(shown).collect()
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let keys = self.0.load();
+        let all = self.0.load();
         let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let fitting = named.and_then(|name| keys.iter().find(|key| covers(key, &name)));
-        fitting.or_else(|| keys.first()).cloned()
+        let fitting = named.and_then(|name| all.iter().find(|shown| covers(&shown.key, &name)));
+        fitting.or_else(|| all.first()).map(|shown| shown.key.clone())
     }
 }
 
@@ -273,5 +307,33 @@ pub fn server_name(host: &str) -> Option<ServerName<'static>> {
     match bare.parse::<IpAddr>() {
         Ok(ip) => Some(ServerName::IpAddress(ip.into())),
         Err(_) => ServerName::try_from(bare.to_owned()).ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_every_certificate_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = |name: &str, year| {
+            let mut params = rcgen::CertificateParams::new(vec![format!("{name}.example")]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            let files = [folder.path().join(name), folder.path().join(format!("{name}-key"))];
+            std::fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(&files[1], key.serialize_pem()).unwrap();
+            let [cert, key] = files;
+            (cert, key)
+        };
+        let certificates = Certificates::load(&[pair("a", 2030), pair("b", 2060)]).unwrap();
+        let shown = |certificates: &Certificates| {
+            let ends = certificates.ends();
+            ends.iter().map(|(file, at)| format!("{} {at}", file.rsplit('/').next().unwrap())).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&certificates), ["a 2030-01-01T00:00:00.000Z", "b 2060-01-01T00:00:00.000Z"]);
+        certificates.replace(&[pair("a", 2031)]).unwrap();
+        assert_eq!(shown(&certificates), ["a 2031-01-01T00:00:00.000Z"]);
     }
 }

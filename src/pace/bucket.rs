@@ -38,6 +38,11 @@ impl Bucket {
         Ok(Self { interval: Duration::from_secs_f64(1.0 / per_second), next: Duration::ZERO, is_awaited: false })
     }
 
+    /// The rate, as near as people want to know it.
+    pub fn per_second(&self) -> f64 {
+        (1e6 / self.interval.as_secs_f64()).round() / 1e6
+    }
+
     /// Gives out turns at the rate of `other` from now on; what was taken counts.
     pub fn follow(&mut self, other: &Self) {
         self.next = (self.next + other.interval).saturating_sub(self.interval);

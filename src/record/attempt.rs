@@ -87,6 +87,10 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Connect, Self::Dns, Self::Tls, Self::Timeout, Self::Reset, Self::Protocol, Self::Interrupted];
+
     /// The word for it in the API, in logs and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

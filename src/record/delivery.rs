@@ -250,6 +250,9 @@ impl State {
 }
 
 impl StateName {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Parked, Self::Cancelled];
+
     /// The word for it in the API, in logs and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -262,6 +265,9 @@ impl StateName {
 }
 
 impl ParkReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Expired, Self::Refused, Self::Person];
+
     /// The word for it in the API.
     pub const fn as_str(self) -> &'static str {
         match self {

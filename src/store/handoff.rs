@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, mpsc};
 
-use super::{Asking, Claim, Claimed, Waiters};
+use super::{Asking, Claim, Claimed, Feed, Waiters};
 use crate::record::{EventId, Name};
 
 /// Bodies that wait in all hand-overs together, with an allowance for each event's head. However many lanes hang, no more than
@@ -29,6 +29,7 @@ struct Lanes {
     senders: Mutex<HashMap<Name, Sender>>,
     waiting_bytes: Arc<AtomicUsize>,
     waiters: Arc<Waiters>,
+    feed: Arc<Feed>,
     give_back: Box<dyn Fn(Claim) + Send + Sync>,
 }
 
@@ -108,6 +109,7 @@ impl Handoffs {
             senders: Mutex::default(),
             waiting_bytes: Arc::default(),
             waiters: Arc::default(),
+            feed: Arc::default(),
             give_back: Box::new(give_back),
         };
         Self(Arc::new(lanes))
@@ -128,6 +130,11 @@ impl Handoffs {
     /// Those who wait for what an attempt brings.
     pub fn waiters(&self) -> &Arc<Waiters> {
         &self.0.waiters
+    }
+
+    /// What happens, for people who watch.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.0.feed
     }
 
     /// From now on somebody waits for this event; where its lane takes nothing, they hear so.

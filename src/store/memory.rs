@@ -5,27 +5,24 @@
 
 mod list;
 mod order;
+mod purge;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::list::page_of;
+use self::list::{first_of, page_of};
 use self::order::Change;
 use super::handoff::{Handoffs, Room};
 use super::purge::Class;
 use super::{
-    Appended, Backlog, Blocked, Claim, Claimed, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made,
-    Page, Purge, Purged, Settlement, Store, Tracked, Waiters,
+    Appended, Backlog, Blocked, Claim, Claimed, Counts, DeliveryFilter, Due, Error, EventFilter, Fact, Feed, Fresh, Intake,
+    Listed, Made, Page, Purge, Purged, Settlement, Store, Tracked, Waiters,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, EventIds, Name, StateName, Verdict};
 use crate::time::Timestamp;
-
-/// Events that one step of removing takes.
-const PURGED_MAX: u64 = 100;
 
 /// The store in memory.
 #[derive(Debug)]
@@ -94,9 +91,20 @@ impl Memory {
 
     /// A person ends a pending or a parked delivery so.
     fn end(&self, id: DeliveryId, end: impl FnOnce(Delivery) -> Change, now: Timestamp) -> Result<Delivery, Error> {
-        let (changed, woken) = self.change()?.end(id, end, now)?;
+        let mut inner = self.change()?;
+        let (changed, woken) = inner.end(id, end, now)?;
+        self.tell_states(&inner, &[id]);
+        drop(inner);
         self.nudge_all(&woken);
         Ok(changed)
+    }
+
+    /// Tells people who watch how these are now.
+    fn tell_states(&self, inner: &Inner, changed: &[DeliveryId]) {
+        if self.handoffs.feed().is_watched() {
+            let states = changed.iter().filter_map(|id| inner.deliveries.get(id));
+            self.handoffs.feed().tell(states.map(|delivery| Fact::State(inner.tracked(delivery))));
+        }
     }
 
     fn nudge_all<'a>(&self, destinations: impl IntoIterator<Item = &'a Name>) {
@@ -144,8 +152,8 @@ impl Inner {
         (intake.received_at() < *until).then_some(*event)
     }
 
-    /// Counts a repeat, makes parked deliveries due and tells their destinations.
-    fn repeat(&mut self, event: EventId, now: Timestamp) -> Vec<Name> {
+    /// Counts a repeat, and makes parked deliveries due; gives these.
+    fn repeat(&mut self, event: EventId, now: Timestamp) -> Vec<DeliveryId> {
         if let Some((event, _)) = self.events.get_mut(&event) {
             event.duplicates = event.duplicates.saturating_add(1);
         }
@@ -156,7 +164,11 @@ impl Inner {
         for (delivery, first) in parked.iter().zip(firsts) {
             self.reorder(delivery, first, now);
         }
-        parked.into_iter().map(|d| d.destination).collect()
+        parked.into_iter().map(|d| d.id).collect()
+    }
+
+    fn destinations(&self, deliveries: &[DeliveryId]) -> Vec<Name> {
+        deliveries.iter().filter_map(|id| self.deliveries.get(id)).map(|d| d.destination.clone()).collect()
     }
 
     fn insert(&mut self, intake: Intake) -> (EventId, Vec<DeliveryId>) {
@@ -225,36 +237,6 @@ impl Inner {
         self.reorder(&made, first, now);
         Ok(Made { id, is_new: true })
     }
-
-    fn bytes_of(&self, fits: impl Fn(Class) -> bool) -> u64 {
-        let of = |event: &Event| Class::of(self.of_event(event.id).map(|delivery| delivery.state.name()));
-        self.events.values().filter(|(event, _)| fits(of(event))).map(|(event, _)| event.stored_bytes()).sum()
-    }
-
-    fn purge(&mut self, purge: &Purge) -> Purged {
-        let mut purged = Purged::default();
-        let mut done_bytes = self.bytes_of(|class| class == Class::Done);
-        let start = purge.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let ids: Vec<_> = self.events.range((start, Bound::Unbounded)).map(|(id, _)| *id).collect();
-        for id in ids {
-            if purged.events == PURGED_MAX {
-                return purged;
-            }
-            purged.next = Some(id);
-            let deliveries: Vec<_> = self.of_event(id).cloned().collect();
-            let Some(class) = purge.lets_go(id, deliveries.iter(), done_bytes) else { continue };
-            let Some((event, _)) = self.events.remove(&id) else { continue };
-            for delivery in deliveries {
-                self.deliveries.remove(&delivery.id);
-                self.attempts.remove(&delivery.id);
-            }
-            let bytes = event.stored_bytes();
-            done_bytes -= if class == Class::Done { bytes } else { 0 };
-            purged.events += 1;
-            purged.bytes += bytes;
-        }
-        Purged { next: None, ..purged }
-    }
 }
 
 #[async_trait]
@@ -265,13 +247,16 @@ impl Store for Memory {
         let enlist = |event| asking.into_iter().for_each(|asking| self.handoffs.enlist(asking, event));
         if let Some(event) = inner.original(&intake) {
             enlist(event);
-            let woken = inner.repeat(event, intake.received_at());
+            let retried = inner.repeat(event, intake.received_at());
+            let woken = inner.destinations(&retried);
+            self.tell_states(&inner, &retried);
             drop(inner);
             self.nudge_all(&woken);
             return Ok(Appended::Duplicate(event));
         }
         let (event, made) = inner.insert(intake);
         enlist(event);
+        let all = made.clone();
         let mut handed: Vec<(Room, Claimed)> = Vec::new();
         let mut behind = Vec::new();
         for id in made {
@@ -282,6 +267,12 @@ impl Store for Memory {
                 Some(room) => handed.extend(inner.claimed(id).map(|c| (room, c))),
                 None => behind.push(destination),
             }
+        }
+        if self.handoffs.feed().is_watched() {
+            let deliveries = all.iter().filter_map(|id| inner.deliveries.get(id)).map(|d| inner.tracked(d)).collect();
+            self.handoffs
+                .feed()
+                .tell(inner.events.get(&event).map(|(event, _)| Fact::event(event, event.duplicates, deliveries)));
         }
         drop(inner);
         handed.into_iter().for_each(|(room, claimed)| room.put(claimed));
@@ -295,6 +286,10 @@ impl Store for Memory {
 
     fn waiters(&self) -> &Arc<Waiters> {
         self.handoffs.waiters()
+    }
+
+    fn feed(&self) -> &Arc<Feed> {
+        self.handoffs.feed()
     }
 
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
@@ -316,8 +311,12 @@ impl Store for Memory {
         let Ok(delivery) = delivery.attempted(&attempt, verdict, now) else { return Ok(()) };
         let destination = delivery.destination.clone();
         inner.deliveries.insert(claim.delivery, delivery.clone());
-        inner.attempts.entry(claim.delivery).or_default().push(attempt);
+        inner.attempts.entry(claim.delivery).or_default().push(attempt.clone());
         let is_in_line = inner.reorder(&delivery, None, now).is_some();
+        if let Some(delivery) = inner.deliveries.get(&claim.delivery).filter(|_| self.handoffs.feed().is_watched()) {
+            self.handoffs.feed().tell([Fact::Attempt(inner.tracked(delivery), attempt)]);
+            self.tell_states(&inner, delivery.due().is_none().then_some(claim.delivery).as_slice());
+        }
         drop(inner);
         // Whenever it is due: the lane may have looked before its claim was given back.
         if is_in_line || matches!(verdict, Verdict::RetryAt(_)) {
@@ -347,7 +346,10 @@ impl Store for Memory {
         let mut inner = self.change()?;
         let source = inner.events.get(&event).map(|(e, _)| e.source.clone());
         let source = source.ok_or_else(|| Error::NotFound(event.to_string()))?;
-        let made: Result<_, _> = destinations.iter().map(|d| inner.replay(event, (&source, d), replay.clone(), now)).collect();
+        let made: Result<Vec<Made>, _> =
+            destinations.iter().map(|d| inner.replay(event, (&source, d), replay.clone(), now)).collect();
+        let changed = made.iter().flatten().map(|made| made.id).filter(|id| !inner.claims.contains_key(id));
+        self.tell_states(&inner, &changed.collect::<Vec<_>>());
         drop(inner);
         self.nudge_all(destinations);
         made
@@ -361,6 +363,7 @@ impl Store for Memory {
         inner.deliveries.insert(delivery, changed.clone());
         inner.reorder(&changed, first, now);
         let changed = inner.deliveries.get(&delivery).cloned().unwrap_or(changed);
+        self.tell_states(&inner, &[delivery]);
         drop(inner);
         self.handoffs.nudge(&changed.destination);
         Ok(changed)
@@ -404,6 +407,13 @@ impl Store for Memory {
         let inner = self.open()?;
         let all = inner.events.values().rev().map(|(event, _)| event).filter(|e| inner.shows_event(filter, e)).cloned();
         Ok(page_of(all, page, |event| DeliveryId { event: event.id, ordinal: 0 }))
+    }
+
+    async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        let inner = self.open()?;
+        let all = inner.events.values().map(|(event, _)| event).filter(|e| inner.shows_event(filter, e)).cloned();
+        let behind = |event: &Event| page.after.is_none_or(|after| event.id > after.0.event);
+        Ok(first_of(all.filter(behind), page, |event| DeliveryId { event: event.id, ordinal: 0 }))
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {

@@ -7,9 +7,11 @@
 //! Never here: HTTP, retry rules, configuration files.
 
 pub mod archive;
+mod audit;
 mod brought;
 mod commit;
 mod error;
+mod feed;
 pub mod handoff;
 mod intake;
 mod journal;
@@ -29,9 +31,11 @@ use bytes::Bytes;
 pub use self::sled::doctor;
 pub use self::sled::{FORMAT, OpenError, Proof, RestoreError, Sled, is_free, restore};
 pub use archive::Backup;
+pub use audit::{AuditBounds, AuditFilter, AuditLog, Audited, Deed, Outcome as AuditOutcome};
 pub use brought::Brought;
 pub use commit::{CommitObserver, CommitReport};
 pub use error::Error;
+pub use feed::{FACT_BYTES_MAX, FACTS_MAX, Fact, Feed, Missed, News, NoPlace, Place, READERS_MAX, Reader};
 pub use handoff::Fresh;
 pub use intake::{Dedupe, Intake};
 #[cfg(fuzzing)]
@@ -69,6 +73,9 @@ pub trait Store: Send + Sync + 'static {
     /// Those who wait for what an attempt brings. An [`Intake`] takes an [`Asking`] along, and is waited for from then on, also where it
     /// is a repeat; a [`Settlement`] with a [`Word`] ends the wait.
     fn waiters(&self) -> &Arc<Waiters>;
+
+    /// What happens, for people who watch: an event once it is durable, an attempt and a change of a delivery once they can be seen.
+    fn feed(&self) -> &Arc<Feed>;
 
     /// Claims up to `limit` deliveries of `destination` that are due at `now`, the longest due first, and tells when the
     /// next unclaimed one is due. Of those with the same order key at most one is claimed at a time, in the order of their events. A claimed delivery is not given out again until it is settled or released.
@@ -128,6 +135,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events that fit `filter`, newest first. A page costs what it shows, not what the store holds.
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error>;
+
+    /// As [`Self::events`], oldest first: for whoever follows what comes. A page costs the same wherever it begins.
+    async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error>;
 
     /// Deliveries that fit `filter`, newest event first.
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error>;

@@ -23,6 +23,8 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// With this id of the provider.
     pub provider_event_id: Option<String>,
+    /// With this text in the body: these bytes, as they are.
+    pub text: Option<String>,
 }
 
 /// Which deliveries a list shows; what is `None` does not matter.
@@ -61,6 +63,9 @@ pub enum EventState {
 }
 
 impl EventState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Parked, Self::Delivered, Self::Cancelled, Self::Unrouted];
+
     /// Derives the state of an event from those of its deliveries.
     pub fn of(deliveries: impl IntoIterator<Item = StateName>) -> Self {
         let rank = |s| match s {
@@ -113,7 +118,7 @@ impl FromStr for Cursor {
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Listed<T> {
-    /// The items, newest first.
+    /// The items, in the list's order.
     pub items: Vec<T>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Cursor>,

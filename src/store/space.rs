@@ -34,6 +34,8 @@ pub struct Space {
     /// What all events may take; `None`: no bound but the disk.
     events_bytes_max: Option<u64>,
     free_bytes: AtomicU64,
+    /// Zero where it is not known.
+    total_bytes: AtomicU64,
     full: Mutex<Option<String>>,
 }
 
@@ -41,7 +43,13 @@ impl Space {
     /// The room of the store in `path`, which may take `max_bytes` on its disk, its journal included.
     pub fn new(path: &Path, max_bytes: Option<u64>) -> Self {
         let events_bytes_max = max_bytes.map(|max| max.saturating_sub(JOURNAL_BYTES) / DATABASE_FACTOR);
-        Self { path: path.into(), events_bytes_max, free_bytes: AtomicU64::new(0), full: Mutex::default() }
+        Self {
+            path: path.into(),
+            events_bytes_max,
+            free_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
+            full: Mutex::default(),
+        }
     }
 
     /// Why nothing new can be stored now; `None` where it can.
@@ -59,6 +67,17 @@ impl Space {
         self.free_bytes.load(Ordering::Relaxed)
     }
 
+    /// Free bytes of the disk and all of them, when it was looked at last; `None` where nobody could look.
+    pub fn disk(&self) -> Option<(u64, u64)> {
+        let total = self.total_bytes.load(Ordering::Relaxed);
+        (total > 0).then(|| (self.free_bytes(), total))
+    }
+
+    /// What all events may take; `None`: no bound but the disk.
+    pub fn events_bytes_max(&self) -> Option<u64> {
+        self.events_bytes_max
+    }
+
     /// What events that are done may take together while the store holds `counts`; `None`: any number of bytes.
     pub fn done_bytes_max(&self, counts: &Counts) -> Option<u64> {
         let wanted = self.events_bytes_max? / 100 * PURGE_PART;
@@ -69,7 +88,10 @@ impl Space {
     pub fn look(&self, counts: &Counts) {
         let disk = measure(&self.path);
         match &disk {
-            Ok(disk) => self.free_bytes.store(disk.free, Ordering::Relaxed),
+            Ok(disk) => {
+                self.free_bytes.store(disk.free, Ordering::Relaxed);
+                self.total_bytes.store(disk.total, Ordering::Relaxed);
+            }
             // Whether there is room is not known then; a write that fails tells it.
             Err(error) => tracing::warn!(path = %self.path.display(), %error, "the free space of the disk cannot be told"),
         }

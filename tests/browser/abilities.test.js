@@ -14,12 +14,26 @@ const REPLAY = { id: "r1", state: "running", matched: 20, created: 12, delivered
 
 const SENT = [
   ["event", { id: "e1", source: "github", type: EVIL, received_at: AT }],
-  ["attempt", { event_id: "e1", destination: "busy", number: 1, started_at: AT, duration_ms: 12, status: 503, error: null }],
+  ["attempt", { id: "e1.1", event_id: "e1", destination: "busy", state: "pending", attempts: [{ number: 1, started_at: AT, duration_ms: 12, status: 503, error: null }] }],
   ["state", { id: "e1.1", event_id: "e1", destination: "busy", state: "parked" }],
 ].map(([kind, data]) => `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`).join("");
 
+/** A day of which the relay ran three hours, an hour ago not at all, and since then again. */
+function day() {
+  const [step, now] = [300_000, Date.now()];
+  const last = now - (now % step);
+  const at = (ms) => new Date(ms).toISOString();
+  const ran = (n) => n < 12 || (n >= 24 && n < 60);
+  const counts = { duplicates: 0, refused: 0, delivered: 2, failed_attempts: 0, parked: 0 };
+  const of = (n) => ({ at: at(last - n * step), accepted: n === 30 ? 7 : 1, ...counts });
+  const items = Array.from({ length: 288 }, (_, n) => 287 - n).filter(ran).map(of);
+  return { step_ms: step, since: at(last - 287 * step), until: at(now), items };
+}
+
 /** What the API answers, by method and path. */
 const ANSWERS = {
+  "GET /history": day(),
+  "GET /audit": { items: [{ at: AT, who: "ops", action: "replay", target: EVIL, result: "done", peer: "203.0.113.7" }], next: null },
   "GET /quarantine": { items: [REFUSED], next: null },
   "GET /quarantine/q1": { ...REFUSED, headers: [["content-type", "application/json"], ["x-evil", EVIL]] },
   "POST /quarantine/release": { released: 1, still_refused: 2 },
@@ -46,7 +60,7 @@ async function visited(asked) {
   const visit = await Visit.at(browser, relay);
   await visit.page.route(/\/session$/, async (route) => {
     const answer = await (await route.fetch()).json();
-    await route.fulfill({ json: { ...answer, abilities: ["live", "quarantine", "replays", "pause_destination", "pause_source", "arm_source"] } });
+    await route.fulfill({ json: { ...answer, abilities: ["audit", "live", "quarantine", "replays", "pause_destination", "pause_source", "arm_source"] } });
   });
   await visit.page.route(/\/api\/v1\//, async (route) => {
     const request = route.request();
@@ -66,7 +80,7 @@ test("what the API cannot do is not shown", async () => {
   const { abilities } = await (await fetch(`${relay.admin}/session`)).json();
   const visit = await Visit.at(browser, relay);
   const pages = await visit.page.getByRole("navigation", { name: "Pages" }).getByRole("link").allInnerTexts();
-  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"]]) {
+  for (const [name, word] of [["Quarantine", "quarantine"], ["Replays", "replays"], ["Live", "live"], ["Alerts", "alerts"], ["Audit", "audit"]]) {
     assert.equal(pages.includes(name), abilities.includes(word), name);
   }
   await visit.end();
@@ -76,7 +90,7 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   const asked = [];
   const visit = await visited(asked);
   const { page } = visit;
-  await page.getByRole("link", { name: "Quarantine" }).click();
+  await page.getByRole("link", { name: "Quarantine", exact: true }).click();
   await page.getByRole("cell", { name: EVIL }).waitFor();
   await visit.accessible("the quarantine");
   await visit.picture("quarantine");
@@ -90,8 +104,8 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   await visit.picture("refused");
   await page.getByRole("button", { name: "Drop" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Drop" }).click();
-  await page.waitForURL(/#\/quarantine$/);
-  assert.deepEqual(asked, [["POST /quarantine/release", { source: "github" }], ["DELETE /quarantine/q1", null]]);
+  await page.waitForURL(/#\/quarantine\?source=github$/);
+  assert.deepEqual(asked, [["POST /quarantine/release", {}], ["DELETE /quarantine/q1", null]]);
   await visit.end();
 });
 
@@ -115,6 +129,40 @@ test("many events are replayed, after they were counted", async () => {
   await page.getByRole("status").getByText("The replay has begun.").waitFor();
   const wish = { filter: { source: "github" }, to: ["ok"], rate_per_s: 50 };
   assert.deepEqual(asked, [["POST /replays/r1/pause", {}], ["POST /replays", { ...wish, dry_run: true }], ["POST /replays", wish]]);
+  await visit.end();
+});
+
+test("charts tell nothing, no event, and a relay that did not run apart", async () => {
+  const visit = await visited([]);
+  const { page } = visit;
+  const accepted = page.getByRole("img", { name: /^Accepted in the last 24 hours: 54; at most 9 in 15 min/ });
+  await accepted.waitFor();
+  await page.getByRole("img", { name: "Refused in the last 24 hours: 0; none." }).waitFor();
+  const columns = async (part) => (await accepted.locator(`path.${part}`).getAttribute("d")).split("M").length - 1;
+  // Of twenty hours nothing is known, which is no gap.
+  const gaps = await columns("gap");
+  assert.ok(gaps >= 3 && gaps <= 5, `${gaps} quarters of an hour`);
+  assert.ok((await columns("bars")) >= 16);
+  await page.getByText("Where it is grey, the relay did not run.").waitFor();
+  // Also on a page that was refreshed.
+  await page.waitForResponse(/api\/v1\/history/);
+  const { x, y, width, height } = await accepted.boundingBox();
+  await page.mouse.move(x + 3, y + height / 2);
+  await page.getByText(/^\d\d:\d\d to \d\d:\d\d: nothing is known$/).waitFor();
+  await page.mouse.move(x + width - 2, y + height / 2);
+  await page.getByText(/^\d\d:\d\d to \d\d:\d\d: \d$/).waitFor();
+  await visit.picture("overview-day");
+  await visit.end();
+});
+
+test("who changed what shows where the API tells it", async () => {
+  const visit = await visited([]);
+  const { page } = visit;
+  await page.getByRole("link", { name: "Audit" }).click();
+  await page.getByRole("cell", { name: EVIL }).waitFor();
+  await visit.onlyText();
+  await visit.accessible("the audit log");
+  await visit.picture("audit");
   await visit.end();
 });
 

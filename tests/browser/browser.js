@@ -11,6 +11,10 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** Where a person can look at what the test saw. */
 const PICTURES = join(process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../target", import.meta.url)), "browser");
 
+/** Files of this folder are shown in place of those in the binary (`src/admin/dashboard/assets`): for who changes a page and does not
+ *  want to build each time. What they are shown with stays the binary's: its policy, its API. */
+const ASSETS = process.env.HOOKHOLD_ASSETS;
+
 const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 export async function launch() {
@@ -18,6 +22,21 @@ export async function launch() {
   if (!executablePath) throw new Error("there is no Chromium: install one, or name it in CHROMIUM");
   // Tests of a container run as root, where Chromium's own sandbox does not start.
   return chromium.launch({ executablePath, args: process.getuid?.() === 0 ? ["--no-sandbox"] : [] });
+}
+
+async function fromFolder(route) {
+  const path = new URL(route.request().url()).pathname.replace("/assets/", "") || "/";
+  const file = join(ASSETS, path === "/" ? "index.html" : path);
+  if (!existsSync(file)) return route.continue();
+  const kind = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", html: "text/html" }[file.split(".").pop()];
+  try {
+    const { headers } = await fetch(new URL("/", route.request().url()));
+    const policy = { "content-security-policy": headers.get("content-security-policy") ?? "" };
+    return await route.fulfill({ body: readFileSync(file), contentType: `${kind}; charset=utf-8`, headers: policy });
+  } catch {
+    // The relay, or the page, has gone away: so have its files.
+    return route.abort().catch(() => {});
+  }
 }
 
 /** A person at the dashboard of `relay`. */
@@ -34,8 +53,9 @@ export class Visit {
     visit.relay = relay;
     visit.context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     visit.page = await visit.context.newPage();
-    visit.page.setDefaultTimeout(15_000);
+    visit.page.setDefaultTimeout(30_000);
     const { host } = new URL(relay.admin);
+    if (ASSETS) await visit.context.route(/:\d+\/(assets\/.*)?$/, fromFolder);
     visit.page.on("dialog", async (dialog) => {
       visit.wrong.push(`a dialog: ${dialog.message()}`);
       await dialog.dismiss();
@@ -85,7 +105,11 @@ export class Visit {
   /** Nothing on the page came from text that was meant as elements. */
   async onlyText() {
     const strange = await this.page.evaluate(() => {
-      const own = (e) => e.localName === "script" && e.getAttribute("src") === "assets/app.js" && !e.textContent;
+      const ours = ["assets/app.js", "assets/theme.js"];
+      const script = (e) => e.localName === "script" && ours.includes(e.getAttribute("src")) && !e.textContent;
+      // A chart is drawn of paths alone, and says what it shows.
+      const chart = (e) => e.matches("figure > svg.chart[role=img][aria-label]") && [...e.children].every((c) => c.localName === "path");
+      const own = (e) => script(e) || chart(e);
       const active = "script, img, svg, iframe, object, embed, style, base, audio, video, meta[http-equiv], form[action]";
       const elements = [...document.querySelectorAll(active)].filter((e) => !own(e)).map((e) => e.outerHTML);
       const isActive = (name) => name.startsWith("on") || name === "style";

@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { tmpdir } from "node:os";
@@ -34,6 +34,7 @@ async function application(seen) {
     request.on("end", () => {
       seen.push({ path: request.url, body: Buffer.concat(chunks) });
       const says = {
+        "/busy?key=hidden-key": [503, {}, "busy"],
         "/busy": [503, { "x-resp": "<script>alert(1)</script>" }, "<script>alert(1)</script>"],
         "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
       };
@@ -75,6 +76,19 @@ to = ["ok", "busy", "refuses"]
 [[routes]]
 from = "quiet"
 to = ["ok"]
+[sources.orders]
+path = "/in/orders"
+provider = "github"
+secrets = [{ file = "secret" }]
+[destinations.ordered]
+url = "http://user:hidden-password@127.0.0.1:${port}/busy?key=hidden-key"
+order_by = "/k"
+per_second = 50
+headers = { x-key = "hidden-header" }
+retry = { schedule = ["10m"] }
+[[routes]]
+from = "orders"
+to = ["ordered"]
 `;
 }
 
@@ -153,6 +167,20 @@ export class Relay {
     const headers = this.guarded ? { authorization: `Bearer ${TOKENS.operator}` } : {};
     const answer = await fetch(`${this.admin}/api/v1/${path}`, { headers });
     return answer.json();
+  }
+
+  /** Asks the API for a change. */
+  async act(path, body = {}) {
+    const headers = this.guarded ? { authorization: `Bearer ${TOKENS.operator}` } : {};
+    const answer = await fetch(`${this.admin}/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path}: the relay answered ${answer.status}`);
+    return answer.json();
+  }
+
+  /** Writes another relay.toml: what `change` makes of it. */
+  edit(change) {
+    const file = join(this.folder, "relay.toml");
+    writeFileSync(file, change(readFileSync(file, "utf8")));
   }
 
   /** Waits until an event's deliveries were attempted: one is delivered, one waits, one is parked. */

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod audit;
 mod dashboard;
+mod openapi;
+mod tokens;
 mod world;
 
 use hookhold::metrics::RequestOutcome;
@@ -136,7 +139,7 @@ async fn a_wrong_parameter_is_named() {
     let id = world.stored("stripe", &["billing"], 0).await;
     for (path, field) in [
         ("events?colour=red", "colour"),
-        ("events?q=x", "q"),
+        ("events?q=x", "since"),
         ("events?state=in_flight", "state"),
         ("events?source=a/b", "source"),
         ("events?since=yesterday", "since"),
@@ -243,11 +246,12 @@ async fn destinations_and_sources_tell_how_they_stand() {
     world.claimed("billing").await;
     world.metrics.source(&name("stripe")).count(RequestOutcome::Accepted);
     world.metrics.source(&name("stripe")).event_at(START);
-    world.metrics.destination(&name("billing")).failed("connect: nobody listens".to_owned());
+    world.metrics.destination(&name("billing")).failed("connect: nobody listens".to_owned(), START);
     let expected = json!({
         "name": "billing", "url": "http://billing.internal:8080/hooks?***", "paused": false, "breaker": "closed", "in_flight": 1,
         "pending": 1, "parked": 0, "oldest_due_at": null, "last_success_at": null, "last_error": "connect: nobody listens",
-        "next_probe_at": null, "rests_until": null, "blocked_keys": 0, "blocked_by": [],
+        "last_error_at": START.to_string(), "next_probe_at": null, "rests_until": null, "delivered": 0, "in_flight_max": 16,
+        "per_second": null, "is_ordered": false, "blocked_keys": 0, "blocked_by": [],
     });
     let mut shown = world.json("/api/v1/destinations/billing").await;
     assert!(shown["oldest_due_at"].take().is_string());
@@ -258,6 +262,7 @@ async fn destinations_and_sources_tell_how_they_stand() {
     assert_eq!([&rest["items"][0]["name"], &rest["next"]], [&json!("billing"), &json!(null)]);
     let source = json!({
         "name": "stripe", "host": null, "path": "/in/stripe/*", "provider": "stripe", "takes_secret": false, "paused": false,
+        "ack": "stored",
         "accepted": 1, "rejected": 0, "duplicates": 0, "quarantined": 0, "last_event_at": START.to_string(),
     });
     assert_eq!(world.json("/api/v1/sources").await, json!({"items": [source], "next": null}));

@@ -64,7 +64,11 @@ async fn one_delivery_is_parked_tried_again_and_called_off() {
     let again = command(&world, &["park", &id]).await;
     assert_eq!(again.code, 1, "{again:?}");
     assert!(again.said.contains("a delivery that is parked cannot be parked"), "{again:?}");
-    assert_eq!(json(&world, &["retry", &id]).await["state"], "pending");
+    let shown = json(&world, &["destinations", "show", "app"]).await;
+    assert_eq!([&shown["parked"], &shown["blocked_keys"]], [1, 0]);
+    assert_eq!(json(&world, &["retry", "--destination", "app", "--since", "2999-01-01T00:00:00Z"]).await["retried"], 0);
+    assert_eq!(command(&world, &["retry"]).await.code, 2, "all of them is not said by saying nothing");
+    assert_eq!(json(&world, &["retry", "--destination", "app", "--source", "gh"]).await["retried"], 1);
     world.app.got(2).await;
     world.listed(waits, 1).await;
     assert_eq!(json(&world, &["cancel", &id]).await["state"], "cancelled");

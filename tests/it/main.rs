@@ -2,22 +2,31 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on ends")]
 
+mod abilities;
 mod ack;
 mod admin;
+mod alerts;
+mod audit;
 mod backup;
+mod command_line;
 mod commands;
 mod confirmed;
 mod doctor;
+mod documents;
 mod edge;
+mod forward;
 mod golden;
 mod handshakes;
 mod held;
 mod kill;
 mod line;
+mod live;
+mod metrics;
 mod order;
 mod outgoing;
 mod pace;
 mod pause;
+mod privacy;
 mod process;
 mod published;
 mod quarantine;
@@ -30,5 +39,6 @@ mod routing;
 mod sign;
 mod store_story;
 mod tidy;
+mod told;
 mod torn;
 mod world;

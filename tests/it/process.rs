@@ -1,8 +1,10 @@
 //! The real program in a process of its own, and calls to it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use hookhold::net::client::Answer;
 use hookhold::net::tls;
@@ -10,6 +12,9 @@ use http::Method;
 use serde_json::Value;
 
 use crate::world::{call, github_signature};
+
+/// A line that has not come by then will not.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A relay in a process of its own, ended hard when dropped.
 pub(crate) struct Process {
@@ -21,9 +26,14 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_logging(folder, Stdio::inherit())
+    }
+
+    /// With its log going to `log`.
+    pub(crate) fn start_logging(folder: &Path, log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookhold"));
         command.args(["--config", "relay.toml", "serve"]);
-        Self::start_by(command, folder)
+        Self::start_by(command, folder, log)
     }
 
     /// One that may have so many files and sockets open.
@@ -31,12 +41,12 @@ impl Process {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {descriptors} && exec \"$0\" --config relay.toml serve");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_hookhold")]);
-        Self::start_by(command, folder)
+        Self::start_by(command, folder, Stdio::inherit())
     }
 
     #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
-    fn start_by(mut command: Command, folder: &Path) -> Self {
-        let mut child = command.current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    fn start_by(mut command: Command, folder: &Path, log: Stdio) -> Self {
+        let mut child = command.current_dir(folder).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let (mut https, mut admin) = (None, None);
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
@@ -111,4 +121,75 @@ impl Drop for Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// A command that runs until it is told to end, ended hard when dropped.
+pub(crate) struct Running {
+    child: Child,
+    out: Receiver<String>,
+    said: Receiver<String>,
+}
+
+impl Running {
+    /// Runs the program in `folder`.
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookhold"));
+        command.args(arguments).current_dir(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (out, said) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
+        Self { child, out, said }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&self) -> String {
+        tokio::task::block_in_place(|| self.out.recv_timeout(PATIENCE)).expect("it printed nothing in time")
+    }
+
+    /// The next line that it prints, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.line()).unwrap()
+    }
+
+    /// Waits until it says something that contains `text`.
+    pub(crate) fn says(&self, text: &str) {
+        tokio::task::block_in_place(|| {
+            while !self.said.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it did not say {text:?} in time")).contains(text) {
+            }
+        });
+    }
+
+    /// Ends it as Ctrl-C does; its exit code.
+    pub(crate) fn interrupt(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("sh").arg("-c").arg(format!("kill -INT {pid}")).status().unwrap().success());
+        tokio::task::block_in_place(|| self.child.wait()).unwrap().code().unwrap()
+    }
+
+    /// Nobody reads what it prints any more.
+    pub(crate) fn close(mut self, more: impl Fn()) -> i32 {
+        self.out = channel().1;
+        loop {
+            more();
+            if let Some(ended) = self.child.try_wait().unwrap() {
+                return ended.code().unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        // Ends with the one who takes them: then the pipe is closed.
+        BufReader::new(from).lines().map_while(Result::ok).take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+    });
+    receiver
 }

@@ -6,6 +6,7 @@ mod moving;
 mod order;
 mod purging;
 mod waiting;
+mod watching;
 pub(crate) mod world;
 
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use hookhold::record::{Budget, DeliveryId, EventId, ParkReason, State, StateName, Verdict};
 use hookhold::store::{Appended, Counts, Cursor, DeliveryFilter, Error, EventFilter, EventState, Page, Store};
 
-use moving::nothing_is_forgotten_while_it_is_moved;
+use moving::{a_closed_store_says_so, nothing_is_forgotten_while_it_is_moved};
 use order::{
     a_head_that_ends_in_any_way_frees_its_key, a_hot_key_does_not_hide_others, an_older_one_that_comes_back_goes_first,
     one_of_a_key_at_a_time_in_order, what_is_given_back_overtakes_nobody,
@@ -27,6 +28,7 @@ use waiting::{
     repeats_at_once_hear_the_same, who_goes_away_takes_nothing_along, who_waits_for_a_lane_that_is_shut_hears_so,
     who_waits_hears_the_first_attempt,
 };
+use watching::{lists_go_onward_from_anywhere, what_happens_is_told, who_does_not_read_holds_nothing_up};
 use world::{Kind, World, at, attempt, body, claim_one, intake, key, name, release, settle, stored};
 
 /// Runs each chapter on each kind of store.
@@ -74,6 +76,9 @@ chapters!(
     repeats_at_once_hear_the_same,
     who_waits_for_a_lane_that_is_shut_hears_so,
     who_goes_away_takes_nothing_along,
+    what_happens_is_told,
+    who_does_not_read_holds_nothing_up,
+    lists_go_onward_from_anywhere,
     a_closed_store_says_so,
 );
 
@@ -468,16 +473,6 @@ async fn a_change_that_comes_late_is_kept(mut world: World) {
         assert_eq!(world.store.delivery(key(event)).await.unwrap().unwrap().delivery, cancelled);
         world.reopen().await;
     }
-}
-
-async fn a_closed_store_says_so(world: World) {
-    let event = stored(&*world.store, intake("s", &["d"]).at(1)).await;
-    world.store.close().await.unwrap();
-    assert_eq!(world.store.append(intake("s", &["d"]).build()).await, Err(Error::Closed));
-    assert_eq!(world.store.event(event).await, Err(Error::Closed));
-    assert_eq!(world.store.retry(key(event), at(3)).await, Err(Error::Closed));
-    assert_eq!(world.store.claim_due(&name("d"), at(3), 1).await.map(|d| d.next), Err(Error::Closed));
-    assert!(world.store.health().is_err());
 }
 
 /// All kinds of store are asked the same and must answer the same.

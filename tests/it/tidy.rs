@@ -8,10 +8,10 @@ use source::Source;
 /// The layers, lowest first. A module may use the modules of lower layers, and of its own only what [`NEIGHBOURS`] allows.
 const LAYERS: &[&[&str]] = &[
     &["time", "chance", "pointer", "record", "metrics"],
-    &["signature", "route", "pace"],
+    &["signature", "route", "pace", "alarm"],
     &["config"],
     &["net", "store"],
-    &["ingest", "delivery"],
+    &["ingest", "delivery", "watch"],
     &["admin"],
     &["cli"],
 ];
@@ -118,6 +118,14 @@ fn unfinished(source: &Source) -> Vec<Problem> {
 fn unsafe_code(source: &Source) -> Vec<Problem> {
     let uses = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern", "unsafe("];
     found(source, &uses, "is unsafe")
+}
+
+/// Programs find their way by the description, so nothing of the API may be outside of it.
+fn described_routes(source: &Source) -> Vec<Problem> {
+    if !source.path.starts_with("src/admin/api") {
+        return Vec::new();
+    }
+    found(source, &[".route(", ".route_service(", ".nest_service("], "is a route without a description: use `routes!`")
 }
 
 fn ignored_tests(source: &Source) -> Vec<Problem> {
@@ -280,6 +288,18 @@ fn unsafe_code_is_found() {
         broken(unsafe_code, "src/a.rs", "let a = unsafe { f() };\nunsafe impl Send for A {}\n#![deny(unsafe_code)]\n"),
         [1, 2]
     );
+}
+
+#[test]
+fn each_route_is_described() {
+    holds(described_routes);
+}
+
+#[test]
+fn a_route_without_a_description_is_found() {
+    let text = "Router::new()\n    .route(\"/a\", get(a))\n    .routes(routes!(b))\n";
+    assert_eq!(broken(described_routes, "src/admin/api/a.rs", text), [2]);
+    assert_eq!(broken(described_routes, "src/admin/dashboard/mod.rs", text), [0usize; 0]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name};
 use hookhold::store::{
-    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Memory,
-    Page, Purge, Purged, Settlement, Sled, Store, Tracked, Waiters,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Feed, Fresh, Intake, Listed, Made,
+    Memory, Page, Purge, Purged, Settlement, Sled, Store, Tracked, Waiters,
 };
 use hookhold::time::Timestamp;
 use tempfile::TempDir;
@@ -100,6 +100,10 @@ impl Store for OnSled {
         self.sled.waiters()
     }
 
+    fn feed(&self) -> &Arc<Feed> {
+        self.sled.feed()
+    }
+
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         let destination = destination.clone();
         self.change(async move |sled: Arc<Sled>| sled.claim_due(&destination, now, limit).await).await
@@ -163,6 +167,11 @@ impl Store for OnSled {
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
         let filter = filter.clone();
         self.ask(async move |sled: Arc<Sled>| sled.events(&filter, page).await).await
+    }
+
+    async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        let filter = filter.clone();
+        self.ask(async move |sled: Arc<Sled>| sled.events_oldest_first(&filter, page).await).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {

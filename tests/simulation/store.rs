@@ -11,8 +11,8 @@ use bytes::Bytes;
 use hookhold::chance::Chance;
 use hookhold::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use hookhold::store::{
-    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
-    Purged, Settlement, Store, Tracked, Waiters, Word,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Feed, Fresh, Intake, Listed, Made, Page,
+    Purge, Purged, Settlement, Store, Tracked, Waiters, Word,
 };
 use hookhold::time::Timestamp;
 use tokio::sync::{Notify, oneshot};
@@ -296,6 +296,10 @@ impl Store for Grouped {
         self.0.kept.waiters()
     }
 
+    fn feed(&self) -> &Arc<Feed> {
+        self.0.kept.feed()
+    }
+
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         self.alive().await;
         let _one = self.0.one.lock().await;
@@ -370,6 +374,10 @@ impl Store for Grouped {
 
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
         self.0.kept.events(filter, page).await
+    }
+
+    async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        self.0.kept.events_oldest_first(filter, page).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {

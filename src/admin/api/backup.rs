@@ -4,30 +4,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
-use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::body::Frame;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
+use crate::admin::openapi::answers::{Conflicts, StoreTrouble};
 use crate::admin::parameters::NoParameters;
 use crate::admin::problem::Problem;
 use crate::store::{Backup, Error};
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/backup", get(send))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(send))
 }
 
+/// All that is stored, as one stream, whole where it ends with its closing record. An operator's: one at a time.
+#[utoipa::path(
+    get, path = "/backup", operation_id = "backup", tag = "relay",
+    responses(
+        (status = 200, description = "The stream.", body = Vec<u8>, content_type = "application/octet-stream"),
+        Conflicts, StoreTrouble,
+    )
+)]
 async fn send(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     _: NoParameters,
 ) -> Result<impl IntoResponse, Problem> {
+    if !caller.sees_all {
+        return Err(Problem::forbidden("a backup holds what this token may not see"));
+    }
     let backup = context.store.backup();
     caller.logs("backup", &"everything", &backup);
     let headers = [

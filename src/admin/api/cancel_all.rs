@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use utoipa::ToSchema;
 
 use super::deliveries::state;
 use crate::admin::Context;
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
+use crate::admin::body::{JsonBody, Object, given};
+use crate::admin::openapi::answers::{BadBodies, StoreTrouble};
 use crate::admin::parameters::NoParameters;
 use crate::admin::problem::Problem;
 use crate::record::{Delivery, DeliveryId, EventId, Name, StateName};
@@ -27,50 +29,75 @@ const LOOKED_AT_MAX: usize = 10_000;
 const AT_ONCE: usize = 250;
 
 /// Which deliveries.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CancelRequest {
-    filter: Filter,
+pub(super) struct CancelRequest {
+    #[schema(value_type = Filter)]
+    filter: Object<Filter>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// At least one of these must be said.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CancelFilter, min_properties = 1)]
 struct Filter {
+    /// `pending` (where nothing is said) or `parked`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, pattern = "^(pending|parked)$")]
     state: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<Name>)]
     destination: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<Name>)]
     source: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, value_type = Option<EventId>)]
     event: Option<String>,
+    /// Whose event was received at this time or later.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     since: Option<Timestamp>,
+    /// Whose event was received before this time.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     until: Option<Timestamp>,
 }
 
 /// What was called off.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Cancelled {
     cancelled: u64,
     /// There may be more: call again.
     more: bool,
 }
 
+/// Calls off the deliveries that fit a filter.
+///
+/// One call looks at a bounded number; `more` says that there may be others.
+#[utoipa::path(
+    post, path = "/deliveries/cancel", operation_id = "cancelDeliveries", tag = "deliveries",
+    request_body = CancelRequest,
+    responses((status = 202, description = "What was called off.", body = Cancelled), BadBodies, StoreTrouble)
+)]
 pub(super) async fn cancel_all(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     _: NoParameters,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Cancelled>), Problem> {
-    let body = body.map_err(|_| Problem::bad_body("the body could not be read"))?;
-    let request: CancelRequest = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad_body(format!("the body is not {{\"filter\": {{...}}}}: {error}")))?;
-    let cancelled = all_that_fit(&context, &filter(request.filter)?).await;
+    JsonBody(request): JsonBody<CancelRequest>,
+) -> Result<(StatusCode, Extension<Told>, Json<Cancelled>), Problem> {
+    let cancelled = all_that_fit(&context, &filter(request.filter.0)?).await;
     caller.logs("cancel", &"all that fit a filter", &cancelled);
-    Ok((StatusCode::ACCEPTED, Json(cancelled?)))
+    let cancelled = cancelled?;
+    let told = Told(format!("{} cancelled", cancelled.cancelled));
+    Ok((StatusCode::ACCEPTED, Extension(told), Json(cancelled)))
 }
 
 /// The filter, which must say something: who means everything says `"state": "pending"`.
 fn filter(written: Filter) -> Result<DeliveryFilter, Problem> {
     let Filter { state: word, destination, source, event, since, until } = written;
-    let says_nothing = [&word, &destination, &source, &event].iter().all(|text| text.is_none());
-    if says_nothing && since.is_none() && until.is_none() {
+    let names_nothing = word.is_none() && destination.is_none() && source.is_none() && event.is_none();
+    if names_nothing && since.is_none() && until.is_none() {
         return Err(Problem::field("filter", "say which: a state, a destination, a source, an event, or a time"));
     }
     let state = match word.as_deref().map_or(Some((Some(StateName::Pending), Some(false))), state) {

@@ -3,33 +3,36 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
+use crate::admin::openapi::answers::{Missing, StoreTrouble};
+use crate::admin::openapi::parameters::PageParameters;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{DeliveryView, List, shown};
 use crate::config::settings::Destination;
-use crate::record::Name;
+use crate::pace::bucket::Bucket;
+use crate::record::{BreakerState, Name, StateName};
 use crate::store::Pausable;
 use crate::time::Timestamp;
 
 /// Deliveries that others wait for, in one answer.
 const BLOCKED_BY_MAX: usize = 20;
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/destinations", get(list))
-        .route("/destinations/{name}", get(show))
-        .route("/destinations/{name}/pause", post(pause))
-        .route("/destinations/{name}/resume", post(resume))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(pause)).routes(routes!(resume))
 }
 
 /// One destination with what order keys hold up there (`order_by`).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DestinationWithBlocked)]
 struct WholeView {
     #[serde(flatten)]
     destination: DestinationView,
@@ -40,24 +43,48 @@ struct WholeView {
 }
 
 /// A destination. `pending` does not include what is in flight. Last success and last error are those since the start.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Destination)]
 struct DestinationView {
     name: Name,
+    /// Without what could be secret.
     url: String,
     paused: bool,
+    #[schema(value_type = BreakerState)]
     breaker: &'static str,
+    #[schema(required)]
     /// When the next attempt is made, where none is made now since no answer came.
     next_probe_at: Option<Timestamp>,
     /// Until when none is made, since the application asked for it (`Retry-After`).
+    #[schema(required)]
     rests_until: Option<Timestamp>,
     in_flight: u64,
     pending: u64,
     parked: u64,
+    #[schema(required)]
     oldest_due_at: Option<Timestamp>,
+    #[schema(required)]
     last_success_at: Option<Timestamp>,
+    #[schema(required)]
     last_error: Option<String>,
+    /// When that was. Later than the last success: it fails now.
+    #[schema(required)]
+    last_error_at: Option<Timestamp>,
+    /// Deliveries that it took since the start.
+    delivered: u64,
+    /// What relay.toml lets it have: attempts at once, and in a second (`None`: as many as there are).
+    in_flight_max: usize,
+    #[schema(required)]
+    per_second: Option<f64>,
+    /// Whether its deliveries are kept in order (`order_by`).
+    is_ordered: bool,
 }
 
+/// Destinations, by name.
+#[utoipa::path(
+    get, path = "/destinations", operation_id = "listDestinations", tag = "destinations", params(PageParameters),
+    responses((status = 200, description = "A page of destinations.", body = List<DestinationView>), StoreTrouble)
+)]
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DestinationView>>, Problem> {
     let page = parameters.named_page()?;
     parameters.finish()?;
@@ -70,13 +97,28 @@ async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -
     Ok(Json(List { items, next }))
 }
 
-async fn show(State(context): State<Arc<Context>>, Id(name): Id<String>, _: NoParameters) -> Result<Json<WholeView>, Problem> {
+/// One destination, and what order keys hold up there.
+#[utoipa::path(
+    get, path = "/destinations/{name}", operation_id = "showDestination", tag = "destinations", params(("name" = Name, Path)),
+    responses((status = 200, description = "The destination.", body = WholeView), Missing, StoreTrouble)
+)]
+async fn show(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(name): Id<String>,
+    _: NoParameters,
+) -> Result<Json<WholeView>, Problem> {
     let destination = named(&context, &name)?;
     let blocked = context.store.blocked(&destination.name, BLOCKED_BY_MAX).await?;
-    let blocked_by = blocked.by.into_iter().map(DeliveryView::new).collect();
+    let blocked_by = blocked.by.into_iter().map(|delivery| DeliveryView::new(&sight, delivery)).collect();
     Ok(Json(WholeView { destination: view(&context, &destination).await?, blocked_keys: blocked.keys, blocked_by }))
 }
 
+/// Sends nothing more to a destination; what is for it is kept. Attempts under way end.
+#[utoipa::path(
+    post, path = "/destinations/{name}/pause", operation_id = "pauseDestination", tag = "destinations", params(("name" = Name, Path)),
+    responses((status = 200, description = "The destination as it is now.", body = DestinationView), Missing, StoreTrouble)
+)]
 async fn pause(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -86,6 +128,11 @@ async fn pause(
     change(&context, &caller, &name, true).await
 }
 
+/// Sends again, and at once where no answer came or a rest was asked for.
+#[utoipa::path(
+    post, path = "/destinations/{name}/resume", operation_id = "resumeDestination", tag = "destinations", params(("name" = Name, Path)),
+    responses((status = 200, description = "The destination as it is now.", body = DestinationView), Missing, StoreTrouble)
+)]
 async fn resume(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -112,6 +159,7 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
     let metrics = context.metrics.destination(&destination.name);
     let (breaker, next_probe_at) = metrics.breaker();
     let now = context.clock.now();
+    let (last_error_at, last_error) = metrics.last_error().unzip();
     Ok(DestinationView {
         name: destination.name.clone(),
         url: shown(destination),
@@ -124,6 +172,11 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
         parked: backlog.parked,
         oldest_due_at: backlog.oldest_due_at,
         last_success_at: metrics.last_success_at(),
-        last_error: metrics.last_error(),
+        last_error,
+        last_error_at,
+        delivered: metrics.settled_so_far(StateName::Delivered),
+        in_flight_max: destination.in_flight,
+        per_second: destination.per_second.as_ref().map(Bucket::per_second),
+        is_ordered: destination.order_by.is_some(),
     })
 }

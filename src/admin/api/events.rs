@@ -4,48 +4,96 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use bytes::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::deliveries;
-use crate::admin::Context;
+use super::search;
 use crate::admin::auth::Caller;
+use crate::admin::body::MaybeJson;
+use crate::admin::openapi::answers::{BadBodies, Conflicts, Kept, Missing, StoreTrouble};
+use crate::admin::openapi::parameters::{PageParameters, query, text, word};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::{EventView, List};
+use crate::admin::{Context, etag};
 use crate::delivery::routed;
 use crate::record::{DeliveryId, Event, EventId, Name};
 use crate::store::{EventFilter, EventState};
+use crate::time::Timestamp;
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/events", get(list))
-        .route("/events/{id}", get(show))
-        .route("/events/{id}/body", get(body))
-        .route("/events/{id}/replay", post(replay))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(body)).routes(routes!(replay))
 }
 
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<EventView>>, Problem> {
+/// Which events a list shows.
+struct EventParameters;
+
+impl IntoParams for EventParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            query::<Name>("source", "Of this source."),
+            text("type", "Of this type (the provider's word).", None),
+            query::<EventState>("state", "In this state."),
+            query::<Name>("destination", "With a delivery to this destination."),
+            query::<Timestamp>("since", "Received at this time or later."),
+            query::<Timestamp>("until", "Received before this time."),
+            text("provider_event_id", "With this id of the provider.", None),
+            text("q", search::ABOUT, Some(search::TEXT_BYTES_MAX)),
+            word("order", "Which come first.", ["newest", "oldest"]),
+        ]
+    }
+}
+
+/// Events, newest first unless asked otherwise.
+#[utoipa::path(
+    get, path = "/events", operation_id = "listEvents", tag = "events",
+    params(EventParameters, PageParameters),
+    responses((status = 200, description = "A page of events.", body = List<EventView>), StoreTrouble)
+)]
+async fn list(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    mut parameters: Parameters,
+) -> Result<Json<List<EventView>>, Problem> {
     let (filter, page) = (filter(&mut parameters)?, parameters.page()?);
+    let oldest_first = parameters.take("order", "newest or oldest", oldest_first)?.unwrap_or(false);
     parameters.finish()?;
-    let listed = context.store.events(&filter, page).await?;
+    if filter.text.is_some() && !sight.may_search(filter.source.as_ref()) {
+        return Err(Problem::forbidden(
+            "this token may not see all of every body: name a `source` whose bodies it sees whole, or search with another token",
+        ));
+    }
+    let filter = search::bounded(filter, context.clock.now())?;
+    let listed = match oldest_first {
+        true => context.store.events_oldest_first(&filter, page).await?,
+        false => context.store.events(&filter, page).await?,
+    };
     let mut items = Vec::with_capacity(listed.items.len());
     for event in listed.items {
         let deliveries = context.store.deliveries_of(event.id).await?;
-        items.push(EventView::new(event, deliveries));
+        items.push(EventView::new(&sight, event, deliveries));
     }
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
 }
 
-fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {
-    if parameters.text("q")?.is_some() {
-        return Err(Problem::field("q", "search is not supported by this version"));
+/// `order=oldest`: for who follows what comes, from a time (`since`) or a cursor on.
+fn oldest_first(word: &str) -> Option<bool> {
+    match word {
+        "newest" => Some(false),
+        "oldest" => Some(true),
+        _ => None,
     }
+}
+
+fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {
     Ok(EventFilter {
         source: parameters.name("source")?,
         kind: parameters.text("type")?,
@@ -54,56 +102,98 @@ fn filter(parameters: &mut Parameters) -> Result<EventFilter, Problem> {
         since: parameters.time("since")?,
         until: parameters.time("until")?,
         provider_event_id: parameters.text("provider_event_id")?,
+        text: parameters.text("q")?,
     })
 }
 
 pub(super) fn state(word: &str) -> Option<EventState> {
-    use EventState::{Cancelled, Delivered, Parked, Pending, Unrouted};
-    [Pending, Parked, Delivered, Cancelled, Unrouted].into_iter().find(|state| state.as_str() == word)
+    EventState::ALL.into_iter().find(|state| state.as_str() == word)
 }
 
-async fn show(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<Json<EventView>, Problem> {
+/// One event, with its header fields, its deliveries and their attempts.
+#[utoipa::path(
+    get, path = "/events/{id}", operation_id = "showEvent", tag = "events", params(("id" = EventId, Path)),
+    responses((status = 200, description = "The event.", body = EventView), Kept, Missing, StoreTrouble)
+)]
+async fn show(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    headers: HeaderMap,
+    _: NoParameters,
+) -> Result<Response, Problem> {
     let event = existing(&context, id).await?;
     let deliveries = context.store.deliveries_of(id).await?;
     let mut shown = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().cloned() {
-        shown.push(deliveries::whole(&context, delivery).await?);
+        shown.push(deliveries::whole(&context, &sight, delivery).await?);
     }
-    let headers = event.headers.clone();
-    Ok(Json(EventView::new(event, deliveries).with_headers(&headers).with_deliveries(shown)))
+    let fields = event.headers.clone();
+    let view = EventView::new(&sight, event, deliveries).with_headers(&sight, &fields).with_deliveries(shown);
+    etag::json(&headers, &view)
 }
 
-/// The raw bytes. They came from outside: whatever they are, a browser saves them and interprets nothing.
-async fn body(State(context): State<Arc<Context>>, Id(id): Id<EventId>, _: NoParameters) -> Result<impl IntoResponse, Problem> {
+/// The bytes of an event's body, as they came; for those who may not see all of them JSON with masks.
+///
+/// They never change: the `ETag` stands for them. What has masks has none.
+#[utoipa::path(
+    get, path = "/events/{id}/body", operation_id = "readEventBody", tag = "events", params(("id" = EventId, Path)),
+    responses(
+        (status = 200, description = "The body.", body = Vec<u8>, content_type = "application/octet-stream"),
+        Kept, Missing, StoreTrouble,
+    )
+)]
+async fn body(
+    State(context): State<Arc<Context>>,
+    sight: Sight,
+    Id(id): Id<EventId>,
+    asked: HeaderMap,
+    _: NoParameters,
+) -> Result<Response, Problem> {
+    let (source, tag) = (existing(&context, id).await?.source, etag::quoted(&id.to_string()));
+    let veil = sight.of(&source);
+    if veil.is_open() && etag::is_known(&asked, &tag) {
+        return Ok(etag::answer(&asked, tag, Default::default));
+    }
     let body = context.store.body(id).await?.ok_or_else(|| unknown(id))?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.bin\"")),
-    ];
-    Ok((headers, body))
+    let shown = veil.body(body)?;
+    Ok(if shown.is_whole() { etag::answer(&asked, tag, || shown.saved_as(id)) } else { shown.saved_as(id) })
 }
 
 /// What a replay may say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = EventReplay)]
 struct ReplayRequest {
+    /// Where it goes; where nothing is said, where its source would send it now.
+    #[schema(min_items = 1, value_type = Option<Vec<Name>>)]
     destinations: Option<Vec<String>>,
 }
 
 /// What a replay made, or hurried.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Replayed {
     deliveries: Vec<DeliveryId>,
 }
 
+/// Delivers an event again.
+///
+/// Where a delivery to a destination is still pending, that one is made due now and named; else a new one is made.
+#[utoipa::path(
+    post, path = "/events/{id}/replay", operation_id = "replayEvent", tag = "events", params(("id" = EventId, Path)),
+    request_body = Option<ReplayRequest>,
+    responses(
+        (status = 202, description = "The deliveries.", body = Replayed),
+        Missing, Conflicts, BadBodies, StoreTrouble,
+    )
+)]
 async fn replay(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     Id(id): Id<EventId>,
     _: NoParameters,
-    body: Result<Bytes, BytesRejection>,
+    MaybeJson(request): MaybeJson<ReplayRequest>,
 ) -> Result<(StatusCode, Json<Replayed>), Problem> {
-    let request = replay_request(body)?;
     let replayed = replayed(&context, id, request).await;
     caller.logs("replay", &id, &replayed);
     Ok((StatusCode::ACCEPTED, Json(replayed?)))
@@ -117,18 +207,6 @@ async fn replayed(context: &Context, id: EventId, request: ReplayRequest) -> Res
     };
     let deliveries = context.store.replay(id, &destinations, context.clock.now()).await?;
     Ok(Replayed { deliveries })
-}
-
-/// No body is as good as `{}`.
-fn replay_request(body: Result<Bytes, BytesRejection>) -> Result<ReplayRequest, Problem> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::large_body(),
-        _ => Problem::bad_body("the body could not be read"),
-    })?;
-    if body.trim_ascii().is_empty() {
-        return Ok(ReplayRequest::default());
-    }
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_body(format!("the body is not a replay: {error}")))
 }
 
 /// The destinations that the caller names, each once.

@@ -1,19 +1,25 @@
 //! The resources of `/api/v1`, one file each.
 
+mod alerts;
+mod audit;
 mod backup;
 mod cancel_all;
+mod config;
 mod deliveries;
 mod destinations;
 mod events;
+mod history;
+mod live;
 mod quarantine;
 mod reload;
 mod replays;
+mod search;
 mod sources;
 mod status;
 
 use std::sync::Arc;
 
-use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::Context;
 use super::auth::Caller;
@@ -21,17 +27,23 @@ use super::problem::Problem;
 use crate::record::Name;
 use crate::store::{Error, NotChanged, Pausable};
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
+/// Each route with its description: see CONTRIBUTING, "A new endpoint".
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new()
         .merge(events::routes())
         .merge(deliveries::routes())
         .merge(destinations::routes())
         .merge(sources::routes())
         .merge(status::routes())
+        .merge(history::routes())
+        .merge(config::routes())
         .merge(reload::routes())
         .merge(replays::routes())
         .merge(quarantine::routes())
         .merge(backup::routes())
+        .merge(live::routes())
+        .merge(alerts::routes())
+        .merge(audit::routes())
 }
 
 /// Pauses a source or a destination, or lets it go on; durable when it returns.

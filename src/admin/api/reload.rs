@@ -3,34 +3,43 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
+use crate::admin::openapi::answers::{StoreTrouble, Unusable};
 use crate::admin::parameters::NoParameters;
 use crate::admin::problem::Problem;
 use crate::admin::{Context, Reload};
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/reload", post(reload))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(reload))
 }
 
 /// What is different, a line each: `sources.stripe: changed`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Reloaded {
     changed: Vec<String>,
 }
 
+/// Reads relay.toml again. The new configuration is in force whole, or not at all.
+#[utoipa::path(
+    post, path = "/reload", operation_id = "reload", tag = "relay",
+    responses((status = 200, description = "What is different.", body = Reloaded), Unusable, StoreTrouble)
+)]
 async fn reload(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     _: NoParameters,
-) -> Result<Json<Reloaded>, Problem> {
+) -> Result<(Extension<Told>, Json<Reloaded>), Problem> {
     let done = reloaded(&context).await;
     caller.logs("reload", &"configuration", &done);
-    done.map(|changed| Json(Reloaded { changed }))
+    done.map(|changed| (Extension(Told(changed.join("; "))), Json(Reloaded { changed })))
 }
 
 async fn reloaded(context: &Context) -> Result<Vec<String>, Problem> {

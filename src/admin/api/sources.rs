@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
+use crate::admin::body::{JsonBody, whole};
+use crate::admin::openapi::answers::{BadBodies, Conflicts, Missing, StoreTrouble};
+use crate::admin::openapi::parameters::PageParameters;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::view::List;
@@ -21,39 +24,49 @@ use crate::record::Name;
 use crate::store::Pausable;
 use crate::time::Timestamp;
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new()
-        .route("/sources", get(list))
-        .route("/sources/{name}/arm", post(arm))
-        .route("/sources/{name}/disarm", post(disarm))
-        .route("/sources/{name}/pause", post(pause))
-        .route("/sources/{name}/resume", post(resume))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(arm))
+        .routes(routes!(disarm))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
 }
 
+/// The longest time for which a source can be armed, as it is written.
+const ARMED_MS_MAX: u64 = ARMED_TIME_MAX.as_millis() as u64;
+// The description takes a number only.
+const _: () = assert!(ARMED_MS_MAX == 3_600_000);
+
 /// How long a source waits for its secret.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ArmRequest {
+    #[serde(deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 3_600_000)]
     for_ms: u64,
 }
 
 /// A source that waits for its secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Armed {
     source: Name,
     armed_until: Timestamp,
 }
 
+/// Lets a source take the secret that its provider is about to send.
+#[utoipa::path(
+    post, path = "/sources/{name}/arm", operation_id = "armSource", tag = "sources", params(("name" = Name, Path)),
+    request_body = ArmRequest,
+    responses((status = 200, description = "Until when it waits.", body = Armed), Missing, Conflicts, BadBodies)
+)]
 async fn arm(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
     Id(name): Id<String>,
     _: NoParameters,
-    body: Result<Bytes, BytesRejection>,
+    JsonBody(request): JsonBody<ArmRequest>,
 ) -> Result<Json<Armed>, Problem> {
-    let body = body.map_err(|_| Problem::bad_body("the body could not be read"))?;
-    let request: ArmRequest = serde_json::from_slice(&body)
-        .map_err(|error| Problem::bad_body(format!("the body is not {{\"for_ms\": N}}: {error}")))?;
     let armed = armed(&context, &name, request);
     caller.logs("arm", &name, &armed);
     armed.map(Json)
@@ -62,7 +75,7 @@ async fn arm(
 fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Problem> {
     let time = Duration::from_millis(request.for_ms);
     if time.is_zero() || time > ARMED_TIME_MAX {
-        return Err(Problem::field("for_ms", format!("must be between 1 and {}", ARMED_TIME_MAX.as_millis())));
+        return Err(Problem::field("for_ms", format!("must be between 1 and {ARMED_MS_MAX}")));
     }
     let source = named(context, name)?.name.clone();
     let armed_until = context.clock.now().after(time);
@@ -71,12 +84,17 @@ fn armed(context: &Context, name: &str, request: ArmRequest) -> Result<Armed, Pr
 }
 
 /// A source that does not wait any more.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Disarmed {
     source: Name,
     was_armed: bool,
 }
 
+/// Takes that back: the source takes no secret any more.
+#[utoipa::path(
+    post, path = "/sources/{name}/disarm", operation_id = "disarmSource", tag = "sources", params(("name" = Name, Path)),
+    responses((status = 200, description = "Whether it waited.", body = Disarmed), Missing, Conflicts)
+)]
 async fn disarm(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -94,6 +112,11 @@ fn disarmed(context: &Context, name: &str) -> Result<Disarmed, Problem> {
     Ok(Disarmed { was_armed: was_armed.map_err(|error| Problem::conflict(error.to_string()))?, source })
 }
 
+/// Answers a source's provider with 503, so that it comes again later.
+#[utoipa::path(
+    post, path = "/sources/{name}/pause", operation_id = "pauseSource", tag = "sources", params(("name" = Name, Path)),
+    responses((status = 200, description = "The source as it is now.", body = SourceView), Missing, StoreTrouble)
+)]
 async fn pause(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -103,6 +126,11 @@ async fn pause(
     change(&context, &caller, &name, true).await
 }
 
+/// Takes a source's events again.
+#[utoipa::path(
+    post, path = "/sources/{name}/resume", operation_id = "resumeSource", tag = "sources", params(("name" = Name, Path)),
+    responses((status = 200, description = "The source as it is now.", body = SourceView), Missing, StoreTrouble)
+)]
 async fn resume(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -125,22 +153,34 @@ fn named(context: &Context, name: &str) -> Result<Arc<Source>, Problem> {
 }
 
 /// A source. The counts, and the time of the last event, are those since the start.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Source)]
 struct SourceView {
     name: Name,
+    #[schema(required)]
     host: Option<String>,
+    /// As it is in relay.toml.
     path: String,
+    #[schema(value_type = String)]
     provider: Arc<str>,
     /// Whether its provider brings the secret, so that it can be armed.
     takes_secret: bool,
+    /// What the answer waits for, as relay.toml has it: `stored`, `upstream` or `upstream-else-stored`.
+    ack: &'static str,
     paused: bool,
     accepted: u64,
     rejected: u64,
     duplicates: u64,
     quarantined: u64,
+    #[schema(required)]
     last_event_at: Option<Timestamp>,
 }
 
+/// Sources, by name.
+#[utoipa::path(
+    get, path = "/sources", operation_id = "listSources", tag = "sources", params(PageParameters),
+    responses((status = 200, description = "A page of sources.", body = List<SourceView>))
+)]
 async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<SourceView>>, Problem> {
     let page = parameters.named_page()?;
     parameters.finish()?;
@@ -157,6 +197,7 @@ fn view(context: &Context, source: &Source) -> SourceView {
         path: written(&source.path),
         provider: source.provider.clone(),
         takes_secret: source.takes_secret,
+        ack: source.ack.as_str(),
         paused: context.pauses.is_paused(Pausable::Source, &source.name),
         accepted: metrics.accepted(),
         rejected: metrics.rejected(),

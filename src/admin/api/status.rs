@@ -2,42 +2,54 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::parameters::NoParameters;
 use crate::store;
 use crate::time::Timestamp;
 
-pub(super) fn routes() -> Router<Arc<Context>> {
-    Router::new().route("/status", get(show))
+pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
+    OpenApiRouter::new().routes(routes!(show))
 }
 
-#[derive(Serialize)]
+/// The relay as a whole.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Status)]
 struct StatusView {
     version: &'static str,
     started_at: Timestamp,
+    /// Whether it can accept durably.
     ready: bool,
     store: StoreView,
     counts: CountsView,
 }
 
-#[derive(Serialize)]
+/// What is stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Store)]
 struct StoreView {
+    /// On disk.
     bytes: u64,
     events: u64,
     /// Of the events alone, without what the database and the journal need beside them.
     event_bytes: u64,
     free_bytes: u64,
+    /// Why nothing more is taken, where that is so.
+    #[schema(required)]
     full: Option<String>,
+    /// The version of the stored format.
     format: u32,
 }
 
 /// Deliveries by state; `pending` does not include what is in flight.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Counts)]
 struct CountsView {
     pending: u64,
     in_flight: u64,
@@ -47,6 +59,11 @@ struct CountsView {
     quarantined: u64,
 }
 
+/// How the relay stands.
+#[utoipa::path(
+    get, path = "/status", operation_id = "showStatus", tag = "relay",
+    responses((status = 200, description = "The relay.", body = StatusView))
+)]
 async fn show(State(context): State<Arc<Context>>, _: NoParameters) -> Json<StatusView> {
     let counts = context.store.counts();
     // The status must show what is left to show when the store cannot tell its size.

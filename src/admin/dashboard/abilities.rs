@@ -10,7 +10,9 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
 /// The dashboard's word, and a path that is there where the API can do it.
-const PATHS: [(&str, &str); 6] = [
+const PATHS: [(&str, &str); 8] = [
+    ("alerts", "/api/v1/alerts"),
+    ("audit", "/api/v1/audit"),
     ("live", "/api/v1/live"),
     ("quarantine", "/api/v1/quarantine"),
     ("replays", "/api/v1/replays"),

@@ -1,5 +1,6 @@
 //! `hookhold serve`: the composition root. Puts the parts together, runs them until a signal, and takes them down in order.
 
+mod audit_log;
 mod listeners;
 pub(super) mod log;
 mod reload;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
-use super::listeners;
-use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
-use crate::admin::Told;
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use super::{audit_log, listeners};
+use crate::admin::{Configuration, Told};
 use crate::config::settings::{Listener, Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
@@ -18,7 +18,8 @@ use crate::net::client_certificate::Asking;
 use crate::net::door::Door;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
-use crate::store::{Pauses, Quarantine};
+use crate::store::{AuditLog, Pauses, Quarantine};
+use crate::watch::Watch;
 
 /// Certificates are looked at so often. Their files may be links into folders that are exchanged whole, which no watch of a file sees.
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
@@ -31,17 +32,20 @@ pub(super) struct Changing {
     pub(super) asking: Arc<Asking>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
+    pub(super) configuration: Arc<Configuration>,
     pub(super) pauses: Arc<Pauses>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) audit: Arc<AuditLog>,
 }
 
 impl Relay {
     /// Applies a new configuration, and tells what is different, a line each. Where a part of it cannot be used, everything stays as
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
-        let Loaded { settings, imprint, .. } = loaded;
-        let Changing { line, door, asking, quarantine, told, pauses, certificates, metrics, .. } = &self.changing;
+        let Loaded { settings, imprint, warnings, shown } = loaded;
+        let Changing { line, door, asking, quarantine, told, pauses, certificates, metrics, watch, audit, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -51,6 +55,7 @@ impl Relay {
         let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
+        let watched = Watch::prepare(settings.clone())?;
         certificates.replace(&pairs(&settings.tls)?)?;
 
         // First: the gate and the lanes ask for their valves.
@@ -63,7 +68,10 @@ impl Relay {
         asking.replace(listeners::asked(&settings));
         self.lanes.replace(lanes);
         quarantine.set_bounds(quarantine_bounds(&settings));
+        audit.set_bounds(audit_log::bounds(&settings));
         told.replace(settings.clone(), arming);
+        watch.replace(watched);
+        self.changing.configuration.replace(shown, lines(&warnings));
         let mut changes = self.told_of(&changes).await;
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
         self.changing.imprint = imprint;
@@ -120,24 +128,26 @@ fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static s
 }
 
 /// Shows renewed certificates as soon as their files hold them, until nobody shows certificates any more.
-pub(super) fn watch_certificates(certificates: &Arc<Certificates>, told: &Arc<Told>) {
-    tokio::spawn(look_at_certificates(Arc::downgrade(certificates), Arc::downgrade(told)));
+pub(super) fn watch_certificates(certificates: &Arc<Certificates>, told: &Arc<Told>, audit: &Arc<AuditLog>) {
+    tokio::spawn(look_at_certificates(Arc::downgrade(certificates), Arc::downgrade(told), Arc::downgrade(audit)));
 }
 
-async fn look_at_certificates(certificates: Weak<Certificates>, told: Weak<Told>) {
+async fn look_at_certificates(certificates: Weak<Certificates>, told: Weak<Told>, audit: Weak<AuditLog>) {
     let mut shown = None;
     loop {
-        let (Some(certificates), Some(told)) = (certificates.upgrade(), told.upgrade()) else { return };
+        let (Some(certificates), Some(told), Some(audit)) = (certificates.upgrade(), told.upgrade(), audit.upgrade()) else {
+            return;
+        };
         let settings = told.settings();
         // Files are read elsewhere: a slow disk must not hold up requests.
-        let looked = tokio::task::spawn_blocking(move || look(&certificates, &settings, shown)).await;
+        let looked = tokio::task::spawn_blocking(move || look(&certificates, &settings, &audit, shown)).await;
         shown = looked.ok().flatten();
         tokio::time::sleep(CERTIFICATE_LOOK).await;
     }
 }
 
 /// Loads the certificates where their files differ from `shown`; the digest of what they hold now.
-fn look(certificates: &Certificates, settings: &Settings, shown: Option<[u8; 32]>) -> Option<[u8; 32]> {
+fn look(certificates: &Certificates, settings: &Settings, audit: &AuditLog, shown: Option<[u8; 32]>) -> Option<[u8; 32]> {
     // Nothing is made here: what is missing, a start or a reload makes.
     let pairs = match &settings.tls {
         Tls::SelfSigned { folder } => vec![tls::self_signed_files(folder)],
@@ -147,7 +157,10 @@ fn look(certificates: &Certificates, settings: &Settings, shown: Option<[u8; 32]
     if found.is_none() || found == shown || shown.is_none() {
         return found.or(shown);
     }
-    match certificates.replace(&pairs) {
+    let replaced = certificates.replace(&pairs);
+    let came = replaced.as_ref().map(|()| String::new()).map_err(ToString::to_string);
+    audit_log::note(audit, "files", "certificates", came);
+    match replaced {
         Ok(()) => tracing::info!("certificates were renewed"),
         Err(error) => tracing::error!(%error, "renewed certificates cannot be used; the old ones are shown"),
     }

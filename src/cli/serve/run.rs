@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::audit_log;
 use super::log::Level;
 use super::start::Relay;
 use crate::admin::Reload;
@@ -20,7 +21,10 @@ pub(super) async fn run(mut relay: Relay, config: &Path, level: &Level) -> ExitC
     loop {
         tokio::select! {
             () = any(&mut term, &mut int) => break,
-            Some(()) = hangup.recv() => drop(reload(&mut relay, config, level).await),
+            Some(()) = hangup.recv() => {
+                let done = reload(&mut relay, config, level).await;
+                audit_log::note_reload(&relay.changing.audit, done).await;
+            }
             Some(Reload(answer)) = relay.reloads.recv() => {
                 let done = reload(&mut relay, config, level).await;
                 // Who asked may have gone away.
@@ -57,6 +61,7 @@ async fn reload(relay: &mut Relay, config: &Path, level: &Level) -> Result<Vec<S
         }
         Err(problems) => Err(problems),
     };
+    relay.changing.configuration.reloaded(&done);
     match &done {
         Ok(changes) if changes.is_empty() => tracing::info!("the configuration was read again; nothing is different"),
         Ok(changes) => changes.iter().for_each(|change| tracing::info!(change, "the configuration is in force")),

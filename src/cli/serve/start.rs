@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
+use super::audit_log;
 use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
 use super::reload::{Changing, watch_certificates};
-use crate::admin::{self, Reload, Told};
-use crate::config::Loaded;
+use crate::admin::history::{History, Keeping};
+use crate::admin::{self, Configuration, Reload, Told};
 use crate::config::settings::{Listener, Serve, Settings, Tls};
+use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
@@ -25,6 +28,7 @@ use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
+use crate::watch::{Asked, Watch};
 
 /// Wishes for a new configuration that may wait: one is served at a time, and each takes the newest.
 const RELOADS_MAX: usize = 16;
@@ -44,6 +48,8 @@ pub struct Relay {
     pub(super) lanes: Lanes,
     pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
+    pub(super) watching: JoinHandle<()>,
+    pub(super) history: Keeping,
     pub(super) public: Vec<Serving>,
     pub(super) private: Serving,
     pub(super) changing: Changing,
@@ -53,7 +59,7 @@ pub struct Relay {
 
 /// Starts everything that the configuration names.
 pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
-    let Loaded { settings, imprint, .. } = loaded;
+    let Loaded { settings, imprint, warnings, shown } = loaded;
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
     let [public_tls, asking] =
@@ -69,6 +75,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));
+    let configuration = Arc::new(Configuration::new(shown, lines(&warnings), certificates.clone(), clock));
+    let history = Arc::new(History::open(&settings.store.path, metrics.clone(), clock));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
     let surroundings = Surroundings::of_system(clock);
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
@@ -84,7 +92,19 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
     let (listeners, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
+    let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
+    let started_at = clock.now();
+    let asked = Asked {
+        store: store.clone(),
+        space: space.clone(),
+        pauses: pauses.clone(),
+        metrics: metrics.clone(),
+        certificates: certificates.clone(),
+        clock,
+        started_at,
+    };
+    let watch = Arc::new(Watch::new(asked, settings.clone())?);
     let context = admin::Context {
         store: store.clone(),
         space,
@@ -92,23 +112,35 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         replays: replays.clone(),
         quarantine: quarantine.clone(),
         told: told.clone(),
+        configuration: configuration.clone(),
+        history: history.clone(),
         metrics: metrics.clone(),
+        watch: watch.clone(),
+        audit: audit.clone(),
         pauses: pauses.clone(),
         reloads: wishes,
         clock,
-        started_at: clock.now(),
+        started_at,
     };
     let private = serve_admin(private, admin_tls, context);
-    watch_certificates(&certificates, &told);
-    let changing = Changing { imprint, line, door, asking, quarantine, told, pauses, certificates, metrics };
+    watch_certificates(&certificates, &told, &audit);
+    let watching = tokio::spawn(watch.clone().run());
+    let history = Keeping::start(history);
+    let changing =
+        Changing { imprint, line, door, asking, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
     // There is one: the settings are proven.
     let https = listeners.iter().find(|listener| listener.serve == Serve::Webhooks).map_or(admin, |listener| listener.address);
-    Ok(Relay { https, listeners, admin, store, lanes, replays, retention, public, private, changing, reloads })
+    Ok(Relay { https, listeners, admin, store, lanes, replays, retention, watching, history, public, private, changing, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
 pub(super) fn arming(settings: &Settings) -> anyhow::Result<Arming> {
     Arming::new(settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")
+}
+
+/// What somebody should look at, a line each.
+pub(super) fn lines(warnings: &[Problem]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// The files of the listeners' certificates.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::audit_log;
 use super::start::Relay;
 
 /// Requests that are under way may end for so long; attempts have their own bound of 8 s, beside it.
@@ -12,8 +13,11 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, public, private, .. } = self;
+        let Self { store, lanes, replays, retention, watching, history, public, private, changing, .. } = self;
+        changing.watch.stop();
         public.iter().for_each(|serving| serving.stop.cancel());
+        // Streams would hold the admin listener for as long as somebody reads.
+        store.feed().close();
         let ended = async {
             for serving in public {
                 let _ = serving.task.await;
@@ -22,8 +26,11 @@ impl Relay {
         let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, ended), lanes.stop());
         replays.stop();
         retention.stop().await;
+        history.stop().await;
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
+        let _ = watching.await;
+        audit_log::close(&changing.audit).await;
         let health = store.health();
         store.close().await.map_err(|error| error.to_string())?;
         health

@@ -34,6 +34,9 @@ pub enum ReplayState {
 }
 
 impl ReplayState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Paused, Self::Done, Self::Cancelled];
+
     /// The word for it in the API.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -201,6 +201,8 @@ mod tests {
         assert!(read.has_extension(&marker) && !read.has_extension(&marker[1..]));
         assert!(read.is_valid_at(1_790_000_000) && !read.is_valid_at(1_767_225_599) && !read.is_valid_at(1_798_761_601));
         assert!(crate::signature::public_key::Material::from_spki(read.spki).is_some());
+        let ends = crate::signature::CertificateFacts::read(&chain[0]).map(|facts| facts.not_after);
+        assert_eq!(ends, Timestamp::parse("2027-01-01T00:00:00Z"));
         let bytes = chain[0].to_vec();
         for end in 0..bytes.len() {
             assert!(Certificate::read(&bytes[..end]).is_none(), "{end}");

@@ -2,6 +2,7 @@
 
 pub(super) mod address;
 pub(super) mod chain;
+pub(super) mod facts;
 
 mod time;
 
@@ -14,8 +15,8 @@ pub(super) struct Certificate<'a> {
     pub(super) spki: &'a [u8],
     /// The first and the last second at which it counts, since the epoch.
     pub(super) valid: (i64, i64),
-    /// The object identifiers of its extensions, as DER writes them.
-    extensions: Vec<&'a [u8]>,
+    /// Its extensions: the object identifier, as DER writes it, and the value.
+    extensions: Vec<(&'a [u8], &'a [u8])>,
 }
 
 /// Extensions of one certificate: they have ten.
@@ -42,7 +43,7 @@ impl<'a> Certificate<'a> {
         while !inside.is_empty() {
             let (tag, content) = inside.next()?;
             if tag == EXTENSIONS {
-                extensions = identifiers(der::whole_sequence(content)?)?;
+                extensions = listed(der::whole_sequence(content)?)?;
             }
         }
         Some(Self { spki, valid, extensions })
@@ -50,7 +51,12 @@ impl<'a> Certificate<'a> {
 
     /// Whether it has that extension; the identifier is written as DER writes it.
     pub(super) fn has_extension(&self, oid: &[u8]) -> bool {
-        self.extensions.contains(&oid)
+        self.extension(oid).is_some()
+    }
+
+    /// The value of that extension.
+    fn extension(&self, oid: &[u8]) -> Option<&'a [u8]> {
+        self.extensions.iter().find(|(known, _)| *known == oid).map(|(_, value)| *value)
     }
 
     /// Whether it counts at that second.
@@ -59,7 +65,7 @@ impl<'a> Certificate<'a> {
     }
 }
 
-fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {
+fn listed(mut list: Reader<'_>) -> Option<Vec<(&[u8], &[u8])>> {
     let mut found = Vec::new();
     while !list.is_empty() {
         let mut extension = list.sequence()?;
@@ -67,11 +73,11 @@ fn identifiers(mut list: Reader<'_>) -> Option<Vec<&[u8]>> {
         if extension.tag() == Some(BOOLEAN) {
             extension.next()?;
         }
-        extension.tagged(OCTET_STRING)?;
+        let value = extension.tagged(OCTET_STRING)?;
         if found.len() == EXTENSIONS_MAX || !extension.is_empty() {
             return None;
         }
-        found.push(oid);
+        found.push((oid, value));
     }
     Some(found)
 }

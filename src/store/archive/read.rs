@@ -50,7 +50,19 @@ impl Records {
         };
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
         let is_start_damaged = written.is_none();
-        Ok(Self { file, bytes, salt, at: START_BYTES as u64, last: 0, waiting: None, is_start_damaged })
+        let mut records = Self { file, bytes, salt, at: START_BYTES as u64, last: 0, waiting: None, is_start_damaged };
+        // Damage can make another salt of one: where the two differ, the first record knows.
+        if let Some(named) = named_salt.filter(|named| *named != salt)
+            && records.has_room_for_a_record()
+            && records.record_here()?.is_none()
+        {
+            (records.salt, records.is_start_damaged) = (named, true);
+        }
+        Ok(records)
+    }
+
+    fn has_room_for_a_record(&self) -> bool {
+        self.at + frame::HEADER_BYTES as u64 <= self.bytes
     }
 
     /// The salt of its checksums.
@@ -63,7 +75,7 @@ impl Records {
         if self.waiting.is_some() {
             return Ok(self.waiting.take());
         }
-        while self.at + frame::HEADER_BYTES as u64 <= self.bytes {
+        while self.has_room_for_a_record() {
             let Some((number, payload)) = self.record_here()? else {
                 self.at += frame::ALIGNMENT as u64;
                 self.go_to(self.at)?;
@@ -202,6 +214,17 @@ mod tests {
             let told: Vec<_> = all.iter().copied().filter(|number| !whole.contains(number) && *number < last).collect();
             prop_assert_eq!(damaged, told);
         }
+    }
+
+    #[test]
+    fn damage_that_makes_another_salt_is_known_by_the_name() {
+        let (mut bytes, salt) = written(&[b"one".to_vec()]);
+        let digit = "hookhold backup 3 ".len();
+        bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
+        assert_eq!(read(&bytes, Some(salt)), (vec![1, 2], Vec::new()));
+        // A name that says something else does not make a good start bad.
+        let (bytes, salt) = written(&[b"one".to_vec()]);
+        assert_eq!(read(&bytes, Some(salt ^ 1)), (vec![1, 2], Vec::new()));
     }
 
     #[test]

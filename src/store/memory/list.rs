@@ -9,12 +9,18 @@ impl Inner {
     pub(super) fn shows_event(&self, filter: &EventFilter, event: &Event) -> bool {
         let state = || EventState::of(self.of_event(event.id).map(|d| d.state.name()));
         filter.source.as_ref().is_none_or(|s| *s == event.source)
+            && filter.text.as_ref().is_none_or(|text| self.has_text(event, text))
             && filter.kind.as_ref().is_none_or(|k| event.kind.as_ref() == Some(k))
             && filter.provider_event_id.as_ref().is_none_or(|p| event.provider_event_id.as_ref() == Some(p))
             && filter.since.is_none_or(|t| event.received_at >= t)
             && filter.until.is_none_or(|t| event.received_at < t)
             && filter.destination.as_ref().is_none_or(|d| self.of_event(event.id).any(|x| x.destination == *d))
             && filter.state.is_none_or(|s| s == state())
+    }
+
+    fn has_text(&self, event: &Event, text: &str) -> bool {
+        let body = self.events.get(&event.id).map(|(_, body)| body.as_ref()).unwrap_or_default();
+        body.windows(text.len().max(1)).any(|part| part == text.as_bytes())
     }
 
     /// Whether a delivery fits.
@@ -35,8 +41,13 @@ impl Inner {
 /// One page of `all`, which is newest first; `id` is where an item stands.
 pub(super) fn page_of<T>(all: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
     let behind = |item: &T| page.after.is_none_or(|after| id(item) < after.0);
+    first_of(all.filter(behind), page, &id)
+}
+
+/// The page that `behind` the cursor begins.
+pub(super) fn first_of<T>(behind: impl Iterator<Item = T>, page: Page, id: impl Fn(&T) -> DeliveryId) -> Listed<T> {
     let limit = page.limit.max(1);
-    let mut items: Vec<T> = all.filter(behind).take(limit + 1).collect();
+    let mut items: Vec<T> = behind.take(limit + 1).collect();
     let more = items.len() > limit;
     items.truncate(limit);
     let next = if more { items.last().map(|item| Cursor(id(item))) } else { None };

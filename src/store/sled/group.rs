@@ -10,8 +10,8 @@ use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use super::order::Line;
-use crate::record::{Delivery, DeliveryId, Event, EventId, Name};
-use crate::store::{Appended, Asking, Claim, Error, Made, Purge, Purged, Settlement};
+use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name};
+use crate::store::{Appended, Asking, Claim, Error, Fact, Made, Purge, Purged, Settlement, Tracked};
 use crate::time::Timestamp;
 
 /// An answer that somebody waits for.
@@ -98,6 +98,32 @@ pub(super) struct Group {
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,
     pub(super) then: Vec<Then>,
+    /// What happened, where anybody watches.
+    pub(super) facts: Option<Vec<Fact>>,
+}
+
+impl Group {
+    /// An empty one; `is_watched`: whether what happens is to be told.
+    pub(super) fn begin(is_watched: bool) -> Self {
+        Self { facts: is_watched.then(Vec::new), ..Self::default() }
+    }
+
+    /// Notes an attempt that ended, and what its delivery came to with it.
+    pub(super) fn tell_attempt(&mut self, id: DeliveryId, attempt: Attempt) {
+        let Some(facts) = &mut self.facts else { return };
+        let Some(record) = self.touched.get(&id.event).and_then(|touched| touched.now.delivery(id)) else { return };
+        let tracked = Tracked { delivery: record.delivery.clone(), in_flight: false };
+        let ended = tracked.delivery.due().is_none().then(|| Fact::State(tracked.clone()));
+        facts.extend(std::iter::once(Fact::Attempt(tracked, attempt)).chain(ended));
+    }
+
+    /// Notes how deliveries of an event are now that were changed, for people who watch. They are in no attempt.
+    pub(super) fn tell_states(&mut self, changed: &[DeliveryId]) {
+        let Some(facts) = &mut self.facts else { return };
+        let record = |id: &DeliveryId| self.touched.get(&id.event)?.now.delivery(*id);
+        let states = changed.iter().filter_map(record).map(|record| record.delivery.clone());
+        facts.extend(states.map(|delivery| Fact::State(Tracked { delivery, in_flight: false })));
+    }
 }
 
 /// A new event of the group, with the number of its duplicates in it.

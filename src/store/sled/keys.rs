@@ -195,6 +195,11 @@ pub(super) fn with_block(mut prefix: Key, block: BlockId) -> Key {
     prefix
 }
 
+/// All keys of an index under a prefix are before it: they end in at most a time and a block.
+pub(super) fn behind(prefix: &[u8]) -> Key {
+    [prefix, &[0xff; 25]].concat()
+}
+
 /// The block at the end of an index key.
 pub(super) fn block_at_end(key: &[u8]) -> Option<BlockId> {
     let start = key.len().checked_sub(16)?;

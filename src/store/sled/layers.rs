@@ -21,8 +21,6 @@ use crate::store::Error;
 use crate::store::journal::Spot;
 use crate::time::Timestamp;
 
-/// Behind every key of a prefix: index keys end in at most a time and a block.
-const BEHIND: [u8; 25] = [0xff; 25];
 /// Keys that a scan takes from above at a time.
 const FETCHED: usize = 64;
 
@@ -194,12 +192,6 @@ impl Shared {
         Ok(found)
     }
 
-    /// The heads of a block, in order; `None` for damaged ones.
-    pub(super) fn heads(&self, block: BlockId) -> Result<Vec<Option<Head>>, Error> {
-        let bytes = self.raw_heads(block)?;
-        Ok(block::frames(&bytes).map(|frame| frame.and_then(block::decode)).collect())
-    }
-
     /// Reads of one event, whose block and place `read` is given; `None` where it is not there. Once more where that fails: its
     /// block may have been rewritten, or be gone, since it was found.
     pub(super) fn read_event<T>(
@@ -254,7 +246,7 @@ impl Shared {
     /// The body that belongs to a head.
     pub(super) fn body(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = head.event.body_bytes;
-        let above = self.overlay().parts(block).map(|parts| parts.bodies.find(head.body_at, length).unwrap_or_default());
+        let above = self.overlay().parts(block).and_then(|parts| parts.bodies.find(head.body_at, length));
         let body = match above {
             Some(body) => body,
             None => self.body_below(block, head)?,
@@ -266,7 +258,7 @@ impl Shared {
         }
     }
 
-    /// The body that belongs to a head of a block that is in sled, unproved; empty where nothing is found.
+    /// The body that belongs to a head, where it is in the journal or in sled, unproved; empty where nothing is found.
     pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         if let Some(spot) = Spot::from_bits(head.body_at) {
@@ -318,7 +310,8 @@ impl Shared {
     ///
     /// Keys that change meanwhile may be missed or come twice: whoever changes them tells the lanes.
     pub(super) fn scan(&self, prefix: &[u8], last: Option<&[u8]>, newest_first: bool) -> Scan<'_> {
-        self.scan_between(prefix.to_vec(), [prefix, last.unwrap_or(&BEHIND)].concat(), newest_first)
+        let end = last.map_or_else(|| keys::behind(prefix), |last| [prefix, last].concat());
+        self.scan_between(prefix.to_vec(), end, newest_first)
     }
 
     /// As [`Self::scan`], for the keys from `start` to `end` of an index.

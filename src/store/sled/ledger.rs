@@ -127,17 +127,19 @@ impl Ledger for SledLedger {
     }
 
     fn write(&mut self, jobs: Vec<Job>) -> Result<Written, Error> {
-        let mut group = Group::default();
+        let mut group = Group::begin(self.shared.handoffs.feed().is_watched());
         let bytes = jobs.iter().map(Self::weight).sum();
         for job in jobs {
             self.take(job, &mut group)?;
         }
         let Changes { changes, purges } = self.write_changes(&mut group)?;
-        let (shared, freed) = (self.shared.clone(), group.freed);
+        let (shared, freed, facts) = (self.shared.clone(), group.freed, group.facts);
         let first = move || {
             shared.apply(changes);
             shared.apply_purges(purges);
             freed.iter().for_each(|claim| shared.claims.free(*claim));
+            // Only now: whoever hears of it may look at once, and the next group's facts come behind these.
+            facts.into_iter().for_each(|facts| shared.handoffs.feed().tell(facts));
         };
         // The lanes first: who is answered may look at once for what the lanes have.
         let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
@@ -240,15 +242,17 @@ impl SledLedger {
         };
         *is_changed = true;
         event.duplicates = event.duplicates.saturating_add(1);
-        let mut woken = Vec::new();
+        let (mut woken, mut changed) = (Vec::new(), Vec::new());
         for record in event.deliveries.iter_mut().filter(|record| record.is(StateName::Parked)) {
             if let Ok(retried) = record.delivery.clone().retried(now) {
                 woken.push(retried.destination.clone());
+                changed.push(retried.id);
                 record.delivery = retried;
             }
         }
         group.nudges.append(&mut woken);
         self.reorder_all(lines, now, group)?;
+        group.tell_states(&changed);
         Ok(true)
     }
 
@@ -275,7 +279,11 @@ impl SledLedger {
         if comes_again {
             group.nudges.push(destination);
         }
-        line.map_or(Ok(()), |line| self.reorder(&line, claim.delivery, None, now, group))
+        if let Some(line) = line {
+            self.reorder(&line, claim.delivery, None, now, group)?;
+        }
+        group.tell_attempt(claim.delivery, attempt);
+        Ok(())
     }
 
     fn replay(
@@ -293,7 +301,7 @@ impl SledLedger {
         let Some(Touched { now: event, is_changed, .. }) = self.load(id, group)? else {
             return Ok(Err(Error::NotFound(format!("event {id}"))));
         };
-        let mut made = Vec::with_capacity(destinations.len());
+        let (mut made, mut changed) = (Vec::with_capacity(destinations.len()), Vec::new());
         for destination in destinations {
             let pending = |r: &&mut DeliveryRecord| r.is(StateName::Pending) && r.delivery.destination == *destination;
             if let Some(record) = event.deliveries.iter_mut().find(pending) {
@@ -302,6 +310,7 @@ impl SledLedger {
                     && let Ok(retried) = record.delivery.clone().retried(now)
                 {
                     record.delivery = retried;
+                    changed.push(record.delivery.id);
                     *is_changed = true;
                 }
                 made.push(Made { id: record.delivery.id, is_new: false });
@@ -315,6 +324,7 @@ impl SledLedger {
             let delivery = Delivery::new(DeliveryId { event: id, ordinal }, source.clone(), destination.clone(), now);
             let delivery = Delivery { replay_id: replay.clone(), ..delivery.with_order_key(order_key) };
             made.push(Made { id: delivery.id, is_new: true });
+            changed.push(delivery.id);
             event.deliveries.push(DeliveryRecord::new(delivery));
             *is_changed = true;
         }
@@ -322,6 +332,7 @@ impl SledLedger {
         let ids: Vec<DeliveryId> = made.iter().map(|made| made.id).collect();
         let lines = self.lines_of(&ids, &lines, group);
         self.reorder_all(lines, now, group)?;
+        group.tell_states(&changed);
         Ok(Ok(made))
     }
 
@@ -343,6 +354,7 @@ impl SledLedger {
                 *is_changed = true;
                 group.nudges.push(changed.destination.clone());
                 self.reorder_all(lines, now, group)?;
+                group.tell_states(&[id]);
                 // As its line leaves it.
                 let now = self.load(id.event, group)?.and_then(|touched| touched.now.delivery(id));
                 Ok(Ok(now.map_or(changed, |record| record.delivery.clone())))

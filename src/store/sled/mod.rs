@@ -21,6 +21,7 @@ mod keys;
 mod layers;
 mod ledger;
 mod list;
+mod onward;
 mod open;
 mod order;
 mod overlay;
@@ -30,6 +31,7 @@ mod replay;
 mod restore;
 mod shared;
 mod tally;
+mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -52,13 +54,14 @@ use self::group::{Job, New};
 use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
+use self::work::Work;
 use super::archive::{self, Backup};
 use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
 use super::space;
 use super::{
-    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Fresh, Intake, Listed, Made, Page, Purge,
-    Purged, Settlement, Store, Tracked, Waiters,
+    Appended, Backlog, Blocked, Claim, Counts, DeliveryFilter, Due, Error, EventFilter, Feed, Fresh, Intake, Listed, Made, Page,
+    Purge, Purged, Settlement, Store, Tracked, Waiters,
 };
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, StateName};
 use crate::time::Timestamp;
@@ -76,6 +79,7 @@ pub struct Sled {
     closing: CancellationToken,
     folder: PathBuf,
     waiters: Arc<Waiters>,
+    feed: Arc<Feed>,
     /// `None` once it is closed, so that the folder's lock is free.
     shared: Mutex<Option<Arc<Shared>>>,
 }
@@ -91,9 +95,10 @@ impl Sled {
         let ledger = SledLedger::new(journal, shared.clone(), checkpoints.clone(), newest, Arc::clone(&journal_bytes), path);
         let commit = Commit::start(ledger, observer).map_err(in_folder)?;
         let (is_backed_up, closing, folder) = (Arc::default(), CancellationToken::new(), path.into());
-        let (waiters, shared) = (shared.handoffs.waiters().clone(), Mutex::new(Some(shared)));
+        let (waiters, feed) = (shared.handoffs.waiters().clone(), shared.handoffs.feed().clone());
+        let shared = Mutex::new(Some(shared));
         let commit = Arc::new(commit);
-        Ok(Self { commit, checkpoints, journal_bytes, is_backed_up, closing, folder, waiters, shared })
+        Ok(Self { commit, checkpoints, journal_bytes, is_backed_up, closing, folder, waiters, feed, shared })
     }
 
     fn shared(&self) -> Result<Arc<Shared>, Error> {
@@ -195,6 +200,10 @@ impl Store for Sled {
         &self.waiters
     }
 
+    fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
     async fn claim_due(&self, destination: &Name, now: Timestamp, limit: usize) -> Result<Due, Error> {
         let destination = destination.clone();
         let (due, early) = self.read(move |shared| claim::claim_due(shared, &destination, now, limit)).await?;
@@ -292,12 +301,17 @@ impl Store for Sled {
 
     async fn events(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
         let filter = filter.clone();
-        self.read(move |shared| list::events(shared, &filter, page)).await
+        self.read(move |shared| list::events(shared, &filter, page, &mut Work::default())).await
+    }
+
+    async fn events_oldest_first(&self, filter: &EventFilter, page: Page) -> Result<Listed<Event>, Error> {
+        let filter = filter.clone();
+        self.read(move |shared| onward::events(shared, &filter, page, &mut Work::default())).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Listed<Tracked>, Error> {
         let filter = filter.clone();
-        self.read(move |shared| list::deliveries(shared, &filter, page)).await
+        self.read(move |shared| list::deliveries(shared, &filter, page, &mut Work::default())).await
     }
 
     fn counts(&self) -> Counts {

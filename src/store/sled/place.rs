@@ -8,7 +8,7 @@ use super::entry::{Arrival, Change};
 use super::group::{Fresh, Group};
 use super::shared::Shared;
 use crate::record::{Delivery, DeliveryId};
-use crate::store::Claimed;
+use crate::store::{Claimed, Fact, Tracked};
 
 impl Shared {
     /// The changes that the group's new events are.
@@ -23,6 +23,7 @@ impl Shared {
         block::place(&mut new.head, id, 0);
         let event = Arc::new(new.event);
         let mut deliveries = Vec::with_capacity(new.destinations.len());
+        let mut tracked = group.facts.as_ref().map(|_| Vec::with_capacity(new.destinations.len()));
         for (place, destination) in new.destinations.iter().enumerate() {
             let ordinal = u16::try_from(place + 1).unwrap_or(u16::MAX);
             let order_key = new.order_keys.get_mut(place).and_then(Option::take);
@@ -31,10 +32,15 @@ impl Shared {
                     .with_order_key(order_key);
             if held.contains(&ordinal) {
                 // It has a key: only what has one is held.
-                deliveries.push(DeliveryRecord::new(delivery.clone().held().unwrap_or(delivery)));
+                let delivery = delivery.clone().held().unwrap_or(delivery);
+                tracked.iter_mut().for_each(|all| all.push(Tracked { delivery: delivery.clone(), in_flight: false }));
+                deliveries.push(DeliveryRecord::new(delivery));
                 continue;
             }
-            match self.handoffs.room(destination, new.body.len()) {
+            let room = self.handoffs.room(destination, new.body.len());
+            let in_flight = room.is_some();
+            tracked.iter_mut().for_each(|all| all.push(Tracked { delivery: delivery.clone(), in_flight }));
+            match room {
                 Some(room) => {
                     let claim = self.claims.take(&delivery);
                     let claimed = Claimed { claim, delivery: delivery.clone(), event: event.clone(), body: new.body.clone() };
@@ -43,6 +49,9 @@ impl Shared {
                 None => group.nudges.push(destination.clone()),
             }
             deliveries.push(DeliveryRecord::new(delivery));
+        }
+        if let (Some(facts), Some(tracked)) = (&mut group.facts, tracked) {
+            facts.push(Fact::event(&event, duplicates, tracked));
         }
         let dedupe = new.dedupe.map(|(key, until)| (key, DedupeEntry { event: id, until }));
         let bytes = event.stored_bytes();

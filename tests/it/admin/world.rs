@@ -8,10 +8,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use hookhold::admin::{Context, Told, router};
+use hookhold::admin::history::History;
+use hookhold::admin::{Configuration, Context, Told, router};
+use hookhold::config::Shown;
 use hookhold::config::settings::{
-    Admin, Destination, EdgeLimits, Fetch, Limits, Listen, Log, LogFormat, Retention, Role, Settings, Source, SourcePath,
-    Store as StoreSettings, Tls, TlsVersion, Token,
+    Admin, Audit, Destination, EdgeLimits, Fetch, Limits, Listen, Log, LogFormat, Mask, Proof, Retention, Role, Settings, Source,
+    SourcePath, Store as StoreSettings, Tls, TlsVersion, Token,
 };
 use hookhold::delivery::Replays;
 use hookhold::ingest::{Arming, Gate, Line, Outside};
@@ -19,6 +21,7 @@ use hookhold::metrics::Metrics;
 use hookhold::net::confirm::Confirmer;
 use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
+use hookhold::net::tls::Certificates;
 use hookhold::pace::retry::Rule;
 use hookhold::record::{Answer, Attempt, DeliveryId, EventId, Failure, Headers, Name, Outcome, Received, Verdict};
 use hookhold::route::filter::Rules;
@@ -26,25 +29,31 @@ use hookhold::signature::handshake::Handshakes;
 use hookhold::signature::preset;
 use hookhold::signature::{Options, Secret, Verifier};
 use hookhold::store::{
-    Appended, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space, Store,
+    Appended, AuditBounds, AuditLog, Brought, Claimed, Intake, Memory, Pauses, Quarantine, QuarantineBounds, Settlement, Space,
+    Store,
 };
 use hookhold::time::{Clock, Timestamp};
+use hookhold::watch::{Asked, Watch};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use sha2::Digest;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
 const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const START: Timestamp = Timestamp::from_ms(1_790_000_000_000);
+/// A token that nobody guesses.
+pub(super) const LONG_TOKEN: &str = "an-operator-with-a-long-token";
 pub(super) const BODY: &[u8] = b"{\"a\": \"\xff\"}";
 
 /// A relay as its admin listener sees it: source `stripe` goes to `billing` and `audit`.
 pub(super) struct World {
     pub(super) store: Arc<Memory>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: Arc<AuditLog>,
+    pub(super) folder: TempDir,
     router: Router,
-    _folder: TempDir,
 }
 
 /// An answer, read to its end.
@@ -74,12 +83,20 @@ impl World {
     fn tokens() -> Vec<Token> {
         let token = |who: &str, role, until| {
             let secret = Secret::try_new(format!("{who}-token").into_bytes(), until).unwrap();
-            Token { name: name(who), role, secret }
+            Token { name: name(who), role, unmasked: role == Role::Operator, proof: Proof::of(secret), until: None }
         };
         vec![
             token("operator", Role::Operator, None),
             token("viewer", Role::Viewer, None),
             token("former", Role::Operator, Some(START)),
+            token("an-operator-with-a-long", Role::Operator, None),
+            Token {
+                name: name("hashed"),
+                role: Role::Viewer,
+                unmasked: false,
+                proof: Proof::of_hash(sha2::Sha256::digest(b"hashed-token").into()),
+                until: Some(START.after(Duration::from_secs(3600))),
+            },
         ]
     }
 
@@ -95,7 +112,20 @@ impl World {
         let pauses = Arc::new(Pauses::open(folder.path(), &settings).unwrap());
         let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
         let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(|_| None), clock).unwrap());
+        let asked = Asked {
+            store: store.clone(),
+            space: space.clone(),
+            pauses: pauses.clone(),
+            metrics: metrics.clone(),
+            certificates: Arc::new(Certificates::load(&[]).unwrap()),
+            clock,
+            started_at: START,
+        };
+        let watch = Arc::new(Watch::new(asked, settings.clone()).unwrap());
         let line = Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock);
+        let certificates = Arc::new(Certificates::load(&[]).unwrap());
+        let bounds = AuditBounds { keep_for: DAY, bytes_max: 1 << 20 };
+        let audit = Arc::new(AuditLog::open(folder.path(), bounds, clock).unwrap());
         let context = Context {
             store: store.clone(),
             space,
@@ -103,13 +133,17 @@ impl World {
             line: Arc::new(line),
             replays,
             told: Arc::new(Told::new(settings, arming)),
+            configuration: Arc::new(Configuration::new(Shown::default(), Vec::new(), certificates, clock)),
+            history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
+            watch,
+            audit: audit.clone(),
             pauses,
             reloads: tokio::sync::mpsc::channel(1).0,
             clock,
             started_at: START,
         };
-        Self { store, metrics, router: router(Arc::new(context)), _folder: folder }
+        Self { store, metrics, audit, folder, router: router(Arc::new(context)) }
     }
 
     /// Calls it as a program on the same machine does.
@@ -246,7 +280,13 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
         listen: Listen { listeners: Vec::new(), trusted_proxies: Vec::new() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
         tls_min: TlsVersion::default(),
-        admin: Admin { listen: ([127, 0, 0, 1], 0).into(), tls, tokens },
+        admin: Admin {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls,
+            tokens,
+            mask: Mask::default(),
+            audit: Audit { keep_for: DAY, bytes_max: 1 << 20 },
+        },
         store: StoreSettings {
             path: PathBuf::from("data"),
             max_bytes: None,
@@ -261,6 +301,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
             edge: EdgeLimits::of(10),
         },
         log: Log { level: tracing::Level::INFO, format: LogFormat::Text },
+        alerts: None,
         sources: vec![source("stripe", SourcePath::Below("/in/stripe".to_owned()), &["billing", "audit"])],
         destinations: vec![
             destination("billing", "http://billing.internal:8080/hooks?token=hush"),
@@ -293,6 +334,8 @@ fn source(text: &str, path: SourcePath, destinations: &[&str]) -> Arc<Source> {
         destinations: destinations.iter().map(|d| name(d)).collect(),
         routes: Rules::default(),
         paused: false,
+        expect_every: None,
+        mask: Mask::default(),
     })
 }
 

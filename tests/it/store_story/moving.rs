@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use hookhold::record::{EventId, StateName, Verdict};
-use hookhold::store::Appended;
+use hookhold::store::{Appended, Error};
 
 use super::world::{Kind, World, at, attempt, intake, key, name, stored};
 
@@ -62,4 +62,14 @@ pub(super) async fn nothing_is_forgotten_while_it_is_moved(mut world: World) {
             break;
         }
     }
+}
+
+pub(super) async fn a_closed_store_says_so(world: World) {
+    let event = stored(&*world.store, intake("s", &["d"]).at(1)).await;
+    world.store.close().await.unwrap();
+    assert_eq!(world.store.append(intake("s", &["d"]).build()).await, Err(Error::Closed));
+    assert_eq!(world.store.event(event).await, Err(Error::Closed));
+    assert_eq!(world.store.retry(key(event), at(3)).await, Err(Error::Closed));
+    assert_eq!(world.store.claim_due(&name("d"), at(3), 1).await.map(|d| d.next), Err(Error::Closed));
+    assert!(world.store.health().is_err());
 }

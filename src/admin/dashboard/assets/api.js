@@ -1,5 +1,7 @@
 // Calls to the relay's API. Errors are problem documents (RFC 9457), and become a `Problem`.
 
+import { moment } from "./format.js";
+
 /** Longer than any answer takes that is still worth waiting for. */
 const CALL_TIME_MS = 20_000;
 
@@ -35,6 +37,31 @@ export async function remove(path) {
 export async function bytes(path, signal) {
   const answer = await call("GET", address(path), undefined, signal);
   return new Uint8Array(await answer.arrayBuffer());
+}
+
+/** A page of a list with these filters; times may be `2h` and the like. What cannot be looked for is told in `problem`, so that the
+ *  filters stay on the page for who wants to correct them. */
+export async function listed(path, query, signal) {
+  const times = { since: moment(query.since), until: moment(query.until) };
+  try {
+    return { ...(await get(path, { ...query, ...times }, signal)), problem: null };
+  } catch (problem) {
+    if (problem.status !== 400) throw problem;
+    return { items: [], next: null, problem };
+  }
+}
+
+/** Names are asked for so often: they change with the configuration only, and lists are refreshed every few seconds. */
+const NAMES_MS = 30_000;
+const names = new Map();
+
+/** The names of all `sources` or `destinations`, for who chooses one. */
+export async function namesOf(what, signal) {
+  const known = names.get(what);
+  if (known && Date.now() - known.at < NAMES_MS) return known.names;
+  const found = (await all([what], signal)).map((one) => one.name);
+  names.set(what, { at: Date.now(), names: found });
+  return found;
 }
 
 /** All items of a list that is small: sources, destinations. */

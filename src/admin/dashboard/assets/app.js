@@ -8,13 +8,18 @@
 // A page that an API of this version cannot fill is not shown (`needs`).
 
 import { logout, session } from "./api.js";
+import { switcher } from "./colours.js";
 import { h, morph } from "./dom.js";
 import { clock } from "./format.js";
 import { help, listen } from "./keys.js";
 import { failed } from "./parts.js";
 import { Refresher } from "./refresh.js";
 import { here, link } from "./route.js";
+import * as alerts from "./pages/alerts.js";
+import * as audit from "./pages/audit.js";
+import * as configuration from "./pages/configuration.js";
 import * as deliveries from "./pages/deliveries.js";
+import * as destination from "./pages/destination.js";
 import * as destinations from "./pages/destinations.js";
 import * as event from "./pages/event.js";
 import * as events from "./pages/events.js";
@@ -31,11 +36,14 @@ const PAGES = [
   { name: "overview", page: overview },
   { name: "events", page: events, one: event },
   { name: "deliveries", page: deliveries },
-  { name: "destinations", page: destinations },
+  { name: "destinations", page: destinations, one: destination },
   { name: "sources", page: sources },
   { name: "quarantine", page: quarantine, one: refused, needs: "quarantine" },
   { name: "replays", page: replays, needs: "replays" },
   { name: "live", page: live, needs: "live" },
+  { name: "alerts", page: alerts, needs: "alerts" },
+  { name: "configuration", page: configuration },
+  { name: "audit", page: audit, needs: "audit" },
   { name: "status", page: status },
 ];
 
@@ -51,6 +59,9 @@ let person = null;
 let shown = null;
 /** Ends the calls of a page that was left. */
 let calls = new AbortController();
+
+/** Whether the way to the other pages is open, where there is no room for it. */
+let isOpen = false;
 
 /** What pages may ask for, and do. */
 const context = {
@@ -93,7 +104,7 @@ async function navigate() {
   calls.abort();
   PAGES.forEach(({ page }) => page.leave?.());
   calls = new AbortController();
-  shown = null;
+  [shown, isOpen] = [null, false];
   const first = main.querySelector("h1.waiting") !== null;
   frame();
   await show(here(), true).catch(() => {});
@@ -133,7 +144,10 @@ function pageOf({ page, id }) {
 const isThere = ({ needs }) => !needs || context.can(needs);
 
 function put(content, title) {
+  const had = main.contains(document.activeElement);
   morph(main, h("main", { id: "main", tabindex: "-1" }, content));
+  // What was in focus is gone, such as the button of something that was done: who uses keys goes on from the title.
+  if (had && document.activeElement === document.body) main.querySelector("h1")?.focus({ preventScroll: true });
   document.title = title === "Hookhold" ? title : `${title} · Hookhold`;
 }
 
@@ -146,7 +160,14 @@ function frame() {
     const current = name === page ? "page" : null;
     return h("li", {}, h("a", { href: link(name), "aria-current": current }, name[0].toUpperCase() + name.slice(1)));
   };
-  morph(part("nav"), h("nav", { id: "nav", "aria-label": "Pages" }, links.length > 0 && h("ul", {}, links.map(entry))));
+  const turn = () => {
+    isOpen = !isOpen;
+    frame();
+  };
+  const opens = { "aria-expanded": String(isOpen), "aria-controls": "pages" };
+  const menu = h("button", { type: "button", class: "menu", onclick: turn, ...opens }, "Pages ", h("span", { class: "quiet" }, page));
+  morph(part("nav"), h("nav", { id: "nav", class: isOpen ? "open" : null, "aria-label": "Pages" },
+    links.length > 0 && [menu, h("ul", { id: "pages" }, links.map(entry))]));
   const leave = async () => {
     await logout().catch((problem) => say(problem.message, true));
     await enter();
@@ -154,7 +175,8 @@ function frame() {
   const role = person?.who !== person?.role && h("span", { class: "quiet" }, ` ${person.role}`);
   morph(part("person"), h("div", { id: "person", class: "person" },
     person?.who && h("span", { class: "who" }, person.who, role),
-    h("button", { type: "button", onclick: help, "aria-label": "Keys", title: "Keys" }, "?"),
+    switcher(frame),
+    h("button", { type: "button", class: "sign", onclick: help, "aria-label": "Keys", title: "Keys" }, "?"),
     !closed && person.has_login && h("button", { type: "button", onclick: leave }, "Log out")));
 }
 

@@ -4,7 +4,13 @@
 // elsewhere) reads text as elements. A link can lead to a page of the dashboard or to a file of this relay, to nothing else.
 
 /** Properties that are functions. They move with `morph`, which listeners that were added could not. */
-const HANDLERS = ["onclick", "onsubmit", "onchange", "oninput", "onkeydown", "onclose", "ontoggle"];
+const HANDLERS = [
+  "onclick", "onsubmit", "onchange", "oninput", "onkeydown", "onclose", "ontoggle", "onpointermove", "onpointerleave",
+];
+
+/** What a drawing of the page's own is made of: nothing that leads elsewhere, loads or runs. */
+const DRAWN = ["svg", "g", "path", "title"];
+const SVG = "http://www.w3.org/2000/svg";
 
 /** Where a link may lead: a page of the dashboard, or a path of this relay that is written in its source. */
 const OWN_LINK = /^(#\/|api\/v1\/|metrics$|healthz$|readyz$)/;
@@ -27,7 +33,16 @@ export function visible(text) {
 /** An element. `props`: attributes, and handlers by their names (`onclick`). Children: elements, texts, or lists of them; what is
  *  null or false is left out. */
 export function h(tag, props, ...children) {
-  const element = document.createElement(tag);
+  return made(document.createElement(tag), props, children);
+}
+
+/** The same for a drawing. */
+export function s(tag, props, ...children) {
+  if (!DRAWN.includes(tag)) throw new TypeError(`${tag} is never drawn`);
+  return made(document.createElementNS(SVG, tag), props, children);
+}
+
+function made(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (typeof value === "function") {

@@ -4,7 +4,10 @@ import { h } from "./dom.js";
 import { go, link } from "./route.js";
 
 const SWITCH = "hookhold-keys";
-const PAGES = { o: "overview", e: "events", d: "deliveries", a: "destinations", s: "sources", t: "status" };
+const PAGES = {
+  o: "overview", e: "events", d: "deliveries", a: "destinations", s: "sources", q: "quarantine", p: "replays", c: "configuration",
+  t: "status",
+};
 
 const HELP = [
   ["/", "filter"],
@@ -17,6 +20,9 @@ const HELP = [
   ["g d", "deliveries"],
   ["g a", "destinations (applications)"],
   ["g s", "sources"],
+  ["g q", "quarantine"],
+  ["g p", "replays"],
+  ["g c", "configuration"],
   ["g t", "status"],
 ];
 

@@ -13,8 +13,8 @@ export function heading(text, ...beside) {
 const LOOKS = {
   delivered: "good", ok: "good", ready: "good", closed: "good", done: "good",
   pending: "busy", in_flight: "busy", retrying: "warn", running: "busy", behind: "warn", probing: "warn",
-  parked: "bad", "not answering": "bad", "not ready": "bad",
-  cancelled: "quiet", unrouted: "quiet", paused: "warn",
+  parked: "bad", "not answering": "bad", "not ready": "bad", failing: "bad", "refuses many": "bad", firing: "bad", unreadable: "bad",
+  expired: "bad", cancelled: "quiet", ended: "quiet", unrouted: "quiet", paused: "warn", resting: "warn", "ends soon": "warn",
 };
 
 /** A state's word. */
@@ -73,6 +73,11 @@ export function failed(problem) {
   const title = problem.status === 404 ? "Not there" : problem.status === 403 ? "Not allowed" : "Not now";
   return h("div", { class: "notice bad", role: "alert" }, h("h1", { tabindex: "-1" }, title), h("p", {}, problem.message),
     h("p", {}, h("a", { href: "#/" }, "To the overview")));
+}
+
+/** Why a list cannot show what was looked for; the filters stay, to be corrected. */
+export function wrong(problem) {
+  return h("div", { class: "notice bad", role: "alert" }, h("p", {}, problem.message));
 }
 
 /** What a filter by time takes. */
@@ -159,11 +164,31 @@ export function standing(destination, now = Date.now()) {
   if (destination.paused) return "paused";
   if (destination.breaker === "open") return "not answering";
   if (destination.breaker === "half_open") return "probing";
+  if (fails(destination)) return "failing";
+  if (destination.rests_until) return "resting";
   if (!destination.oldest_due_at || !destination.pending) return "ok";
   const late = now - Date.parse(destination.oldest_due_at);
   // What is due goes out at once; what is due later has failed before.
   if (late < 0) return "retrying";
   return late < LATE_MS ? "ok" : "behind";
+}
+
+/** Whether its last attempt failed, as far as is known since the start. */
+const fails = ({ last_error_at: failed, last_success_at: taken }) => Boolean(failed) && (!taken || Date.parse(failed) > Date.parse(taken));
+
+/** What that means, and what a person may do; null where there is nothing to say. */
+export function advice(destination) {
+  const parked = destination.parked ? " What is parked waits for you: retry it when the application is mended." : "";
+  switch (standing(destination)) {
+    case "paused": return "Nothing is sent to it until somebody resumes it. What is for it waits, and is kept.";
+    case "not answering":
+      return `No answer came ten times in a row, so it is only probed now and then. It goes on by itself when it answers.${parked}`;
+    case "probing": return "It is being tried with one delivery. It goes on by itself when it answers.";
+    case "failing": return `Its last attempt failed. What can be tried again is tried again by itself.${parked}`;
+    case "resting": return "It asked to be left alone for a while (Retry-After), and is.";
+    case "behind": return "More is due than it takes. It catches up by itself if less comes than it takes.";
+    default: return destination.parked ? parked.trim() : null;
+  }
 }
 
 /** A delivery that has been due for so long is waiting for others. */
@@ -178,7 +203,7 @@ export function oldestDue(destination, now = Date.now()) {
 
 /** Destinations by how much they need a look, then by name. */
 export function byTrouble(destinations) {
-  const order = ["not answering", "probing", "behind", "retrying", "paused", "ok"];
+  const order = ["not answering", "failing", "probing", "behind", "resting", "retrying", "paused", "ok"];
   const rank = (d) => order.indexOf(standing(d));
   return [...destinations].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
 }

@@ -1,43 +1,71 @@
-// The applications: how each stands, and pausing one.
+// The applications: how each stands, and pausing one. Those that need a look come first.
 
 import { all, post } from "../api.js";
+import { note, trend } from "../backlog.js";
 import { h } from "../dom.js";
 import { NOTHING, count, relative } from "../format.js";
-import { action, byTrouble, data, empty, facts, heading, oldestDue, standing, state } from "../parts.js";
-import { link } from "../route.js";
+import { action, byTrouble, data, empty, heading, oldestDue, rowLink, standing, state, table } from "../parts.js";
+import { go, link } from "../route.js";
+
+/** Rows at once; a filter by name finds the rest. */
+const ROWS_MAX = 200;
 
 export const title = () => "Destinations";
 
-export const load = (_, signal) => all(["destinations"], signal);
+export async function load({ query }, signal) {
+  const destinations = await all(["destinations"], signal);
+  note(destinations);
+  return { destinations, query };
+}
 
-export function view(destinations, context) {
+export function view({ destinations, query }, context) {
+  const fitting = byTrouble(destinations).filter((d) => !query.name || d.name.includes(query.name));
+  const troubled = destinations.filter((d) => !["ok", "retrying"].includes(standing(d))).length;
+  const beside = troubled ? `${count(troubled)} of ${count(destinations.length)} need a look` : `${count(destinations.length)} configured`;
   return [
-    heading("Destinations"),
-    destinations.length ? byTrouble(destinations).map((d) => card(d, context)) : empty("No destination is configured."),
+    heading("Destinations", h("p", { class: "shown" }, beside)),
+    destinations.length > ROWS_MAX / 10 && finder("destinations", query),
+    fitting.length ? rows(fitting.slice(0, ROWS_MAX), context)
+      : empty(destinations.length ? "No destination has such a name." : "No destination is configured."),
+    fitting.length > ROWS_MAX && empty(`The first ${count(ROWS_MAX)} of ${count(fitting.length)}: find others by name.`),
   ];
 }
 
-function card(destination, context) {
-  const { name } = destination;
-  const deliveries = (number, word) => h("a", { href: link("deliveries", null, { destination: name, state: word }) }, count(number));
-  return h("article", { class: "card", "data-key": name, "aria-label": name },
-    h("div", { class: "heading" }, h("h2", {}, data(name)),
-      h("div", { class: "beside" }, state(standing(destination)), pause(destination, context))),
-    facts([
-      ["URL", data(destination.url)],
-      ["Waiting", deliveries(destination.pending, "pending")],
-      ["In flight", deliveries(destination.in_flight, "in_flight")],
-      ["Parked", deliveries(destination.parked, "parked")],
-      ["Oldest due", oldestDue(destination) ?? NOTHING],
-      ["Breaker", destination.breaker.replace("_", " ")],
-      ["Next probe", destination.next_probe_at && relative(destination.next_probe_at)],
-      ["Rests, as it asked to", destination.rests_until && relative(destination.rests_until)],
-      ["Last success", relative(destination.last_success_at)],
-      ["Last error", destination.last_error && data(destination.last_error)],
-    ]));
+/** Finds by a part of the name, where there are many. */
+export function finder(page, query) {
+  const submit = (event) => {
+    event.preventDefault();
+    go(link(page, null, { name: new FormData(event.target).get("name") }));
+  };
+  return h("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: submit, "data-keep": `find-${query.name ?? ""}` },
+    h("label", {}, h("span", {}, "Name"), h("input", { name: "name", value: query.name ?? "", autocomplete: "off", spellcheck: "false" })),
+    h("div", { class: "buttons" }, h("button", { type: "submit" }, "Show"),
+      query.name && h("a", { class: "button", href: link(page) }, "Clear")));
 }
 
-function pause(destination, context) {
+function rows(destinations, context) {
+  const deliveries = (d, number, word) => h("a", { href: link("deliveries", null, { destination: d.name, state: word }) }, count(number));
+  const columns = [
+    { name: "Name", of: (d) => rowLink(link("destinations", d.name), data(d.name)) },
+    { name: "State", of: (d) => state(standing(d)) },
+    { name: "Oldest due", of: (d) => [oldestDue(d) ?? NOTHING, trend(d.name) && h("span", { class: "under" }, trend(d.name))] },
+    { name: "Waiting", class: "number", of: (d) => deliveries(d, d.pending, "pending") },
+    { name: "In flight", class: "number", of: (d) => `${count(d.in_flight)} of ${count(d.in_flight_max)}` },
+    { name: "Parked", class: "number", of: (d) => deliveries(d, d.parked, "parked") },
+    { name: "Last success", of: (d) => relative(d.last_success_at) },
+    { name: "Last error", of: lastError },
+  ];
+  if (context.operates) columns.push({ name: "Do", class: "do", of: (d) => pause(d, context) });
+  return table("Destinations", columns, destinations, (d) => d.name, "roomy");
+}
+
+function lastError(destination) {
+  if (!destination.last_error) return NOTHING;
+  return [relative(destination.last_error_at), h("span", { class: "under" }, data(destination.last_error))];
+}
+
+/** Pauses it, or lets it go on. */
+export function pause(destination, context) {
   if (!context.can("pause_destination")) return null;
   const [label, word, said] = destination.paused
     ? ["Resume", "resume", "gets deliveries again"]

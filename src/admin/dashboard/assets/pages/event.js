@@ -1,12 +1,12 @@
 // One event: what came, what became of it, and what a person can do with it.
 
-import { all, get, post } from "../api.js";
+import { all as actions } from "../act.js";
+import { get, namesOf, post } from "../api.js";
 import { h } from "../dom.js";
 import { counted, duration, relative, time } from "../format.js";
 import { ask, asking, data, empty, facts, heading, section, state } from "../parts.js";
 import { headerTable, reader } from "../reader.js";
 import { link } from "../route.js";
-import { retry } from "./deliveries.js";
 
 export const title = (event) => `${event?.type ?? "Event"} from ${event?.source ?? "…"}`;
 
@@ -34,17 +34,22 @@ export function view(event, context, { query }) {
   ];
 }
 
+/** Why a delivery is parked, for people. */
+const REASONS = {
+  expired: "it was tried for as long as it may", refused: "the application refused it for good", person: "a person put it aside",
+};
+
 function delivery(one, context, isMeant) {
   return h("article", { class: isMeant ? "card meant" : "card", "data-key": one.id, "aria-label": `Delivery to ${one.destination}` },
-    h("div", { class: "heading" }, h("h3", {}, data(one.destination)),
-      h("div", { class: "beside" }, state(one.state), retry(context, one), cancel(one, context))),
+    h("div", { class: "heading" }, h("h3", {}, h("a", { href: link("destinations", one.destination) }, data(one.destination))),
+      h("div", { class: "beside" }, state(one.state), actions(context, one))),
     facts([
       ["URL", one.url && data(one.url)],
-      ["Parked because", one.reason],
+      ["Parked because", one.reason && (REASONS[one.reason] ?? one.reason)],
       ["Next attempt", one.next_attempt_at && relative(one.next_attempt_at)],
       ["Settled", one.settled_at && time(one.settled_at)],
       ["Order key", one.order_key && data(one.order_key)],
-      ["Replay", one.replay_id && data(one.replay_id)],
+      ["Replay", one.replay_id && h("a", { href: link("replays") }, data(one.replay_id))],
     ]),
     one.attempts?.length ? h("ol", { class: "attempts", "aria-label": "Attempts" }, one.attempts.map(attempt)) : empty("No attempt yet."));
 }
@@ -104,7 +109,7 @@ function pointsOf(one, event) {
 
 function replay(event, context) {
   const open = async () => {
-    const names = (await all(["destinations"])).map((d) => d.name);
+    const names = await namesOf("destinations");
     const earlier = new Set(event.deliveries.map((d) => d.destination));
     const box = (name) => {
       const checked = earlier.has(name) || names.length === 1;
@@ -120,15 +125,4 @@ function replay(event, context) {
       });
   };
   return asking(context, "Replay", open, { class: "main", "data-do": "replay" });
-}
-
-function cancel(one, context) {
-  if (!["pending", "parked"].includes(one.state)) return null;
-  const open = () => ask(context, "Cancel this delivery", "Cancel the delivery",
-    h("p", {}, "It will not be tried again. The event stays, and can be replayed."),
-    async () => {
-      await post(["deliveries", one.id, "cancel"]);
-      return `The delivery to ${one.destination} is cancelled.`;
-    });
-  return asking(context, "Cancel", open, { "aria-label": `Cancel the delivery to ${one.destination}`, "data-do": "cancel" });
 }

@@ -1,10 +1,11 @@
 // What came in, newest first.
 
-import { all, get } from "../api.js";
+import { listed, namesOf } from "../api.js";
 import { h } from "../dom.js";
-import { NOTHING, bytes, moment, relative, time } from "../format.js";
-import { TIMES, data, empty, filters, heading, pager, rowLink, shown, state, table } from "../parts.js";
+import { NOTHING, bytes, relative, time } from "../format.js";
+import { TIMES, data, empty, filters, heading, pager, rowLink, shown, state, table, wrong } from "../parts.js";
 import { link } from "../route.js";
+import { begin } from "./replays.js";
 
 const STATES = ["pending", "delivered", "parked", "cancelled", "unrouted"];
 /** Destinations of an event that are named in its row. */
@@ -13,14 +14,13 @@ const NAMED_MAX = 3;
 export const title = () => "Events";
 
 export async function load({ query }, signal) {
-  const times = { since: moment(query.since), until: moment(query.until) };
   const [list, sources, destinations] = await Promise.all([
-    get(["events"], { ...query, ...times }, signal), all(["sources"], signal), all(["destinations"], signal),
+    listed(["events"], query, signal), namesOf("sources", signal), namesOf("destinations", signal),
   ]);
-  return { list, query, sources: sources.map((s) => s.name), destinations: destinations.map((d) => d.name) };
+  return { list, query, sources, destinations };
 }
 
-export function view({ list, query, sources, destinations }) {
+export function view({ list, query, sources, destinations }, context) {
   const fields = [
     { name: "source", label: "Source", options: sources },
     { name: "type", label: "Type", hint: "invoice.paid" },
@@ -31,9 +31,10 @@ export function view({ list, query, sources, destinations }) {
     { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];
   return [
-    heading("Events", shown(list, "event", "events", query)),
+    heading("Events", shown(list, "event", "events", query),
+      list.items.length > 0 && context.can("replays") && begin(context, { sources, destinations, preset: query, label: "Replay these" })),
     filters("events", fields, query),
-    list.items.length ? rows(list.items) : empty("No event is like this."),
+    list.problem ? wrong(list.problem) : list.items.length ? rows(list.items) : empty("No event is like this."),
     pager("events", query, list.next),
   ];
 }

@@ -1,37 +1,59 @@
 // Whether all is well, and if not, where to look.
 
 import { all, get, unready } from "../api.js";
+import { note } from "../backlog.js";
+import { bars, chart, numbers, sum } from "../chart.js";
 import { h } from "../dom.js";
-import { NOTHING, bytes, count, relative } from "../format.js";
+import { NOTHING, bytes, count, counted, relative } from "../format.js";
 import { byTrouble, data, empty, heading, oldestDue, rowLink, section, standing, state, table } from "../parts.js";
 import { link } from "../route.js";
+
+/** Rows of each table: those that need a look come first, and the pages of their own have all. */
+const ROWS_MAX = 12;
+
+/** What the charts show: the count, its title, and its colour. */
+const CHARTS = [
+  ["accepted", "Accepted", "calm"], ["delivered", "Delivered", "good"], ["failed_attempts", "Failed attempts", "bad"],
+  ["refused", "Refused", "warn"],
+];
 
 export const title = () => "Overview";
 
 export async function load(_, signal) {
-  const [status, destinations, sources] = await Promise.all([
-    get(["status"], {}, signal), all(["destinations"], signal), all(["sources"], signal),
+  const [status, history, destinations, sources, alarms] = await Promise.all([
+    get(["status"], {}, signal), get(["history"], {}, signal), all(["destinations"], signal), all(["sources"], signal),
+    get(["alerts"], { state: "firing" }, signal),
   ]);
-  return { status, destinations, sources, reason: status.ready ? null : await unready(signal) };
+  note(destinations);
+  return { status, history, destinations, sources, alarms: alarms.items, reason: status.ready ? null : await unready(signal) };
 }
 
-export function view({ status, destinations, sources, reason }) {
-  const sum = (list, field) => list.reduce((total, one) => total + (one[field] ?? 0), 0);
-  const failing = destinations.filter((d) => !["ok", "paused"].includes(standing(d)));
-  const waiting = status.counts.pending + status.counts.in_flight;
+export function view({ status, history, destinations, sources, alarms, reason }) {
+  const failing = destinations.filter((d) => ["failing", "not answering", "probing"].includes(standing(d)));
+  const { pending, in_flight: inFlight, parked, quarantined } = status.counts;
+  const day = bars(history);
   return [
     heading("Overview", state(status.ready ? "ready" : "not ready")),
     reason && h("div", { class: "notice bad", role: "alert" }, h("p", {}, "The relay does not accept webhooks: ", data(reason))),
+    alarms.map((a) => h("div", { class: "notice bad", "data-key": `alarm-${a.id}` },
+      h("p", {}, h("a", { href: link("alerts") }, a.summary), ": ", data(a.detail)))),
     h("ul", { class: "figures", "aria-label": "Figures" },
-      figure("accepted", sum(sources, "accepted"), "since the start", link("events")),
-      figure("delivered", status.counts.delivered, "deliveries", link("deliveries", null, { state: "delivered" })),
-      figure("waiting", waiting, `${count(status.counts.in_flight)} in flight`, link("deliveries", null, { state: "pending" })),
+      figure("accepted", sum(day, "accepted"), "in 24 hours", link("events")),
+      figure("delivered", sum(day, "delivered"), "in 24 hours", link("deliveries", null, { state: "delivered" })),
+      figure("waiting", pending + inFlight, `${count(inFlight)} in flight`, link("deliveries", null, { state: "pending" })),
       figure("failing", failing.length, failing.length === 1 ? "destination" : "destinations", link("destinations"), failing.length > 0),
-      figure("parked", status.counts.parked, "wait for a person", link("deliveries", null, { state: "parked" }), status.counts.parked > 0),
-      figure("stored", status.store.events, bytes(status.store.bytes), link("status"))),
+      figure("parked", parked, parked ? "retry or cancel them" : "nothing gave up", link("deliveries", null, { state: "parked" }),
+        parked > 0),
+      figure("kept aside", quarantined, quarantined ? "in quarantine" : "none in quarantine", link("quarantine"))),
+    section("Last 24 hours",
+      h("div", { class: "charts" }, CHARTS.map(([name, text, look]) => chart(day, name, text, look))),
+      day.some((bar) => bar.gap) && h("p", { class: "hint more" }, "Where it is grey, the relay did not run."),
+      numbers(day, CHARTS)),
     section("Destinations", destinations.length ? toTable(byTrouble(destinations)) : empty("No destination is configured.")),
     section("Sources", sources.length ? fromTable(sources) : empty("No source is configured.")),
     status.store.events === 0 && empty("No event is stored yet. ", h("code", {}, "hookhold send demo"), " sends a sample."),
+    h("p", { class: "hint more line" }, `${counted(status.store.events, "event")} stored in ${bytes(status.store.bytes)}.`,
+      h("a", { href: link("status") }, "More about the relay")),
   ];
 }
 
@@ -41,24 +63,34 @@ function figure(name, number, under, href, alarms = false) {
 }
 
 function toTable(destinations) {
-  return table("Destinations", [
-    { name: "Name", of: (d) => rowLink(link("deliveries", null, { destination: d.name }), data(d.name)) },
-    { name: "State", of: (d) => state(standing(d)) },
+  const rows = table("Destinations", [
+    { name: "Name", of: (d) => rowLink(link("destinations", d.name), data(d.name)) },
+    { name: "State", of: (d) => [state(standing(d)), ["failing", "not answering"].includes(standing(d)) && why(d)] },
     { name: "Oldest due", of: (d) => oldestDue(d) ?? NOTHING },
     { name: "Waiting", class: "number", of: (d) => count(d.pending) },
     { name: "In flight", class: "number", of: (d) => count(d.in_flight) },
     { name: "Parked", class: "number", of: (d) => count(d.parked) },
     { name: "Last success", of: (d) => relative(d.last_success_at) },
-  ], destinations, (d) => d.name);
+  ], destinations.slice(0, ROWS_MAX), (d) => d.name);
+  return [rows, rest(destinations.length, "destinations")];
 }
 
+/** What went wrong last, so that nobody has to look for it. */
+const why = (destination) => destination.last_error && h("span", { class: "under" }, data(destination.last_error));
+
 function fromTable(sources) {
-  return table("Sources", [
+  const latest = [...sources].sort((a, b) => (b.last_event_at ?? "").localeCompare(a.last_event_at ?? "") || a.name.localeCompare(b.name));
+  const rows = table("Sources", [
     { name: "Name", of: (s) => rowLink(link("events", null, { source: s.name }), data(s.name)) },
     { name: "Provider", of: (s) => data(s.provider) },
     { name: "Accepted", class: "number", of: (s) => count(s.accepted) },
-    { name: "Rejected", class: "number", of: (s) => count(s.rejected) },
     { name: "Duplicates", class: "number", of: (s) => count(s.duplicates) },
+    { name: "Refused", class: "number", of: (s) => count(s.rejected) },
     { name: "Last event", of: (s) => relative(s.last_event_at) },
-  ], sources, (s) => s.name);
+  ], latest.slice(0, ROWS_MAX), (s) => s.name);
+  return [rows, rest(sources.length, "sources")];
+}
+
+function rest(length, page) {
+  return length > ROWS_MAX && h("p", { class: "more" }, h("a", { href: link(page) }, `All ${count(length)} ${page}`));
 }

@@ -1,42 +1,73 @@
-// Where webhooks enter: what came, what was refused, and letting one take the secret that its provider brings.
+// Where webhooks enter: what came, what was refused, pausing one, and letting one take the secret that its provider brings.
 
 import { all, post } from "../api.js";
 import { h } from "../dom.js";
 import { clock, count, relative } from "../format.js";
-import { action, asking, ask, data, empty, heading, rowLink, state, table } from "../parts.js";
+import { action, ask, asking, data, empty, heading, rowLink, state, table } from "../parts.js";
 import { link } from "../route.js";
+import { finder } from "./destinations.js";
 
 /** What a person needs to make the webhook at the provider; the command line waits as long. */
 const ARMED_MS = 10 * 60 * 1000;
+/** Rows at once; a filter by name finds the rest. */
+const ROWS_MAX = 200;
+/** A share of refused requests that needs a look, where there are enough to tell. */
+const SHARE_BAD = 0.05;
+const ENOUGH = 20;
+
+const ACKS = { stored: "when stored", upstream: "as the application", "upstream-else-stored": "as the application, if in time" };
 
 export const title = () => "Sources";
 
-export const load = (_, signal) => all(["sources"], signal);
+export async function load({ query }, signal) {
+  return { sources: await all(["sources"], signal), query };
+}
 
-export function view(sources, context) {
+export function view({ sources, query }, context) {
+  const fitting = sources.filter((s) => !query.name || s.name.includes(query.name));
   return [
     heading("Sources", h("p", { class: "shown" }, "counts are since the start")),
-    sources.length ? rows(sources, context) : empty("No source is configured."),
+    sources.length > ROWS_MAX / 10 && finder("sources", query),
+    fitting.length ? rows(fitting.slice(0, ROWS_MAX), context)
+      : empty(sources.length ? "No source has such a name." : "No source is configured."),
+    fitting.length > ROWS_MAX && empty(`The first ${count(ROWS_MAX)} of ${count(fitting.length)}: find others by name.`),
   ];
+}
+
+/** How a source stands, in a word. */
+function standing(source) {
+  if (source.paused) return "paused";
+  if (share(source) > SHARE_BAD && total(source) >= ENOUGH) return "refuses many";
+  return source.last_event_at ? "ok" : "quiet";
+}
+
+const total = (s) => s.accepted + s.duplicates + s.rejected;
+const share = (s) => (total(s) ? s.rejected / total(s) : 0);
+
+function refused(source) {
+  if (!source.rejected) return "0";
+  const percent = share(source) * 100;
+  return [count(source.rejected), h("span", { class: "quiet" }, ` ${percent < 1 ? "<1" : Math.round(percent)} %`)];
 }
 
 function rows(sources, context) {
   const columns = [
-    { name: "Name", of: (s) => rowLink(link("events", null, { source: s.name }), data(s.name)) },
+    { name: "Name", of: (s) => [rowLink(link("events", null, { source: s.name }), data(s.name)),
+      h("span", { class: "under" }, data(`${s.host ?? ""}${s.path}`))] },
+    { name: "State", of: (s) => state(standing(s)) },
     { name: "Provider", of: (s) => data(s.provider) },
-    { name: "Path", of: (s) => data(`${s.host ?? ""}${s.path}`) },
+    { name: "Answers", of: (s) => ACKS[s.ack] ?? s.ack },
     { name: "Accepted", class: "number", of: (s) => count(s.accepted) },
-    { name: "Rejected", class: "number", of: (s) => count(s.rejected) },
     { name: "Duplicates", class: "number", of: (s) => count(s.duplicates) },
-    { name: "Last event", of: (s) => relative(s.last_event_at) },
+    { name: "Refused", class: "number", of: refused },
   ];
   if (context.can("quarantine")) {
     const aside = (s) => h("a", { href: link("quarantine", null, { source: s.name }) }, count(s.quarantined));
-    columns.push({ name: "Quarantined", class: "number", of: aside });
+    columns.push({ name: "Kept aside", class: "number", of: aside });
   }
-  if (sources.some((s) => s.paused)) columns.push({ name: "State", of: (s) => state(s.paused ? "paused" : "ok") });
-  if (context.operates) columns.push({ name: "Do", class: "do", of: (s) => [arm(s, context), pause(s, context)] });
-  return table("Sources", columns, sources, (s) => s.name);
+  columns.push({ name: "Last event", of: (s) => relative(s.last_event_at) });
+  if (context.operates) columns.push({ name: "Do", class: "do", of: (s) => [pause(s, context), arm(s, context)] });
+  return table("Sources", columns, sources, (s) => s.name, "roomy");
 }
 
 /** Only for a source whose provider brings its secret. */

@@ -1,9 +1,9 @@
-// The relay as a whole: version, store, uptime, and reading the configuration again.
+// The relay as a whole: version, store, uptime, and where programs ask.
 
-import { get, post, unready } from "../api.js";
+import { get, unready } from "../api.js";
 import { h } from "../dom.js";
-import { bytes, count, counted, duration, time } from "../format.js";
-import { asking, ask, data, facts, heading, section, state } from "../parts.js";
+import { bytes, count, duration, time } from "../format.js";
+import { data, facts, heading, section, state } from "../parts.js";
 import { link } from "../route.js";
 
 export const title = () => "Status";
@@ -13,10 +13,10 @@ export async function load(_, signal) {
   return { status, reason: status.ready ? null : await unready(signal) };
 }
 
-export function view({ status, reason }, context) {
+export function view({ status, reason }) {
   const deliveries = (word) => h("a", { href: link("deliveries", null, { state: word }) }, count(status.counts[word]));
   return [
-    heading("Status", state(status.ready ? "ready" : "not ready"), reload(context)),
+    heading("Status", state(status.ready ? "ready" : "not ready")),
     section("Relay", facts([
       ["Version", status.version],
       ["Started", time(status.started_at)],
@@ -25,6 +25,9 @@ export function view({ status, reason }, context) {
     ])),
     section("Store", facts([
       ["On disk", bytes(status.store.bytes)],
+      ["Free on the disk", bytes(status.store.free_bytes)],
+      ["Full", status.store.full && data(status.store.full)],
+      ["Of the events alone", bytes(status.store.event_bytes)],
       ["Events", h("a", { href: link("events") }, count(status.store.events))],
       ["Format", String(status.store.format)],
     ])),
@@ -34,23 +37,9 @@ export function view({ status, reason }, context) {
       ["Delivered", deliveries("delivered")],
       ["Parked", deliveries("parked")],
       ["Cancelled", deliveries("cancelled")],
+      ["Kept aside", h("a", { href: link("quarantine") }, count(status.counts.quarantined))],
     ])),
     section("For programs", h("p", {}, h("a", { href: "metrics" }, "Metrics"), " (Prometheus), ",
       h("a", { href: "healthz" }, "health"), ", ", h("a", { href: "readyz" }, "readiness"))),
   ];
-}
-
-function reload(context) {
-  const open = () => ask(context, "Read relay.toml again", "Reload",
-    h("p", {}, "The new configuration is applied whole, or not at all. Queues and connections go on."),
-    async () => {
-      try {
-        const { changed } = await post(["reload"]);
-        return changed.length ? `${counted(changed.length, "change")}: ${changed.join(", ")}` : "Nothing is different.";
-      } catch (problem) {
-        problem.message = [problem.message, ...problem.problems].join("\n");
-        throw problem;
-      }
-    });
-  return asking(context, "Reload configuration", open);
 }
