@@ -34,7 +34,11 @@ to = ["app"]
 "#,
     keys: &[
         Key::needed("listen", Kind::Table(&listen::KEYS), "Where providers reach the relay."),
-        Key::needed("tls", Kind::Table(&relay::TLS), "The certificates of its addresses."),
+        Key::new(
+            "tls",
+            Kind::Table(&relay::TLS),
+            "The certificates of its addresses. It must be there where one of them speaks TLS.",
+        ),
         Key::new("admin", Kind::Table(&admin::KEYS), "Dashboard, API and metrics."),
         Key::new("store", Kind::Table(&relay::STORE), "Where events are kept, and how long."),
         Key::new("limits", Kind::Table(&limits::KEYS), "Bounds of the whole relay."),

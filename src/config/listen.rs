@@ -66,6 +66,7 @@ static HTTP: Table = Table {
     tells: "In `[listen]`: a listener without TLS.",
     example: r#"
 [listen]
+https = "0.0.0.0:443"
 http = { address = "10.0.0.1:8080", serve = "webhooks" }
 trusted_proxies = ["10.0.0.0/8"]
 "#,

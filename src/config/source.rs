@@ -97,10 +97,9 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let handshakes = handshake::prove(&mut section, handshakes, beside);
     let verifier = verifier(&mut section, provider.as_ref().map(|(p, _)| p), scheme, secrets.filter(|_| told.is_some()), options);
     let paused = section.or("paused", false, |value| value.boolean());
-    let label = provider.as_ref().map(|(_, written)| *written);
     let expect_every = section.take("expect_every").and_then(|value| expected(&value));
     section.finish();
-    let (Address { host, path }, provider, verifier, handshakes) = (address?, label?.into(), verifier?, handshakes?);
+    let (Address { host, path }, provider, verifier, handshakes) = (address?, provider?.1.into(), verifier?, handshakes?);
     Some(Source {
         name,
         host,

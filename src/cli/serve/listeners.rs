@@ -22,6 +22,7 @@ use crate::net::door::{Bounds, Door};
 use crate::net::forwarded::Proxies;
 use crate::net::listener::{self, Observer, Peer, Setup};
 use crate::net::redirect;
+use crate::net::tls::{self, Certificates};
 
 /// Connections of the admin listener at once.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
@@ -78,6 +79,17 @@ pub(super) fn asked(settings: &Settings) -> Asked {
         }
     }
     if hosts.is_empty() { Asked::Nobody } else { Asked::Hosts(hosts) }
+}
+
+/// How TLS is spoken: on public listeners, on the admin listener, and with callers who are asked for a certificate.
+pub(super) fn tls(
+    settings: &Settings,
+    certificates: &Arc<Certificates>,
+) -> (Arc<ServerConfig>, Option<Arc<ServerConfig>>, Arc<Asking>) {
+    let config = |asks, protocols: &[&[u8]]| tls::server_config_from(settings.tls_min, asks, certificates.clone(), protocols);
+    let [public, asking] = [false, true].map(|asks| config(asks, &[b"h2", b"http/1.1"]));
+    let admin = settings.admin.tls.then(|| config(false, &[b"http/1.1"]));
+    (public, admin, Arc::new(Asking::new(asking, asked(settings))))
 }
 
 /// Serves all of them; where each is, and what takes it down.

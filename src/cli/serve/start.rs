@@ -19,7 +19,6 @@ use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
-use crate::net::client_certificate::Asking;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
@@ -62,9 +61,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let Loaded { settings, imprint, warnings, shown } = loaded;
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
-    let [public_tls, asking] =
-        [false, true].map(|asks| tls::server_config_from(settings.tls_min, asks, certificates.clone(), &[b"h2", b"http/1.1"]));
-    let asking = Arc::new(Asking::new(asking, listeners::asked(&settings)));
+    let (public_tls, admin_tls, asking) = listeners::tls(&settings, &certificates);
     // Ports first: a port that is taken must not cost the time of opening a large store.
     let public = bind_public(&settings.listen)?;
     let private = bind(settings.admin.listen, "admin.listen", false)?;
@@ -82,8 +79,6 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let admin = private.local_addr()?;
-    let admin_tls =
-        settings.admin.tls.then(|| tls::server_config_from(settings.tls_min, false, certificates.clone(), &[b"http/1.1"]));
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };

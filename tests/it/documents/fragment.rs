@@ -109,7 +109,7 @@ impl World {
             self.write(
                 inside,
                 match key.as_str() {
-                    "cert" | "ca" | "roots" => &self.certificate,
+                    "cert" | "ca" | "client_ca" | "roots" => &self.certificate,
                     "key" => &self.key,
                     _ => secret(inside),
                 },
@@ -143,7 +143,8 @@ fn complete(text: &mut String, more: &mut String, name: &str, table: &Value, key
 /// Every file that a table names, with its key.
 fn files(table: &Table, found: &mut Vec<(String, String)>) {
     for (key, value) in table {
-        let is_file = ["cert", "ca", "roots", "file"].contains(&key.as_str()) || (key == "key" && table.contains_key("cert"));
+        let is_file =
+            ["cert", "ca", "client_ca", "roots", "file"].contains(&key.as_str()) || (key == "key" && table.contains_key("cert"));
         match value {
             Value::String(path) if is_file => found.push((path.clone(), key.clone())),
             Value::Array(items) if is_file => {
