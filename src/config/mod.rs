@@ -22,6 +22,7 @@ pub mod settings;
 mod sign;
 mod source;
 mod table;
+mod telemetry;
 mod units;
 mod value;
 mod web;

@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::route::Routes;
 use super::settings::{Limits, Settings, Source, Tls};
 use super::source::Address;
-use super::{destination, relay, source};
+use super::{destination, relay, source, telemetry};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -26,10 +26,11 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let store = relay::store(file.store, folder);
     let limits = relay::limits(file.limits);
     let log = relay::log(file.log);
+    let traces = telemetry::prove(file.telemetry);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
     let sources = sources(file.sources, &routes, &limits, reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, sources, destinations })
+    Some(Settings { listen: listen?, tls: tls?, admin, store, limits, log, traces, sources, destinations })
 }
 
 fn sources(written: Vec<Named<'_>>, routes: &Routes, limits: &Limits, reading: &Reading<'_>) -> Vec<Arc<Source>> {

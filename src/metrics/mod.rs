@@ -6,6 +6,7 @@
 
 mod destination;
 mod source;
+mod spans;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
+pub use spans::SpanMetrics;
 
 use crate::record::Name;
 use crate::time::Timestamp;
@@ -82,6 +84,7 @@ pub struct Metrics {
     registry: Registry,
     families: Families,
     whole: Whole,
+    spans: Arc<SpanMetrics>,
     sources: Mutex<HashMap<Name, Arc<SourceMetrics>>>,
     destinations: Mutex<HashMap<Name, Arc<DestinationMetrics>>>,
 }
@@ -131,7 +134,8 @@ impl Metrics {
         let mut registry = Registry::with_prefix("hookhold");
         let families = Families::register(&mut registry);
         let whole = Whole::register(&mut registry, &families);
-        Arc::new(Self { registry, families, whole, sources: Mutex::default(), destinations: Mutex::default() })
+        let spans = Arc::new(SpanMetrics::register(&mut registry));
+        Arc::new(Self { registry, families, whole, spans, sources: Mutex::default(), destinations: Mutex::default() })
     }
 
     /// All metrics in Prometheus' text form, see [`CONTENT_TYPE`].
@@ -152,6 +156,11 @@ impl Metrics {
     pub fn destination(&self, name: &Name) -> Arc<DestinationMetrics> {
         let make = || Arc::new(DestinationMetrics::new(name, &self.families));
         lock(&self.destinations).entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// What became of spans.
+    pub fn spans(&self) -> Arc<SpanMetrics> {
+        self.spans.clone()
     }
 
     /// Counts a request that fits no source.

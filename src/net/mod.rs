@@ -10,6 +10,7 @@ mod driver;
 pub mod fetch;
 mod h2;
 pub mod listener;
+pub mod otlp;
 pub mod pool;
 mod public;
 pub mod published;

@@ -30,4 +30,5 @@ mod sign;
 mod store_story;
 mod tidy;
 mod torn;
+mod traces;
 mod world;

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::reload::{Changing, watch_certificates};
+use super::traces::Traces;
 use crate::admin::{self, Reload, Told};
 use crate::config::Loaded;
 use crate::config::settings::{Settings, Tls};
@@ -53,6 +54,7 @@ pub struct Relay {
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
+    pub(super) traces: Traces,
     /// Wishes that the configuration is read again.
     pub(super) reloads: mpsc::Receiver<Reload>,
 }
@@ -80,7 +82,9 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
-    let surroundings = Surroundings::of_system(clock);
+    let mut traces = Traces::default();
+    traces.follow(Traces::prepare(settings.traces.as_ref(), &metrics)?);
+    let surroundings = Surroundings { spans: traces.spans().clone(), ..Surroundings::of_system(clock) };
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
@@ -88,7 +92,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
-    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
+    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
@@ -109,7 +113,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let private = serve_admin(private, admin_tls, context);
     watch_certificates(&certificates, &told);
     let changing = Changing { imprint, line, quarantine, told, pauses, certificates, metrics };
-    Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, reloads })
+    Ok(Relay { https, admin, store, lanes, replays, retention, public, private, changing, traces, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.

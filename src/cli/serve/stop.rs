@@ -12,7 +12,7 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, public, private, .. } = self;
+        let Self { store, lanes, replays, retention, public, private, traces, .. } = self;
         public.stop.cancel();
         let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, public.task), lanes.stop());
         replays.stop();
@@ -20,7 +20,8 @@ impl Relay {
         private.stop.cancel();
         let _ = tokio::time::timeout(ADMIN_TIME, private.task).await;
         let health = store.health();
-        store.close().await.map_err(|error| error.to_string())?;
+        let (closed, ()) = tokio::join!(store.close(), traces.stop());
+        closed.map_err(|error| error.to_string())?;
         health
     }
 }
