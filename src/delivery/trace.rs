@@ -36,7 +36,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, values) in [(TRACEPARENT, parents), (TRACESTATE, states)] {
             for value in values {
-                headers.append(&name, HeaderValue::from_str(value).unwrap());
+                headers.append(name, HeaderValue::from_str(value).unwrap());
             }
         }
         let came = headers.get_all(TRACEPARENT).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
