@@ -243,8 +243,9 @@ async fn a_request_that_leaves_the_quarantine_is_where_its_attempts_begin() {
     let collector = Upstream::start().await;
     let world = World::start(EAGER, &to(&collector, "")).await;
     assert_eq!(world.post("/in/gh", &[("x-github-delivery", "1")], b"{}").await.status, 401);
-    world.listed("/quarantine", 1).await;
-    let answer = world.admin(Method::POST, "/quarantine/release", br#"{"source":"gh","force":true}"#).await;
+    let id = world.listed("/quarantine", 1).await[0]["id"].clone();
+    let body = format!("{{\"ids\":[{id}],\"force\":true}}");
+    let answer = world.admin(Method::POST, "/quarantine/release", body.as_bytes()).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let spans = heard(&collector, 4).await;
     let (release, commit, attempt) = (one(&spans, "release gh"), one(&spans, "commit"), one(&spans, "attempt app"));
