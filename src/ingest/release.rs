@@ -81,9 +81,11 @@ impl Line {
         let Some(entry) = gate.sources.values().find(|entry| entry.source.name == kept.source) else { return Ok(false) };
         let Some(verified) = self.judge(gate, entry, kept, vouched).await else { return Ok(false) };
         if entry.source.handshakes.after_proof(&verified).is_none() {
-            let noted = Noted::again(&gate.spans, &verified);
+            let mut noted = Noted::again(&gate.spans, &verified);
+            noted.iter_mut().for_each(|noted| noted.commits());
             let appended = self.append(entry, intake(entry, verified)).await?;
             if let Some(mut noted) = noted {
+                noted.committed();
                 noted.released(&gate.spans, &entry.source, &appended, self.now_ns());
             }
         }
