@@ -20,8 +20,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 14;
-const INVALID: usize = 31;
+const VALID: usize = 15;
+const INVALID: usize = 34;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -209,6 +209,17 @@ fn what_is_written_arrives() {
     assert_eq!(allow, ["203.0.113.0/24", "::1/128", "192.0.2.7/32"]);
     assert_eq!((tw.path.clone(), tw.dedupe), (SourcePath::Below("/in/tw".into()), Some(HOUR)));
     assert_eq!(demo.dedupe, Some(72 * HOUR));
+}
+
+#[test]
+fn where_traces_go_arrives_and_its_secret_is_not_shown() {
+    let traces = everything().settings.traces.unwrap();
+    assert_eq!(traces.url.as_str(), "https://collector.example/otlp/v1/traces");
+    assert_eq!((traces.sample, traces.service.as_str()), (0.25, "hooks"));
+    assert!(traces.ca.is_some_and(|ca| ca.is_absolute()));
+    assert_eq!(traces.headers[0].1, "s3cr3t");
+    let shown = format!("{:?}", traces.headers);
+    assert!(!shown.contains("s3cr3t"), "{shown}");
 }
 
 #[test]

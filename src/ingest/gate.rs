@@ -15,6 +15,7 @@ use crate::record::Name;
 use crate::route;
 use crate::signature::Selector;
 use crate::store::{Pausable, Pauses, Valve};
+use crate::telemetry::Spans;
 
 /// The sources and their bounds.
 pub struct Gate {
@@ -22,6 +23,7 @@ pub struct Gate {
     pub(super) pending_max: Option<u64>,
     pub(super) outside: Outside,
     pub(super) arming: Arc<Arming>,
+    pub(super) spans: Spans,
     memory: Memory,
 }
 
@@ -81,7 +83,12 @@ impl Gate {
                 SourcePath::Below(path) => sources.add_below(source.host.clone(), path, entry),
             }
         }
-        Self { sources, pending_max: settings.limits.pending, outside, arming, memory }
+        Self { sources, pending_max: settings.limits.pending, outside, arming, spans: Spans::default(), memory }
+    }
+
+    /// The same, and the spans of requests go there.
+    pub fn traced(self, spans: Spans) -> Self {
+        Self { spans, ..self }
     }
 
     /// What is asked outside.

@@ -17,6 +17,7 @@ use super::body;
 use super::challenge;
 use super::gate::{Entry, Gate};
 use super::reply::{self, Refusal};
+use super::spans::Noted;
 use super::upstream::{Listening, Said};
 use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
@@ -63,6 +64,11 @@ impl Line {
         self.clock.now()
     }
 
+    /// The present, in nanoseconds.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// Judges requests by this gate from now on.
     pub fn replace(&self, gate: Gate) {
         self.gate.store(Arc::new(gate));
@@ -84,11 +90,18 @@ impl Line {
         let version = head.version;
         let authority = authority(&head);
         let gate = self.gate.load_full();
+        let mut noted = Noted::begin(&gate.spans, &head, peer, watch);
         let entry = authority.as_deref().and_then(|host| gate.sources.find(host, head.uri.path()));
         let (Some(authority), Some(entry)) = (&authority, entry) else {
-            return self.without_source(authority.is_some()).answer(close(body, version));
+            let answer = self.without_source(authority.is_some()).answer(close(body, version));
+            self.noted(noted, &gate, None, &answer);
+            return answer;
         };
-        match self.take((&gate, entry), head, authority, &mut body, peer, at).await {
+        let taken = self.take((&gate, entry), (head, authority), &mut body, (peer, at), &mut noted).await;
+        if let Some(noted) = &mut noted {
+            noted.became(&taken);
+        }
+        let answer = match taken {
             Ok(Taken::Handshake(answer)) => {
                 entry.metrics.count(RequestOutcome::Handshake);
                 tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
@@ -112,6 +125,15 @@ impl Line {
                 let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
                 if is_empty { reply::emptied(answer) } else { answer }
             }
+        };
+        self.noted(noted, &gate, Some(&entry.source), &answer);
+        answer
+    }
+
+    /// A request is answered: records its spans, where they are wanted.
+    fn noted(&self, noted: Option<Box<Noted>>, gate: &Gate, source: Option<&Source>, answer: &Response<Full<Bytes>>) {
+        if let Some(noted) = noted {
+            noted.answered(&gate.spans, source, Some(answer.status()), self.now_ns());
         }
     }
 
@@ -139,11 +161,10 @@ impl Line {
     async fn take(
         &self,
         (gate, entry): (&Gate, &Entry),
-        head: Parts,
-        authority: &str,
+        (head, authority): (Parts, &str),
         body: &mut Incoming,
-        peer: IpAddr,
-        at: Timestamp,
+        (peer, at): (IpAddr, Timestamp),
+        noted: &mut Option<Box<Noted>>,
     ) -> Result<Taken, Refusal> {
         let kind = admit(&entry.source, &head, peer)?;
         // A handshake needs no room, and its provider would give up a source that does not answer it.
@@ -165,8 +186,12 @@ impl Line {
         }
         let verified = match verify(gate, entry, received).await {
             Ok(verified) => verified,
-            Err(refused) => return Err(self.refuse(entry, kind, refused)),
+            Err(refused) => {
+                noted.iter_mut().for_each(|noted| noted.not_believed(refused.reason.as_str()));
+                return Err(self.refuse(entry, kind, refused));
+            }
         };
+        noted.iter_mut().for_each(|noted| noted.proved(&verified));
         if let Some(reply) = handshakes.after_proof(&verified) {
             return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
@@ -177,7 +202,10 @@ impl Line {
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let (intake, listening) = self.listen(&entry.source, intake(entry, verified))?;
-        let appended = self.append(entry, intake).await?;
+        noted.iter_mut().for_each(|noted| noted.commits());
+        let appended = self.append(entry, intake).await;
+        noted.iter_mut().for_each(|noted| noted.committed());
+        let appended = appended?;
         drop(share);
         Ok(Taken::Event(appended, echo, listening.map(Box::new)))
     }
@@ -259,7 +287,7 @@ pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Re
 }
 
 /// What a request became.
-enum Taken {
+pub(super) enum Taken {
     /// A durable event, what its answer shows again, and whether its application is to be heard.
     Event(Appended, Option<reply::Echo>, Option<Box<Listening>>),
     /// Nothing: the relay answers it by itself.

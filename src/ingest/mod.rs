@@ -7,6 +7,7 @@ mod gate;
 mod handler;
 mod release;
 mod reply;
+mod spans;
 mod upstream;
 
 pub use arming::{ARMED_TIME_MAX, Arming, NotArmed};

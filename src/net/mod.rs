@@ -11,6 +11,7 @@ pub mod fetch;
 mod h2;
 pub mod listener;
 mod moving;
+pub mod otlp;
 pub mod pool;
 mod public;
 pub mod published;

@@ -40,4 +40,5 @@ mod store_story;
 mod tidy;
 mod told;
 mod torn;
+mod traces;
 mod world;

@@ -6,6 +6,7 @@ mod reload;
 mod run;
 mod start;
 mod stop;
+mod traces;
 
 use std::io::Write;
 use std::path::Path;

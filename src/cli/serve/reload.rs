@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::audit_log;
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use super::traces::Traces;
 use crate::admin::{Configuration, Told};
 use crate::config::settings::{Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
@@ -47,7 +48,11 @@ impl Relay {
         let changes = self.changing.imprint.changes(&imprint);
         let is_same =
             |name: &Name| !changes.iter().any(|change| change.section.strip_prefix("destinations.") == Some(name.as_str()));
-        let lanes = self.lanes.prepare(&settings, is_same)?;
+        let traces = match changes.iter().any(|change| change.section == "telemetry") {
+            true => Traces::prepare(settings.traces.as_ref(), metrics).context("telemetry.traces cannot be used")?,
+            false => self.traces.unchanged(),
+        };
+        let lanes = self.lanes.prepare(&settings, traces.spans(), is_same)?;
         let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
@@ -59,8 +64,10 @@ impl Relay {
         let arming = Arc::new(arming.continuing(&told.arming()));
         let gate = line.gate();
         let outside = gate.outside().renewed(fetcher, known(&settings));
-        line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
+        let gate = Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate));
+        line.replace(gate.traced(traces.spans().clone()));
         self.lanes.replace(lanes);
+        self.traces.follow(traces);
         quarantine.set_bounds(quarantine_bounds(&settings));
         audit.set_bounds(audit_log::bounds(&settings));
         told.replace(settings.clone(), arming);

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::audit_log;
 use super::reload::{Changing, watch_certificates};
+use super::traces::Traces;
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
 use crate::config::settings::{Settings, Tls};
@@ -58,6 +59,7 @@ pub struct Relay {
     pub(super) public: Serving,
     pub(super) private: Serving,
     pub(super) changing: Changing,
+    pub(super) traces: Traces,
     /// Wishes that the configuration is read again.
     pub(super) reloads: mpsc::Receiver<Reload>,
 }
@@ -87,7 +89,9 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let configuration = Arc::new(Configuration::new(shown, lines(&warnings), certificates.clone(), clock));
     let history = Arc::new(History::open(&settings.store.path, metrics.clone(), clock));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
-    let surroundings = Surroundings::of_system(clock);
+    let mut traces = Traces::default();
+    traces.follow(Traces::prepare(settings.traces.as_ref(), &metrics)?);
+    let surroundings = Surroundings { spans: traces.spans().clone(), ..Surroundings::of_system(clock) };
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let (https, admin) = (public.local_addr()?, private.local_addr()?);
@@ -95,7 +99,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
-    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
+    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let public = serve_webhooks(public, public_tls, line.clone(), settings.limits.connections, metrics.clone());
@@ -134,7 +138,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
     let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
-    Ok(Relay { https, admin, store, lanes, replays, retention, watching, history, public, private, changing, reloads })
+    Ok(Relay { https, admin, store, lanes, replays, retention, watching, history, public, private, changing, traces, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
