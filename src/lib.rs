@@ -27,6 +27,7 @@ pub mod time;
 
 pub mod metrics;
 pub mod record;
+pub mod telemetry;
 
 pub mod alarm;
 pub mod pace;

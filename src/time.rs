@@ -149,6 +149,15 @@ impl Clock {
             Some((start, since)) => start.after(since.elapsed()),
         }
     }
+
+    /// The present in nanoseconds since the Unix epoch, for what is shorter than a [`Timestamp`] can tell.
+    pub fn now_ns(&self) -> u64 {
+        let since_epoch = match self.0 {
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Some((start, since)) => Duration::from_millis(start.ms()).saturating_add(since.elapsed()),
+        };
+        u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Measures how long something took, by tokio's monotonic clock.
@@ -219,5 +228,7 @@ mod tests {
         let clock = Clock::following_tokio(Timestamp::from_ms(1000));
         tokio::time::advance(Duration::from_secs(86_400)).await;
         assert_eq!(clock.now().ms(), 86_401_000);
+        tokio::time::advance(Duration::from_nanos(1_000_007)).await;
+        assert_eq!(clock.now_ns(), 86_401_001_000_007);
     }
 }

@@ -23,8 +23,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 16;
-const INVALID: usize = 33;
+const VALID: usize = 17;
+const INVALID: usize = 35;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -246,6 +246,17 @@ fn what_is_said_of_the_edge_arrives() {
     assert_eq!(source.per_second, Meter::try_new(2.5, 3).ok());
     let admits = |address: &str, is_known| source.admits(address.parse().unwrap(), is_known);
     assert!(!admits("10.0.0.1", true) && !admits("11.0.0.1", true) && !admits("9.0.0.1", false));
+}
+
+#[test]
+fn where_traces_go_arrives_and_its_secret_is_not_shown() {
+    let traces = everything().settings.traces.unwrap();
+    assert_eq!(traces.url.as_str(), "https://collector.example/otlp/v1/traces");
+    assert_eq!((traces.sample, traces.service.as_str()), (0.25, "hooks"));
+    assert!(traces.ca.is_some_and(|ca| ca.is_absolute()));
+    assert_eq!(traces.headers[0].1, "s3cr3t");
+    let shown = format!("{:?}", traces.headers);
+    assert!(!shown.contains("s3cr3t"), "{shown}");
 }
 
 #[test]

@@ -64,6 +64,7 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("sources pause", &["hookhold sources pause stripe"]),
     ("sources resume", &["hookhold sources resume stripe"]),
     ("alerts", &["hookhold alerts", "hookhold alerts --json"]),
+    ("alerts list", &["hookhold alerts list --json"]),
     ("alerts test", &["hookhold alerts test"]),
     ("audit", &["hookhold audit --since 2026-11-27T00:00:00Z", "hookhold audit --who ops --action deliveries"]),
     ("token", &["hookhold token new"]),

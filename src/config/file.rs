@@ -6,7 +6,7 @@ use super::key::{Key, Kind, Others, Table};
 use super::reading::Reading;
 use super::table::Section;
 use super::value::Value;
-use super::{admin, alerts, destination, limits, listen, relay, route, source};
+use super::{admin, alerts, destination, limits, listen, relay, route, source, telemetry};
 use crate::record::Name;
 
 /// What a relay.toml can say.
@@ -43,6 +43,7 @@ to = ["app"]
         Key::new("store", Kind::Table(&relay::STORE), "Where events are kept, and how long."),
         Key::new("limits", Kind::Table(&limits::KEYS), "Bounds of the whole relay."),
         Key::new("log", Kind::Table(&relay::LOG), "What is logged."),
+        Key::new("telemetry", Kind::Table(&telemetry::KEYS), "What is told of the relay's work to others."),
         Key::new("alerts", Kind::Table(&alerts::KEYS), "When the relay says by itself that something is wrong, and to whom."),
         Key::new("sources", Kind::Named(&Kind::Table(&source::KEYS)), "Where webhooks enter, by name."),
         Key::new("destinations", Kind::Named(&Kind::Table(&destination::KEYS)), "Applications, by name."),
@@ -66,6 +67,7 @@ pub(super) struct File<'a> {
     pub(super) log: Section<'a>,
     /// `None` where the file does not have it: then nothing alarms.
     pub(super) alerts: Option<Section<'a>>,
+    pub(super) telemetry: Section<'a>,
     pub(super) sources: Vec<Named<'a>>,
     pub(super) destinations: Vec<Named<'a>>,
     pub(super) routes: Vec<Section<'a>>,
@@ -88,6 +90,7 @@ impl<'a> File<'a> {
             limits: whole.table("limits"),
             log: whole.table("log"),
             alerts: whole.take("alerts").and_then(|value| value.as_section("alerts")),
+            telemetry: whole.table("telemetry"),
             sources: named(whole.table("sources")),
             destinations: named(whole.table("destinations")),
             routes: routes(&mut whole),

@@ -32,6 +32,7 @@ mod shown;
 mod sign;
 mod source;
 mod table;
+mod telemetry;
 mod token;
 mod units;
 mod value;

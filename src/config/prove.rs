@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::route::Routes;
 use super::settings::{Limits, Mask, Settings, Source, Tls};
 use super::source::Address;
-use super::{admin, alerts, destination, limits, listen, mask, relay, source};
+use super::{admin, alerts, destination, limits, listen, mask, relay, source, telemetry};
 use crate::record::Name;
 
 /// `None` where a part cannot be made; the reason was then reported.
@@ -27,10 +27,12 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let log = relay::log(file.log);
     let has_alerts = file.alerts.is_some();
     let alerts = file.alerts.and_then(alerts::prove);
+    let traces = telemetry::prove(file.telemetry);
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
     let sources = sources(file.sources, &routes, (&limits, &admin.mask, has_alerts), reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    Some(Settings { listen: listen?, tls: tls?, tls_min: tls_min?, admin, store, limits, log, alerts, sources, destinations })
+    let (listen, tls, tls_min) = (listen?, tls?, tls_min?);
+    Some(Settings { listen, tls, tls_min, admin, store, limits, log, alerts, traces, sources, destinations })
 }
 
 /// `all`: what counts for all of them, where they say nothing else, or something more.

@@ -46,6 +46,8 @@ pub struct Settings {
     pub log: Log,
     /// What alarms, and who hears of it; `None`: nothing.
     pub alerts: Option<Arc<Alerts>>,
+    /// Where traces go; `None`: nowhere.
+    pub traces: Option<Traces>,
     /// The sources, in the order of the file.
     pub sources: Vec<Arc<Source>>,
     /// The destinations, in the order of the file.
@@ -154,6 +156,21 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `[telemetry] traces`
+#[derive(Debug)]
+pub struct Traces {
+    /// Where spans are posted: `http` or `https`, with a host.
+    pub url: Url,
+    /// The share of the traces that begin here of which spans are recorded, 0 to 1.
+    pub sample: f64,
+    /// Fields of each request. Values may be secret.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// As whom the relay is known there (`service.name`).
+    pub service: String,
+    /// The only roots that are trusted; `None`: those of the web.
+    pub ca: Option<PathBuf>,
 }
 
 /// `[alerts]`

@@ -10,6 +10,10 @@ use zeroize::Zeroizing;
 use super::value::Value;
 use super::{auth, secret};
 
+/// Where collectors listen for OTLP by the protocol's own words.
+const OTLP_GRPC_PORT: u16 = 4317;
+const OTLP_HTTP_PORT: u16 = 4318;
+
 /// The host that a source answers to: lower case, without port.
 pub(super) fn host(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
@@ -43,6 +47,28 @@ pub(super) fn token(value: &Value<'_>) -> Option<Url> {
     };
     if url.scheme() == "http" && !is_here {
         value.warn("is not https: the client's secret goes there for everybody on the way to read", None);
+    }
+    Some(url)
+}
+
+/// Where a collector takes traces: OTLP's own path, below the one that is written.
+pub(super) fn collector(value: &Value<'_>) -> Option<Url> {
+    const PATH: &str = "/v1/traces";
+    let mut url = web_url(value, "must start with http:// or https://")?;
+    if url.query().is_some() {
+        return value.error("must have no query");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return value.error_help("must have no user", Some("write headers = { authorization = { env = \"NAME\" } }".to_owned()));
+    }
+    if url.port() == Some(OTLP_GRPC_PORT) {
+        let help = format!("did you mean port {OTLP_HTTP_PORT}?");
+        value.warn("has the port of OTLP over gRPC, and the relay speaks OTLP over HTTP", Some(help));
+    }
+    let base = url.path().trim_end_matches('/');
+    if !base.ends_with(PATH) {
+        let path = format!("{base}{PATH}");
+        url.set_path(&path);
     }
     Some(url)
 }

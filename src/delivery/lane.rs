@@ -15,11 +15,13 @@ use super::attempt;
 use super::gate::{AHEAD_TIME, Ended, Gate, Leave};
 use super::prepare::Making;
 use super::road::Road;
+use super::spans::{self, Made};
 use crate::config::settings::Destination;
 use crate::net::client;
 use crate::pace::breaker::Sign;
 use crate::record::{Answer, Attempt, BreakerState, EventId, Failure, Outcome, StateName, Verdict};
 use crate::store::{Claim, Claimed, Fresh, Heard, PASSED_BYTES_MAX, Settlement, Store, Valve, Waiters};
+use crate::telemetry::span_id;
 use crate::time::{Stopwatch, Timestamp};
 
 /// A lane looks at the clock at least so often, since the wall clock may be set.
@@ -313,12 +315,16 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
     let mut held = Held { store: road.store.clone(), claim: Some(claim) };
     let (started_at, watch) = (road.clock.now(), Stopwatch::start());
     let number = delivery.attempts_made + 1;
-    let below = road.prefixes.get(&event.source).map(String::as_str);
-    let span = road.chance.draw();
-    let making = Making { delivery: &delivery, event: &event, number, below, now: started_at, span };
+    let span = span_id(road.chance.draw());
+    let request = {
+        let below = road.prefixes.get(&event.source).map(String::as_str);
+        let trace = road.shape.trace.then(|| spans::trace(&event, &road.spans));
+        let trace = trace.as_ref();
+        road.shape.request(&Making { delivery: &delivery, event: &event, number, below, now: started_at, span, trace }, body)
+    };
     let passing = road.passing.contains(&event.source).then(|| road.store.waiters().begin(event.id, &delivery.destination));
     let keep = if passing.is_some() { PASSED_BYTES_MAX } else { Answer::BODY_BYTES_MAX };
-    let (outcome, answer, sign) = match road.shape.request(&making, body) {
+    let (outcome, answer, sign) = match request {
         Ok(request) => {
             let (outcome, answer) = attempt::run(road, request, keep, cut).await;
             let sign = Sign::of(&outcome);
@@ -335,6 +341,10 @@ async fn deliver(road: &Road, claimed: Claimed, cut: &CancellationToken) -> (Sig
         _ => road.destination.retry.after(&outcome, &road.destination.park_on, delivery.budget, now, road.chance.draw()),
     };
     note(road, event.id, number, &outcome, verdict, took, now);
+    if road.spans.are_wanted() {
+        let (delivery, event, outcome) = (&delivery, &event, &outcome);
+        spans::record(road, &Made { delivery, event, number, span, outcome, verdict, took });
+    }
     let attempt = Attempt { number, started_at, duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), outcome };
     held.claim = None;
     if let Err(error) = road.store.settle(Settlement { claim, attempt, verdict, now, word }).await {

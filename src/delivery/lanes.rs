@@ -23,6 +23,7 @@ use crate::net::pool::Pool;
 use crate::net::tls;
 use crate::record::Name;
 use crate::store::{Pausable, Pauses, Store};
+use crate::telemetry::Spans;
 use crate::time::Clock;
 
 /// Attempts in flight may end for so long after a stop.
@@ -54,12 +55,14 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where the jitter of retries comes from.
     pub chance: Chance,
+    /// What takes the spans of attempts.
+    pub spans: Spans,
 }
 
 impl Surroundings {
     /// This machine's network and random numbers.
     pub fn of_system(clock: Clock) -> Self {
-        Self { network: Arc::new(Network::whole()), clock, chance: Chance::system() }
+        Self { network: Arc::new(Network::whole()), clock, chance: Chance::system(), spans: Spans::default() }
     }
 }
 
@@ -93,14 +96,15 @@ impl Lanes {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, open, gone) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
         let mut lanes = Self { tasks, open, gone, store, pauses, replays, metrics, surroundings, stop, cut };
-        let roads = lanes.prepare(settings, |_| false)?;
+        let spans = lanes.surroundings.spans.clone();
+        let roads = lanes.prepare(settings, &spans, |_| false)?;
         lanes.replace(roads);
         Ok(lanes)
     }
 
-    /// The roads to the destinations of `settings`. Nothing changes yet. `is_same`: whether a destination is as it was before, so that
-    /// its connections can be used on.
-    pub fn prepare(&self, settings: &Settings, is_same: impl Fn(&Name) -> bool) -> Result<Roads, BadDestination> {
+    /// The roads to the destinations of `settings`, with what takes the spans of attempts from then on. Nothing changes yet. `is_same`:
+    /// whether a destination is as it was before, so that its connections can be used on.
+    pub fn prepare(&self, settings: &Settings, spans: &Spans, is_same: impl Fn(&Name) -> bool) -> Result<Roads, BadDestination> {
         let prefixes = Arc::new(prefixes(settings));
         let signed_in = Arc::new(signed_in(settings));
         let passing = Arc::new(passing(settings));
@@ -125,6 +129,7 @@ impl Lanes {
                 tokens,
                 shape,
                 metrics: self.metrics.destination(&destination.name),
+                spans: spans.clone(),
                 clock: self.surroundings.clock,
                 chance: self.surroundings.chance.clone(),
                 replays: self.replays.clone(),

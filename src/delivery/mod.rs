@@ -8,6 +8,7 @@ mod prepare;
 mod replays;
 mod road;
 mod routed;
+mod spans;
 mod token;
 mod trace;
 

@@ -14,11 +14,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use url::Url;
 
-use super::trace;
 use crate::net::client::Payload;
 use crate::record::{CLIENT, Delivery, DeliveryId, Event, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
+use crate::telemetry::{SpanId, Trace};
 use crate::time::Timestamp;
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and those that the client writes itself.
@@ -95,14 +95,16 @@ pub(super) struct Making<'a> {
     pub(super) below: Option<&'a str>,
     /// The present.
     pub(super) now: Timestamp,
-    /// A random number: the attempt's span.
-    pub(super) span: u64,
+    /// The attempt's span.
+    pub(super) span: SpanId,
+    /// Its trace, where the request shall tell of it.
+    pub(super) trace: Option<&'a Trace>,
 }
 
 impl Shape {
     /// The request of an attempt.
     pub(super) fn request(&self, making: &Making<'_>, body: Bytes) -> Result<Request<Payload>, Unsendable> {
-        let Making { delivery, event, number, below, now, span } = *making;
+        let Making { delivery, event, number, below, now, span, trace } = *making;
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
         *request.uri_mut() = self.target(event, below)?;
@@ -110,8 +112,8 @@ impl Shape {
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
         add_all(headers, &self.host, event, delivery.id, number)?;
-        if self.trace {
-            trace::follow(headers, event.id, span)?;
+        if let Some(trace) = trace {
+            super::trace::follow(headers, trace, span)?;
         }
         if self.idempotency_key && !headers.contains_key(IDEMPOTENCY_KEY) {
             headers.insert(IDEMPOTENCY_KEY, HeaderValue::try_from(event.id.to_string()).map_err(http::Error::from)?);
@@ -309,8 +311,9 @@ mod tests {
         let shape = Shape { url, host, sign, signed_in, set, append_path, trace: true, idempotency_key: true };
         let id = DeliveryId { event: event.id, ordinal: 1 };
         let delivery = Delivery::new(id, event.source.clone(), event.source.clone(), event.received_at);
-        let (number, below, now, span) = (3, Some("/in/tw"), event.received_at, 1);
-        shape.request(&Making { delivery: &delivery, event, number, below, now, span }, Bytes::from_static(b"{}")).unwrap()
+        let (number, below, now, span, trace) = (3, Some("/in/tw"), event.received_at, [1; 8], None);
+        let making = Making { delivery: &delivery, event, number, below, now, span, trace };
+        shape.request(&making, Bytes::from_static(b"{}")).unwrap()
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::metrics::DestinationMetrics;
 use crate::net::pool::Pool;
 use crate::record::Name;
 use crate::store::Store;
+use crate::telemetry::Spans;
 use crate::time::Clock;
 
 /// What one lane works with.
@@ -23,6 +24,8 @@ pub(super) struct Road {
     pub(super) tokens: Option<Arc<Tokens>>,
     pub(super) shape: Shape,
     pub(super) metrics: Arc<DestinationMetrics>,
+    /// Takes what is told of attempts, where somebody wants to hear it.
+    pub(super) spans: Spans,
     pub(super) clock: Clock,
     pub(super) chance: Chance,
     /// Told of what became of their deliveries.

@@ -20,6 +20,7 @@ use crate::record::Name;
 use crate::route;
 use crate::signature::Selector;
 use crate::store::{Pausable, Pauses, Valve};
+use crate::telemetry::Spans;
 
 /// Addresses that are known at once: some megabytes.
 const ADDRESSES_MAX: usize = 65_536;
@@ -32,6 +33,7 @@ pub struct Gate {
     pub(super) pending_max: Option<u64>,
     pub(super) outside: Outside,
     pub(super) arming: Arc<Arming>,
+    pub(super) spans: Spans,
     memory: Memory,
     /// What came of each source that has a rate, and of each address where those have one.
     rates: HashMap<Name, Arc<Metered>>,
@@ -106,7 +108,13 @@ impl Gate {
         let proxies = Proxies::new(settings.listen.trusted_proxies.clone());
         let crowd = settings.limits.edge.per_second_per_address.map(|meter| crowd(meter, before));
         let (header_fields_max, pending_max) = (settings.limits.edge.header_fields, settings.limits.pending);
-        Self { sources, proxies, header_fields_max, pending_max, outside, arming, memory, rates, crowd }
+        let spans = Spans::default();
+        Self { sources, proxies, header_fields_max, pending_max, outside, arming, spans, memory, rates, crowd }
+    }
+
+    /// The same, and the spans of requests go there.
+    pub fn traced(self, spans: Spans) -> Self {
+        Self { spans, ..self }
     }
 
     /// Whether one more request of this address may come now; how long it should wait where not.

@@ -19,9 +19,11 @@ use super::challenge;
 use super::gate::{Entry, Gate};
 use super::head;
 use super::reply::{self, Refusal};
+use super::spans::Noted;
 use super::upstream::{Listening, Said};
 use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
+use crate::net::client_certificate::Shown;
 use crate::net::forwarded::Client;
 use crate::net::listener::Peer;
 use crate::net::published::Supply;
@@ -70,6 +72,11 @@ impl Line {
         self.clock.now()
     }
 
+    /// The present, in nanoseconds.
+    pub(super) fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// Judges requests by this gate from now on.
     pub fn replace(&self, gate: Gate) {
         self.gate.store(Arc::new(gate));
@@ -97,29 +104,23 @@ impl Line {
         let client = gate.proxies.client(peer, &head.headers);
         let authority = head::authority(&head).map(|named| client.host.clone().unwrap_or(named));
         let peer = client.address;
+        let mut noted = Noted::begin(&gate.spans, &head, peer, watch);
         let entry = authority.as_deref().and_then(|host| gate.sources.find(host, head.uri.path()));
-        if let Err(wait) = gate.admits(client.address, || self.uptime_ns()) {
-            return self.limited(entry, wait).answer(close(body, version));
-        }
-        if let Err(refusal) = head::prove(&head, gate.header_fields_max) {
-            entry.inspect(|entry| entry.metrics.count(refusal.outcome()));
-            return refusal.answer(close(body, version));
-        }
-        let (Some(authority), Some(entry)) = (&authority, entry) else {
-            return self.without_source(authority.is_some()).answer(close(body, version));
+        let let_in = self.let_in((&gate, entry), &mut head, &client, certificate.as_deref(), at);
+        let (Some(authority), Some(entry), Ok(())) = (&authority, entry, &let_in) else {
+            if let (Some(noted), Err(refusal)) = (&mut noted, &let_in) {
+                noted.refused(refusal);
+            }
+            let refusal = let_in.err().unwrap_or_else(|| self.without_source(authority.is_some()));
+            let answer = refusal.answer(close(body, version));
+            self.noted(noted, &gate, entry.map(|entry| &*entry.source), &answer);
+            return answer;
         };
-        if let Some(roots) = &entry.source.client_ca {
-            let shown = certificate.filter(|shown| shown.is_of(roots, at));
-            let Some(shown) = shown else {
-                entry.metrics.count(RequestOutcome::Forbidden);
-                tracing::info!(source = %entry.source.name, %peer, "a sender without the certificate that is wanted");
-                return Refusal::Forbidden.answer(close(body, version));
-            };
-            let names = shown.names();
-            head.headers
-                .extend(names.iter().filter_map(|name| Some((CLIENT_FIELD, HeaderValue::from_bytes(name.as_bytes()).ok()?))));
+        let taken = self.take((&gate, entry), (head, authority), &mut body, (&client, at), &mut noted).await;
+        if let Some(noted) = &mut noted {
+            noted.became(&taken);
         }
-        match self.take((&gate, entry), head, authority, &mut body, &client, at).await {
+        let answer = match taken {
             Ok(Taken::Handshake(answer)) => {
                 entry.metrics.count(RequestOutcome::Handshake);
                 tracing::info!(source = %entry.source.name, %peer, status = answer.status.as_u16(), "a handshake was answered");
@@ -143,6 +144,41 @@ impl Line {
                 let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
                 if is_empty { reply::emptied(answer) } else { answer }
             }
+        };
+        self.noted(noted, &gate, Some(&entry.source), &answer);
+        answer
+    }
+
+    /// What is asked of each request before its body is read: that there are not too many, a sound head, and a certificate where its source
+    /// wants one, whose names go with it then.
+    fn let_in(
+        &self,
+        (gate, entry): (&Gate, Option<&Entry>),
+        head: &mut Parts,
+        client: &Client,
+        certificate: Option<&Shown>,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        gate.admits(client.address, || self.uptime_ns()).map_err(|wait| self.limited(entry, wait))?;
+        let sound = head::prove(head, gate.header_fields_max);
+        let Some(entry) = entry else { return sound };
+        sound.inspect_err(|refusal| entry.metrics.count(refusal.outcome()))?;
+        let Some(roots) = &entry.source.client_ca else { return Ok(()) };
+        let Some(shown) = certificate.filter(|shown| shown.is_of(roots, at)) else {
+            entry.metrics.count(RequestOutcome::Forbidden);
+            tracing::info!(source = %entry.source.name, peer = %client.address, "a sender without the certificate that is wanted");
+            return Err(Refusal::Forbidden);
+        };
+        let names = shown.names();
+        let fields = names.iter().filter_map(|name| Some((CLIENT_FIELD, HeaderValue::from_bytes(name.as_bytes()).ok()?)));
+        head.headers.extend(fields);
+        Ok(())
+    }
+
+    /// A request is answered: records its spans, where they are wanted.
+    fn noted(&self, noted: Option<Box<Noted>>, gate: &Gate, source: Option<&Source>, answer: &Response<Full<Bytes>>) {
+        if let Some(noted) = noted {
+            noted.answered(&gate.spans, source, Some(answer.status()), self.now_ns());
         }
     }
 
@@ -170,11 +206,10 @@ impl Line {
     async fn take(
         &self,
         (gate, entry): (&Gate, &Entry),
-        head: Parts,
-        authority: &str,
+        (head, authority): (Parts, &str),
         body: &mut Incoming,
-        client: &Client,
-        at: Timestamp,
+        (client, at): (&Client, Timestamp),
+        noted: &mut Option<Box<Noted>>,
     ) -> Result<Taken, Refusal> {
         let kind = admit(&entry.source, &head, client)?;
         let peer = client.address;
@@ -197,8 +232,12 @@ impl Line {
         }
         let verified = match verify(gate, entry, received).await {
             Ok(verified) => verified,
-            Err(refused) => return Err(self.refuse(entry, kind, refused)),
+            Err(refused) => {
+                noted.iter_mut().for_each(|noted| noted.not_believed(refused.reason.as_str()));
+                return Err(self.refuse(entry, kind, refused));
+            }
         };
+        noted.iter_mut().for_each(|noted| noted.proved(&verified));
         if let Some(reply) = handshakes.after_proof(&verified) {
             return challenge::answer(gate, entry, peer, reply).await.map(Taken::Handshake);
         }
@@ -213,7 +252,10 @@ impl Line {
         }
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let (intake, listening) = self.listen(&entry.source, intake(entry, verified))?;
-        let appended = self.append(entry, intake).await?;
+        noted.iter_mut().for_each(|noted| noted.commits());
+        let appended = self.append(entry, intake).await;
+        noted.iter_mut().for_each(|noted| noted.committed());
+        let appended = appended?;
         drop(share);
         Ok(Taken::Event(appended, echo, listening.map(Box::new)))
     }
@@ -312,7 +354,7 @@ pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Re
 }
 
 /// What a request became.
-enum Taken {
+pub(super) enum Taken {
     /// A durable event, what its answer shows again, and whether its application is to be heard.
     Event(Appended, Option<reply::Echo>, Option<Box<Listening>>),
     /// Nothing: the relay answers it by itself.

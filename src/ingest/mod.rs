@@ -8,6 +8,7 @@ mod handler;
 mod head;
 mod release;
 mod reply;
+mod spans;
 mod upstream;
 
 pub use arming::{ARMED_TIME_MAX, Arming, NotArmed};

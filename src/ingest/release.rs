@@ -3,6 +3,7 @@
 
 use super::gate::{Entry, Gate};
 use super::handler::{Line, intake, verify};
+use super::spans::Noted;
 use crate::record::EventId;
 use crate::signature::Verified;
 use crate::store::{Error, Kept, QuarantineFilter};
@@ -80,7 +81,13 @@ impl Line {
         let Some(entry) = gate.sources.values().find(|entry| entry.source.name == kept.source) else { return Ok(false) };
         let Some(verified) = self.judge(gate, entry, kept, vouched).await else { return Ok(false) };
         if entry.source.handshakes.after_proof(&verified).is_none() {
-            self.append(entry, intake(entry, verified)).await?;
+            let mut noted = Noted::again(&gate.spans, &verified);
+            noted.iter_mut().for_each(|noted| noted.commits());
+            let appended = self.append(entry, intake(entry, verified)).await?;
+            if let Some(mut noted) = noted {
+                noted.committed();
+                noted.released(&gate.spans, &entry.source, &appended, self.now_ns());
+            }
         }
         Ok(true)
     }

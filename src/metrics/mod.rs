@@ -7,6 +7,7 @@
 mod alerts;
 mod destination;
 mod source;
+mod spans;
 mod totals;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use prometheus_client::registry::Registry;
 pub use alerts::{AlertMetrics, SentOutcome};
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
+pub use spans::SpanMetrics;
 pub use totals::Totals;
 
 use crate::record::Name;
@@ -95,6 +97,7 @@ pub struct Metrics {
     families: Families,
     whole: Whole,
     alerts: AlertMetrics,
+    spans: Arc<SpanMetrics>,
     sources: Mutex<HashMap<Name, Arc<SourceMetrics>>>,
     destinations: Mutex<HashMap<Name, Arc<DestinationMetrics>>>,
 }
@@ -147,7 +150,8 @@ impl Metrics {
         let families = Families::register(&mut registry);
         let whole = Whole::register(&mut registry, &families);
         let alerts = AlertMetrics::register(&mut registry);
-        Arc::new(Self { registry, families, whole, alerts, sources: Mutex::default(), destinations: Mutex::default() })
+        let spans = Arc::new(SpanMetrics::register(&mut registry));
+        Arc::new(Self { registry, families, whole, alerts, spans, sources: Mutex::default(), destinations: Mutex::default() })
     }
 
     /// All metrics in Prometheus' text form, see [`CONTENT_TYPE`].
@@ -173,6 +177,11 @@ impl Metrics {
     /// The handles of alarms and certificates.
     pub fn alerts(&self) -> &AlertMetrics {
         &self.alerts
+    }
+
+    /// What became of spans.
+    pub fn spans(&self) -> Arc<SpanMetrics> {
+        self.spans.clone()
     }
 
     /// Counts a request that fits no source.

@@ -15,6 +15,7 @@ pub mod forwarded;
 mod h2;
 pub mod listener;
 mod moving;
+pub mod otlp;
 pub mod pool;
 pub mod proxy_protocol;
 mod public;

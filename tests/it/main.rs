@@ -41,4 +41,5 @@ mod store_story;
 mod tidy;
 mod told;
 mod torn;
+mod traces;
 mod world;

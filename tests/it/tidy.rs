@@ -7,7 +7,7 @@ use source::Source;
 
 /// The layers, lowest first. A module may use the modules of lower layers, and of its own only what [`NEIGHBOURS`] allows.
 const LAYERS: &[&[&str]] = &[
-    &["time", "chance", "pointer", "record", "metrics"],
+    &["time", "chance", "pointer", "record", "metrics", "telemetry"],
     &["signature", "route", "pace", "alarm"],
     &["config"],
     &["net", "store"],
@@ -16,7 +16,14 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
 ];
 /// Who may use whom within a layer.
-const NEIGHBOURS: &[(&str, &str)] = &[("record", "time"), ("metrics", "time"), ("metrics", "record")];
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("record", "time"),
+    ("metrics", "time"),
+    ("metrics", "record"),
+    ("telemetry", "metrics"),
+    ("telemetry", "record"),
+    ("telemetry", "time"),
+];
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;

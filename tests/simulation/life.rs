@@ -17,6 +17,7 @@ use hookhold::net::fetch::Fetcher;
 use hookhold::net::published::Published;
 use hookhold::record::Name;
 use hookhold::store::{Brought, Memory, Pauses, Quarantine, QuarantineBounds, Space};
+use hookhold::telemetry::Spans;
 use hookhold::time::Clock;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -86,7 +87,7 @@ impl Life {
         let replays = Arc::new(Replays::open(folder.path(), store.clone(), Arc::new(sources), clock).unwrap());
         let is_alive = Arc::new(AtomicBool::new(true));
         let network = Arc::new(Wire { applications, truth, store: store.clone(), is_alive: is_alive.clone() });
-        let surroundings = Surroundings { network, clock, chance };
+        let surroundings = Surroundings { network, clock, chance, spans: Spans::default() };
         let (told_pauses, told_replays) = (pauses.clone(), replays.clone());
         let lanes = Lanes::start(&settings, store.clone(), (told_pauses, told_replays), metrics.clone(), surroundings).unwrap();
         let outside =
@@ -107,7 +108,7 @@ impl Life {
         let changes = self.imprint.changes(&imprint);
         let is_same =
             |name: &Name| !changes.iter().any(|change| change.section.strip_prefix("destinations.") == Some(name.as_str()));
-        let lanes = self.lanes.prepare(&settings, is_same).unwrap();
+        let lanes = self.lanes.prepare(&settings, &Spans::default(), is_same).unwrap();
         let arming = Arc::new(Arming::new(&settings, Brought::below(self.folder.path())).unwrap());
         self.pauses.replace(self.pauses.prepare(&settings).unwrap());
         let gate = self.line.gate();

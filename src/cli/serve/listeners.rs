@@ -81,6 +81,11 @@ pub(super) fn asked(settings: &Settings) -> Asked {
     if hosts.is_empty() { Asked::Nobody } else { Asked::Hosts(hosts) }
 }
 
+/// The first that takes webhooks, as bound.
+pub(super) fn first(listeners: &[Listener]) -> Option<SocketAddr> {
+    listeners.iter().find(|listener| listener.serve == Serve::Webhooks).map(|listener| listener.address)
+}
+
 /// How TLS is spoken: on public listeners, on the admin listener, and with callers who are asked for a certificate.
 pub(super) fn tls(
     settings: &Settings,

@@ -7,6 +7,7 @@ mod reload;
 mod run;
 mod start;
 mod stop;
+mod traces;
 
 use std::io::Write;
 use std::path::Path;
@@ -40,7 +41,7 @@ fn announce(relay: &Relay, config: &Path) {
     let settings = relay.changing.told.settings();
     let scheme = if settings.admin.tls { "https" } else { "http" };
     let mut text = format!("hookhold {} is ready\n", env!("CARGO_PKG_VERSION"));
-    for listener in &relay.listeners {
+    for listener in &relay.bound {
         let (what, address) = (if listener.serve == Serve::Webhooks { "webhooks" } else { "redirects" }, listener.address);
         text.push_str(&format!("  {what:9} {}://{address}\n", if listener.is_https { "https" } else { "http" }));
     }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use super::traces::Traces;
 use super::{audit_log, listeners};
 use crate::admin::{Configuration, Told};
 use crate::config::settings::{Listener, Retention, Settings, Tls};
@@ -51,7 +52,11 @@ impl Relay {
         let changes = self.changing.imprint.changes(&imprint);
         let is_same =
             |name: &Name| !changes.iter().any(|change| change.section.strip_prefix("destinations.") == Some(name.as_str()));
-        let lanes = self.lanes.prepare(&settings, is_same)?;
+        let traces = match changes.iter().any(|change| change.section == "telemetry") {
+            true => Traces::prepare(settings.traces.as_ref(), metrics).context("telemetry.traces cannot be used")?,
+            false => self.traces.unchanged(),
+        };
+        let lanes = self.lanes.prepare(&settings, traces.spans(), is_same)?;
         let fetcher = fetcher(&settings)?;
         let arming = arming(&settings)?;
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
@@ -63,10 +68,12 @@ impl Relay {
         let arming = Arc::new(arming.continuing(&told.arming()));
         let gate = line.gate();
         let outside = gate.outside().renewed(fetcher, known(&settings));
-        line.replace(Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate)));
+        let gate = Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate));
+        line.replace(gate.traced(traces.spans().clone()));
         door.replace(listeners::bounds(&settings));
         asking.replace(listeners::asked(&settings));
         self.lanes.replace(lanes);
+        self.traces.follow(traces);
         quarantine.set_bounds(quarantine_bounds(&settings));
         audit.set_bounds(audit_log::bounds(&settings));
         told.replace(settings.clone(), arming);

@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 use super::audit_log;
 use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
 use super::reload::{Changing, watch_certificates};
+use super::traces::Traces;
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
-use crate::config::settings::{Listener, Serve, Settings, Tls};
+use crate::config::settings::{Listener, Settings, Tls};
 use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
@@ -37,10 +38,8 @@ pub(super) const PAUSES_UNREADABLE: &str = "what was paused cannot be read";
 
 /// A relay that runs.
 pub struct Relay {
-    /// Where webhooks come in, as bound: the first of such listeners.
-    pub https: SocketAddr,
     /// All listeners but the admin API's, as bound.
-    pub listeners: Vec<Listener>,
+    pub bound: Vec<Listener>,
     /// Where the admin API is, as bound.
     pub admin: SocketAddr,
     pub(super) store: Arc<dyn Store>,
@@ -52,8 +51,16 @@ pub struct Relay {
     pub(super) public: Vec<Serving>,
     pub(super) private: Serving,
     pub(super) changing: Changing,
+    pub(super) traces: Traces,
     /// Wishes that the configuration is read again.
     pub(super) reloads: mpsc::Receiver<Reload>,
+}
+
+impl Relay {
+    /// Where webhooks come in, as bound: the first of such listeners. There is one, as the settings are proven.
+    pub fn https(&self) -> SocketAddr {
+        listeners::first(&self.bound).unwrap_or(self.admin)
+    }
 }
 
 /// Starts everything that the configuration names.
@@ -75,18 +82,20 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let configuration = Arc::new(Configuration::new(shown, lines(&warnings), certificates.clone(), clock));
     let history = Arc::new(History::open(&settings.store.path, metrics.clone(), clock));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
-    let surroundings = Surroundings::of_system(clock);
+    let mut traces = Traces::default();
+    traces.follow(Traces::prepare(settings.traces.as_ref(), &metrics)?);
+    let surroundings = Surroundings { spans: traces.spans().clone(), ..Surroundings::of_system(clock) };
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
     let admin = private.local_addr()?;
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
-    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None);
+    let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
-    let (listeners, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
+    let (bound, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
@@ -123,9 +132,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let history = Keeping::start(history);
     let changing =
         Changing { imprint, line, door, asking, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
-    // There is one: the settings are proven.
-    let https = listeners.iter().find(|listener| listener.serve == Serve::Webhooks).map_or(admin, |listener| listener.address);
-    Ok(Relay { https, listeners, admin, store, lanes, replays, retention, watching, history, public, private, changing, reloads })
+    Ok(Relay { bound, admin, store, lanes, replays, retention, watching, history, public, private, changing, traces, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.

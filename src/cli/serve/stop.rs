@@ -13,7 +13,7 @@ const ADMIN_TIME: Duration = Duration::from_millis(500);
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, watching, history, public, private, changing, .. } = self;
+        let Self { store, lanes, replays, retention, watching, history, public, private, changing, traces, .. } = self;
         changing.watch.stop();
         public.iter().for_each(|serving| serving.stop.cancel());
         // Streams would hold the admin listener for as long as somebody reads.
@@ -32,7 +32,8 @@ impl Relay {
         let _ = watching.await;
         audit_log::close(&changing.audit).await;
         let health = store.health();
-        store.close().await.map_err(|error| error.to_string())?;
+        let (closed, ()) = tokio::join!(store.close(), traces.stop());
+        closed.map_err(|error| error.to_string())?;
         health
     }
 }

@@ -302,6 +302,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
         },
         log: Log { level: tracing::Level::INFO, format: LogFormat::Text },
         alerts: None,
+        traces: None,
         sources: vec![source("stripe", SourcePath::Below("/in/stripe".to_owned()), &["billing", "audit"])],
         destinations: vec![
             destination("billing", "http://billing.internal:8080/hooks?token=hush"),
