@@ -316,18 +316,16 @@ impl Shared {
 
     /// As [`Self::scan`], for the keys from `start` to `end` of an index.
     pub(super) fn scan_between(&self, start: Key, end: Key, newest_first: bool) -> Scan<'_> {
-        let covered = self.overlay().covered(start.first().copied().unwrap_or_default());
         let below = self.tree.range(start.clone()..=end.clone());
-        let mut scan = Scan {
-            shared: self,
-            below,
-            above: BTreeSet::new(),
-            rest: Some((Bound::Included(start), Bound::Included(end))),
-            covered,
-            newest_first,
-            waiting: None,
-        };
-        scan.fetch();
+        let prefix = start.first().copied().unwrap_or_default();
+        let rest = Some((Bound::Included(start), Bound::Included(end)));
+        let (above, covered) = (BTreeSet::new(), Covered::default());
+        let mut scan = Scan { shared: self, below, above, rest, covered, newest_first, waiting: None };
+        // Both by one look: of a layer that moved down between two, the keys would be passed over above and below.
+        let mut overlay = self.overlay();
+        scan.covered = overlay.covered(prefix);
+        scan.fetch_from(&mut overlay);
+        drop(overlay);
         scan
     }
 }
@@ -348,9 +346,14 @@ pub(super) struct Scan<'s> {
 
 impl Scan<'_> {
     fn fetch(&mut self) {
+        let shared = self.shared;
+        self.fetch_from(&mut shared.overlay());
+    }
+
+    fn fetch_from(&mut self, overlay: &mut Overlay) {
         let Some((start, end)) = self.rest.take() else { return };
         let range = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
-        self.above = self.shared.overlay().index(range, self.newest_first, FETCHED);
+        self.above = overlay.index(range, self.newest_first, FETCHED);
         if self.above.len() == FETCHED {
             self.rest = match (self.newest_first, self.above.first(), self.above.last()) {
                 (true, Some(first), _) => Some((start, Bound::Excluded(first.clone()))),
