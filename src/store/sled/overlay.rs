@@ -190,12 +190,10 @@ impl Layer {
         let block = newest.unwrap_or(record.id);
         self.first_new = Some(self.first_new.unwrap_or(block));
         self.newest = self.newest.max(event.received_at);
-        self.bytes += head.len() + RECORD_BYTES;
+        self.bytes += head.len() + body.len() + RECORD_BYTES;
         let young = self.blocks.entry(block).or_insert_with(Young::new);
         if let Some(parts) = &mut young.parts {
-            let before = parts.bodies.in_memory();
             let body_at = parts.bodies.push(body, spot);
-            self.bytes += (parts.bodies.in_memory() - before) as usize;
             block::place(&mut head, record.id, body_at);
             block::push_frame(&mut parts.heads, &head);
             parts.deliveries += deliveries;

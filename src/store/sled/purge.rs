@@ -240,8 +240,8 @@ pub(super) fn rewrite(
         }
     };
     let heads: Vec<Option<Head>> = block::frames(stored).map(|frame| frame.and_then(block::decode)).collect();
-    let body = |head: &Head| match parts.and_then(|parts| parts.bodies.find(head.body_at, head.event.body_bytes)) {
-        Some(body) => Ok(body),
+    let body = |head: &Head| match parts {
+        Some(parts) => Ok(parts.bodies.find(head.body_at, head.event.body_bytes).unwrap_or_default()),
         None => shared.body_below(block, head),
     };
     let rest = rest(block, stored, &heads, states, body)?;
