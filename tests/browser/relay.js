@@ -171,7 +171,7 @@ export class Relay {
 
   /** Asks the API for a change. */
   async act(path, body = {}) {
-    const headers = this.guarded ? { authorization: `Bearer ${TOKENS.operator}` } : {};
+    const headers = { "content-type": "application/json", ...(this.guarded && { authorization: `Bearer ${TOKENS.operator}` }) };
     const answer = await fetch(`${this.admin}/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${path}: the relay answered ${answer.status}`);
     return answer.json();
