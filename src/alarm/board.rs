@@ -181,6 +181,10 @@ mod tests {
     fn what_comes_back_within_its_end_goes_on_without_a_word() {
         let (told, _) = told(&story(&[(true, 5), (false, 3), (true, 5), (false, 9)]), 0, &damping(20, 10, 1000));
         assert_eq!(told, [(0, Word::Began), (85, Word::Ended)]);
+        // The second one is told when the cool-down is over, in the middle of its flickering.
+        let flickers = story(&[(true, 26), (false, 9), (true, 9), (false, 2), (true, 7), (false, 9)]);
+        let (told, _) = super::tests::told(&flickers, 5, &damping(6, 211, 1000));
+        assert_eq!(told, [(5, Word::Began), (140, Word::Ended), (230, Word::Began), (275, Word::Ended)]);
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: nothing is told before it held for its time, never twice within the cool-down or the time of repeating,
+        /// Whatever happens: nothing is told that did not hold for its time or that was gone for long enough since, never twice within the cool-down or the time of repeating,
         /// each end once and after its beginning, and what is over for long enough was told to be.
         #[test]
         fn nobody_is_told_too_often_or_too_little(
@@ -219,6 +223,8 @@ mod tests {
             let damping = damping(end_after, cool_down, repeat);
             let calm = (end_after / STEP + 2) as usize;
             let whole = story(&[&parts[..], &[(false, calm)]].concat());
+            let has_held = |step: usize| whole[step.saturating_sub((hold / STEP) as usize)..=step].iter().all(|bad| *bad);
+            let is_gone = |run: &[bool]| !run.is_empty() && (run.len() as u64 - 1) * STEP >= end_after;
             let (told, board) = told(&whole, hold, &damping);
             let mut last = None;
             for (n, (now, word)) in told.iter().enumerate() {
@@ -227,7 +233,8 @@ mod tests {
                     Word::Began => {
                         prop_assert!(matches!(before, None | Some(Word::Ended)));
                         let step = (now / STEP) as usize;
-                        prop_assert!(whole[step.saturating_sub((hold / STEP) as usize)..=step].iter().all(|bad| *bad));
+                        let held = (0..=step).rev().find(|step| has_held(*step));
+                        prop_assert!(held.is_some_and(|held| !whole[held..=step].split(|bad| *bad).any(is_gone)));
                         prop_assert!(last.is_none_or(|last| now - last >= cool_down));
                     }
                     Word::Lasts => {
