@@ -2,13 +2,14 @@
 //! must not read a store of millions for one answer.
 
 /// Blocks that one page begins: each is a read of a key or two.
-const BLOCKS_MAX: usize = 4096;
+const BLOCKS_MAX: usize = 2048;
 
-/// Events whose states one page looks at: some hundredths of a second.
+/// Events whose states one page looks at: about a hundredth of a second.
 const EVENTS_MAX: usize = 50_000;
 
-/// Bytes of heads and bodies that one page reads. The last body, or the last block's heads, may go beyond.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of heads and bodies that one page reads: some hundredths of a second, since heads are decoded. The last body, or the last
+/// block's heads, may go beyond.
+const BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The work of one page: what is done, and what may be.
 #[derive(Clone, Copy, Debug)]
