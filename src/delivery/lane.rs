@@ -384,9 +384,13 @@ impl Drop for Held {
 
 /// Metrics and the log line of an attempt.
 fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Verdict, took: Duration, now: Timestamp) {
-    let (word, detail) = match outcome {
-        Outcome::Answered(answer) => (class(answer.status), format!("answered {}", answer.status)),
-        Outcome::Failed { failure, detail } => (failure.as_str(), detail.clone()),
+    let word = match outcome {
+        Outcome::Answered(answer) => class(answer.status),
+        Outcome::Failed { failure, .. } => failure.as_str(),
+    };
+    let detail = || match outcome {
+        Outcome::Answered(answer) => format!("answered {}", answer.status),
+        Outcome::Failed { detail, .. } => detail.clone(),
     };
     road.metrics.attempt(took, word);
     let destination = &road.destination.name;
@@ -397,13 +401,15 @@ fn note(road: &Road, event: EventId, number: u32, outcome: &Outcome, verdict: Ve
             tracing::debug!(%destination, %event, number, "delivered");
         }
         Verdict::RetryAt(due) => {
-            road.metrics.failed(detail.clone(), now);
+            let detail = detail();
             tracing::info!(%destination, %event, number, outcome = word, detail, %due, "an attempt failed");
+            road.metrics.failed(detail, now);
         }
         Verdict::Park(reason) => {
             road.metrics.settled(StateName::Parked);
-            road.metrics.failed(detail.clone(), now);
+            let detail = detail();
             tracing::warn!(%destination, %event, number, outcome = word, detail, reason = reason.as_str(), "a delivery is parked");
+            road.metrics.failed(detail, now);
         }
     }
 }

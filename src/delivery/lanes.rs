@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::{Lane, Left, handovers};
-use super::prepare::Shape;
+use super::prepare::{Shape, Target};
 use super::replays::Replays;
 use super::road::Road;
 use super::token::Tokens;
@@ -208,12 +208,11 @@ fn line_up(destination: &Destination, signed_in: &Arc<SignedIn>, network: Arc<dy
     let server = Server::of(&destination.url, tls, destination.title_case_headers).map_err(|e| e.to_string())?;
     let server = server.over(network).connecting_within(destination.connect_timeout);
     let shape = Shape {
-        url: destination.url.clone(),
+        target: Target::new(destination.url.clone(), destination.append_path).map_err(|e| e.to_string())?,
         host: HeaderValue::try_from(server.authority()).map_err(|e| e.to_string())?,
         sign: destination.sign.clone(),
         signed_in: signed_in.clone(),
         set: destination.headers.clone(),
-        append_path: destination.append_path,
         trace: destination.trace_context,
         idempotency_key: destination.idempotency_key,
     };

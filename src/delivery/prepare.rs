@@ -1,28 +1,28 @@
 //! The outgoing request: what came in, byte for byte, less what belongs to a single hop, plus what the relay adds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use url::Url;
+use url::{Position, Url};
 
 use crate::net::client::Payload;
-use crate::record::{CLIENT, Delivery, DeliveryId, Event, Headers, Name};
+use crate::record::{CLIENT, Delivery, DeliveryId, Event, EventId, Headers, Name};
 use crate::route::rest_below;
 use crate::signature::{NotSigned, Resigner, Unsigned};
 use crate::telemetry::{SpanId, Trace};
 use crate::time::Timestamp;
 
 /// Fields that belong to one connection (RFC 9110 §7.6.1), and those that the client writes itself.
-const HOP_BY_HOP: [HeaderName; 13] = [
+static HOP_BY_HOP: [HeaderName; 13] = [
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
@@ -41,7 +41,7 @@ const HOP_BY_HOP: [HeaderName; 13] = [
 const FORGEABLE: [&str; 2] = ["forwarded", "x-real-ip"];
 const FORGEABLE_PREFIXES: [&str; 2] = ["x-forwarded-", "hookhold-"];
 /// Fields that `Connection` cannot take away: the application needs them to read and to trust the body.
-const PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
+static PROTECTED: [HeaderName; 2] = [CONTENT_TYPE, AUTHORIZATION];
 
 /// The relay adds at most so many fields.
 const OWN_FIELDS_MAX: usize = 14;
@@ -49,12 +49,20 @@ const OWN_FIELDS_MAX: usize = 14;
 const OWN_BYTES: usize = 512;
 /// By which an application knows a request that it has seen.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const EVENT_ID: HeaderName = HeaderName::from_static("hookhold-event-id");
+const DELIVERY_ID: HeaderName = HeaderName::from_static("hookhold-delivery-id");
+const ATTEMPT: HeaderName = HeaderName::from_static("hookhold-attempt");
+const RECEIVED_AT: HeaderName = HeaderName::from_static("hookhold-received-at");
+const SOURCE: HeaderName = HeaderName::from_static("hookhold-source");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What of a destination shapes its requests.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// The destination's URL.
-    pub(super) url: Url,
+    /// Where they go.
+    pub(super) target: Target,
     /// Its `Host`.
     pub(super) host: HeaderValue,
     /// How it is signed anew.
@@ -63,12 +71,20 @@ pub(super) struct Shape {
     pub(super) signed_in: Arc<HashMap<Name, Vec<(String, bool)>>>,
     /// Fields that are set in place of what came in.
     pub(super) set: Vec<(HeaderName, HeaderValue)>,
-    /// Whether the rest of the path below the source's, and the query, follow the URL.
-    pub(super) append_path: bool,
     /// Whether the sender's trace goes on, or one begins.
     pub(super) trace: bool,
     /// Whether `Idempotency-Key` is set where none came.
     pub(super) idempotency_key: bool,
+}
+
+/// Path and query of a destination's requests.
+#[derive(Debug)]
+pub(super) struct Target {
+    url: Url,
+    /// Those of the URL itself.
+    own: Uri,
+    /// Whether the rest of the path below the source's, and the query, follow.
+    appends: bool,
 }
 
 /// A delivery that no request can be made of. Points at data that an earlier version accepted.
@@ -107,26 +123,29 @@ impl Shape {
         let Making { delivery, event, number, below, now, span, trace } = *making;
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = Method::from_bytes(event.method.as_bytes()).map_err(http::Error::from)?;
-        *request.uri_mut() = self.target(event, below)?;
-        let target = request.uri().clone();
+        *request.uri_mut() = self.target.of(event, below)?;
+        let address = self.sign.as_ref().map(|_| self.address(request.uri()));
         let headers = request.headers_mut();
         headers.reserve(event.headers.len() + OWN_FIELDS_MAX + self.set.len());
         add_all(headers, &self.host, event, delivery.id, number)?;
         if let Some(trace) = trace {
             super::trace::follow(headers, trace, span)?;
         }
-        if self.idempotency_key && !headers.contains_key(IDEMPOTENCY_KEY) {
-            headers.insert(IDEMPOTENCY_KEY, HeaderValue::try_from(event.id.to_string()).map_err(http::Error::from)?);
+        if let (true, Some(id)) = (self.idempotency_key, headers.get(EVENT_ID).cloned()) {
+            headers.entry(IDEMPOTENCY_KEY).or_insert(id);
         }
-        if let Some(sign) = &self.sign {
-            let host = self.host.to_str().unwrap_or_default();
-            let address = format!("{}://{host}{target}", self.url.scheme());
-            self.sign_anew(sign, event, &address, &body, now, headers)?;
+        if let (Some(sign), Some(address)) = (&self.sign, &address) {
+            self.sign_anew(sign, event, address, &body, now, headers)?;
         }
         for (name, value) in &self.set {
             headers.insert(name, value.clone());
         }
         Ok(request)
+    }
+
+    /// The URL that the application is called by.
+    fn address(&self, target: &Uri) -> String {
+        format!("{}://{}{target}", self.target.url.scheme(), self.host.to_str().unwrap_or_default())
     }
 
     /// Puts a new signature in place of the one that came.
@@ -162,22 +181,29 @@ impl Shape {
         }
         Ok(())
     }
+}
 
-    fn target(&self, event: &Event, below: Option<&str>) -> Result<Uri, http::Error> {
-        let mut target = self.url.path().to_owned();
-        let own_query = self.url.query();
-        let mut queries: Vec<&str> = own_query.into_iter().collect();
-        if self.append_path {
-            let (path, query) = match event.target.split_once('?') {
-                Some((path, query)) => (path, Some(query)),
-                None => (event.target.as_str(), None),
-            };
-            if let Some(rest) = below.and_then(|prefix| rest_below(path, prefix)).filter(|rest| !rest.is_empty()) {
-                target.truncate(target.trim_end_matches('/').len());
-                target.push_str(rest);
-            }
-            queries.extend(query);
+impl Target {
+    /// Of the destination's URL.
+    pub(super) fn new(url: Url, appends: bool) -> Result<Self, http::Error> {
+        let own = Uri::try_from(&url[Position::BeforePath..Position::AfterQuery])?;
+        Ok(Self { url, own, appends })
+    }
+
+    fn of(&self, event: &Event, below: Option<&str>) -> Result<Uri, http::Error> {
+        if !self.appends {
+            return Ok(self.own.clone());
         }
+        let mut target = self.url.path().to_owned();
+        let (path, query) = match event.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (event.target.as_str(), None),
+        };
+        if let Some(rest) = below.and_then(|prefix| rest_below(path, prefix)).filter(|rest| !rest.is_empty()) {
+            target.truncate(target.trim_end_matches('/').len());
+            target.push_str(rest);
+        }
+        let queries: Vec<&str> = self.url.query().into_iter().chain(query).collect();
         if !queries.is_empty() {
             target.push('?');
             target.push_str(&queries.join("&"));
@@ -239,45 +265,51 @@ fn is_forgeable(name: &str) -> bool {
 }
 
 fn add_own(headers: &mut HeaderMap, delivery: DeliveryId, event: &Event, number: u32) -> Result<(), http::Error> {
-    let mut values = Values::new();
-    let mut add = |name: &'static str, value: fmt::Arguments<'_>| -> Result<(), http::Error> {
-        headers.insert(HeaderName::from_static(name), values.next(value)?);
-        Ok(())
-    };
-    add("hookhold-event-id", format_args!("{}", event.id))?;
-    add("hookhold-delivery-id", format_args!("{delivery}"))?;
-    add("hookhold-attempt", format_args!("{number}"))?;
-    add("hookhold-received-at", format_args!("{}", event.received_at))?;
-    add("hookhold-source", format_args!("{}", event.source))?;
-    let peer = event.peer;
-    let host = plain_host(&event.authority);
-    match peer {
-        IpAddr::V4(_) => add("forwarded", format_args!("for={peer};host=\"{host}\";proto=https"))?,
-        IpAddr::V6(_) => add("forwarded", format_args!("for=\"[{peer}]\";host=\"{host}\";proto=https"))?,
-    }
-    add("x-forwarded-for", format_args!("{peer}"))?;
-    add("x-forwarded-host", format_args!("{host}"))?;
-    add("x-forwarded-proto", format_args!("https"))
+    let mut values = Values(BytesMut::with_capacity(OWN_BYTES));
+    let mut id = [0; EventId::TEXT_BYTES];
+    let id = event.id.text(&mut id);
+    let (peer, host) = (event.peer.to_string(), plain_host(&event.authority));
+    headers.insert(EVENT_ID, values.of(&[id])?);
+    headers.insert(DELIVERY_ID, values.written(format_args!("{id}.{}", delivery.ordinal))?);
+    headers.insert(ATTEMPT, HeaderValue::from(number));
+    headers.insert(RECEIVED_AT, values.written(format_args!("{}", event.received_at))?);
+    headers.insert(SOURCE, values.of(&[&event.source])?);
+    let (open, close) = if event.peer.is_ipv6() { ("for=\"[", "]\";host=\"") } else { ("for=", ";host=\"") };
+    headers.insert(FORWARDED, values.of(&[open, &peer, close, &host, "\";proto=https"])?);
+    headers.insert(X_FORWARDED_FOR, values.of(&[&peer])?);
+    headers.insert(X_FORWARDED_HOST, values.of(&[&host])?);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    Ok(())
 }
 
 /// Values of fields, all written into one piece of memory.
 struct Values(BytesMut);
 
 impl Values {
-    fn new() -> Self {
-        Self(BytesMut::with_capacity(OWN_BYTES))
+    /// The value that these parts make.
+    fn of(&mut self, parts: &[&str]) -> Result<HeaderValue, http::Error> {
+        parts.iter().for_each(|part| self.0.extend_from_slice(part.as_bytes()));
+        self.next()
     }
 
-    fn next(&mut self, value: fmt::Arguments<'_>) -> Result<HeaderValue, http::Error> {
+    fn written(&mut self, value: fmt::Arguments<'_>) -> Result<HeaderValue, http::Error> {
         // It grows where it must, so writing cannot fail.
         let _ = self.0.write_fmt(value);
+        self.next()
+    }
+
+    fn next(&mut self) -> Result<HeaderValue, http::Error> {
         Ok(HeaderValue::from_maybe_shared(self.0.split().freeze())?)
     }
 }
 
 /// The host that the sender named, without what could end a quoted string early.
-fn plain_host(authority: &str) -> String {
-    authority.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ',' | ';')).collect()
+fn plain_host(authority: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ',' | ';');
+    match authority.chars().all(is_plain) {
+        true => Cow::Borrowed(authority),
+        false => authority.chars().filter(|c| is_plain(*c)).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -308,7 +340,8 @@ mod tests {
         let set = vec![(AUTHORIZATION, HeaderValue::from_static("Bearer own"))];
         let (sign, signed_in) = (None, Arc::default());
         let (url, host) = (url.parse().unwrap(), HeaderValue::from_static("app"));
-        let shape = Shape { url, host, sign, signed_in, set, append_path, trace: true, idempotency_key: true };
+        let target = Target::new(url, append_path).unwrap();
+        let shape = Shape { target, host, sign, signed_in, set, trace: true, idempotency_key: true };
         let id = DeliveryId { event: event.id, ordinal: 1 };
         let delivery = Delivery::new(id, event.source.clone(), event.source.clone(), event.received_at);
         let (number, below, now, span, trace) = (3, Some("/in/tw"), event.received_at, [1; 8], None);

@@ -2,9 +2,12 @@
 //!
 //! Which trace it is, `telemetry` says; whether anybody records it does not matter here.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::telemetry::{SpanId, TRACEPARENT, TRACESTATE, Trace};
+use crate::telemetry::{self, SpanId, Trace};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static(telemetry::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(telemetry::TRACESTATE);
 
 /// Makes an attempt part of `trace`, as the span `span`. `headers`: what came in and goes out.
 pub(super) fn follow(headers: &mut HeaderMap, trace: &Trace, span: SpanId) -> Result<(), http::Error> {
@@ -12,8 +15,13 @@ pub(super) fn follow(headers: &mut HeaderMap, trace: &Trace, span: SpanId) -> Re
         // It speaks of a trace that nobody knows.
         headers.remove(TRACESTATE);
     }
-    let text = format!("00-{}-{}-{:02x}", hex::encode(trace.id), hex::encode(span), trace.flags);
-    headers.insert(TRACEPARENT, HeaderValue::try_from(text)?);
+    let mut text = *b"00-iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii-ssssssssssssssss-ff";
+    let parts: [(usize, &[u8]); 3] = [(3, &trace.id), (36, &span), (53, &[trace.flags])];
+    for (at, bytes) in parts {
+        // As long as the letters that stand for it, so it fits.
+        let _ = hex::encode_to_slice(bytes, &mut text[at..at + 2 * bytes.len()]);
+    }
+    headers.insert(TRACEPARENT, HeaderValue::from_bytes(&text)?);
     Ok(())
 }
 
@@ -36,7 +44,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, values) in [(TRACEPARENT, parents), (TRACESTATE, states)] {
             for value in values {
-                headers.append(name, HeaderValue::from_str(value).unwrap());
+                headers.append(&name, HeaderValue::from_str(value).unwrap());
             }
         }
         let came = headers.get_all(TRACEPARENT).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();

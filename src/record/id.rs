@@ -27,6 +27,14 @@ pub struct DeliveryId {
 pub struct BadId;
 
 impl EventId {
+    /// The length of the text form, in bytes.
+    pub const TEXT_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
+
+    /// The text form, written into `buffer`.
+    pub fn text(self, buffer: &mut [u8; Self::TEXT_BYTES]) -> &str {
+        self.0.hyphenated().encode_lower(buffer)
+    }
+
     /// The id's 16 bytes, big-endian: order of bytes is order of time.
     pub fn to_bytes(self) -> [u8; 16] {
         *self.0.as_bytes()
@@ -172,6 +180,8 @@ mod tests {
         fn delivery_ids_survive_text_and_bytes(ms in 0u64..1 << 47, random: u64, ordinal: u16) {
             let id = DeliveryId { event: EventIds::default().next(Timestamp::from_ms(ms), random), ordinal };
             prop_assert_eq!(id.to_string().parse(), Ok(id));
+            let mut text = [0; EventId::TEXT_BYTES];
+            prop_assert_eq!(id.event.text(&mut text), id.event.to_string());
             prop_assert_eq!(DeliveryId::from_bytes(id.to_bytes()), id);
         }
     }

@@ -101,7 +101,7 @@ pub fn state<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> String {
 
 /// From it come the ids of an event's trace and of its first spans.
 fn digest(event: EventId) -> [u8; 32] {
-    Sha256::digest(event.to_string()).into()
+    Sha256::digest(event.text(&mut [0; EventId::TEXT_BYTES])).into()
 }
 
 /// The trace of a `traceparent`; `None` where it is not valid. What later versions add is not passed on, since nobody here knows it.
