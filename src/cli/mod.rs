@@ -20,6 +20,7 @@ mod examples;
 mod forward;
 mod pages;
 mod park;
+mod private;
 mod providers;
 mod quarantine;
 mod reload;
@@ -156,6 +157,7 @@ enum Failure {
 
 /// Runs the command that the process's arguments name.
 pub fn run() -> ExitCode {
+    private::keep_memory();
     completions::answer();
     let arguments = Arguments::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit());
     match command(arguments) {
@@ -191,6 +193,9 @@ pub fn words() -> clap::Command {
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {
     crate::net::tls::install_provider();
     let Arguments { config, admin, json, command } = arguments;
+    if let None | Some(Command::Serve | Command::Backup(_) | Command::Restore(_) | Command::Doctor(_)) = command {
+        private::keep_files();
+    }
     let client = || admin::Client::new(&config, admin.as_deref());
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&config),

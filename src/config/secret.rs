@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
+use zeroize::Zeroizing;
+
 use super::key::{Key, Kind, Others, Table};
 use super::table::Section;
 use super::value::Value;
@@ -11,6 +13,9 @@ use crate::time::Timestamp;
 
 /// Longer than any secret, and short enough that a device file cannot fill the memory.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// So much room beyond the end of a file is left to see that it is the end.
+const READ_AHEAD: usize = 64;
 
 /// What must be written in place of a secret.
 const ELSEWHERE: &str = "must be { env = \"NAME\" } or { file = \"PATH\" }: a secret is never in relay.toml itself";
@@ -126,8 +131,10 @@ fn of_env(value: &Value<'_>) -> Option<Vec<u8>> {
 
 fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
     let path = value.reading().path(value.text()?);
-    let mut text = Vec::new();
+    let mut text = Zeroizing::new(Vec::new());
     let read = File::open(&path).and_then(|file| {
+        // Room for all of it at once: a buffer that grows leaves copies behind.
+        text.reserve_exact(usize::try_from(file.metadata()?.len().min(SECRET_BYTES_MAX)).unwrap_or(0) + READ_AHEAD);
         (&file).take(SECRET_BYTES_MAX + 1).read_to_end(&mut text)?;
         Ok(file)
     });
@@ -137,7 +144,7 @@ fn of_file(value: &Value<'_>) -> Option<Vec<u8>> {
         Ok(file) => {
             warn_if_open(&file, value);
             value.was_read(&text);
-            Some(text)
+            Some(std::mem::take(&mut *text))
         }
     }
 }

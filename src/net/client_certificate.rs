@@ -52,14 +52,19 @@ pub enum Asked {
 /// How a listener asks, and whom. Both can be replaced at any time.
 #[derive(Debug)]
 pub struct Asking {
-    config: Arc<ServerConfig>,
+    config: ArcSwap<ServerConfig>,
     whom: ArcSwap<Asked>,
 }
 
 impl Asking {
     /// With settings of TLS that ask: see [`AnyCertificate`].
     pub fn new(config: Arc<ServerConfig>, whom: Asked) -> Self {
-        Self { config, whom: ArcSwap::from_pointee(whom) }
+        Self { config: ArcSwap::new(config), whom: ArcSwap::from_pointee(whom) }
+    }
+
+    /// Speaks TLS so from now on.
+    pub fn replace_config(&self, config: Arc<ServerConfig>) {
+        self.config.store(config);
     }
 
     /// Asks others from now on.
@@ -79,7 +84,7 @@ impl Asking {
             Asked::Everybody => true,
             Asked::Hosts(hosts) => host.is_some_and(|host| hosts.iter().any(|asked| host.eq_ignore_ascii_case(asked))),
         };
-        is_asked.then(|| self.config.clone())
+        is_asked.then(|| self.config.load_full())
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -34,6 +35,10 @@ const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const H2_PING: Duration = Duration::from_secs(20);
 /// When a connection is at its end and no request is under way, its peer may read what is left for so long.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// When a listener stops, a connection of HTTP/1.1 may ask once more for so long, and hears with the answer that the connection ends. One
+/// that is closed at once loses the request that is on its way.
+pub(super) const PARTING: Duration = Duration::from_secs(1);
 
 /// What happened on a connection.
 #[derive(Default)]
@@ -85,8 +90,11 @@ where
         // On the heap at once: hyper moves it several times.
         let answer = Box::pin(service(request, peer.clone()));
         async {
-            let answer = answer.await;
+            let mut answer = answer.await;
             drop(running);
+            if setup.stop.is_cancelled() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer)
         }
     });
@@ -96,7 +104,7 @@ where
         builder.max_headers(bounds.header_fields);
     }
     let connection = builder.serve_connection(TokioIo::new(io), answer);
-    until_ended(connection, &peer, bounds, setup, &used).await;
+    until_ended(connection, &peer, bounds, setup, (&used, PARTING)).await;
 }
 
 /// Serves HTTP/2.
@@ -126,30 +134,36 @@ where
         .keep_alive_interval(H2_PING)
         .keep_alive_timeout(H2_PING)
         .serve_connection(TokioIo::new(io), answer);
-    until_ended(connection, &peer, bounds, setup, &used).await;
+    // Its peer hears at once which of its requests are still taken.
+    until_ended(connection, &peer, bounds, setup, (&used, Duration::ZERO)).await;
 }
 
-/// Drives a connection to its end. Once it is over, or `setup.stop` is set, it takes no further request.
-async fn until_ended<C>(connection: C, peer: &Peer, bounds: &Bounds, setup: &Setup, used: &Use)
+/// Drives a connection to its end. Once it is over, or `setup.stop` is set and it had time to part, it takes no further request.
+async fn until_ended<C>(connection: C, peer: &Peer, bounds: &Bounds, setup: &Setup, (used, parting): (&Use, Duration))
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = over(bounds, used) => {
+    let stopped = async {
+        setup.stop.cancelled().await;
+        tokio::time::sleep(parting).await;
+    };
+    let lingers = tokio::select! {
+        ended = connection.as_mut() => Err(ended),
+        () = over(bounds, used) => Ok(LINGER),
+        () = stopped => Ok(PARTING),
+    };
+    let ended = match lingers {
+        Err(ended) => ended,
+        Ok(linger) => {
             connection.as_mut().graceful_shutdown();
             loop {
                 tokio::select! {
                     ended = connection.as_mut() => break ended,
                     // Requests that are under way have bounds of their own.
-                    () = tokio::time::sleep(LINGER) => if used.is_idle() { break Ok(()) },
+                    () = tokio::time::sleep(linger) => if used.is_idle() { break Ok(()) },
                 }
             }
-        }
-        () = setup.stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
         }
     };
     if let Err(error) = ended {

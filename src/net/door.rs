@@ -58,6 +58,8 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub struct Door {
     room: Arc<Semaphore>,
+    /// How many connections there may be, and how many too many there are since that became fewer.
+    size: Mutex<(usize, usize)>,
     handshakes: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     bounds: ArcSwap<Bounds>,
@@ -68,6 +70,7 @@ impl Door {
     pub fn new(connections_max: usize, bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
+            size: Mutex::new((connections_max.min(Semaphore::MAX_PERMITS), 0)),
             handshakes: AtomicUsize::new(0),
             addresses: Mutex::default(),
             bounds: ArcSwap::from_pointee(bounds),
@@ -84,10 +87,23 @@ impl Door {
         self.bounds.store(Arc::new(bounds));
     }
 
+    /// There is room for so many connections from now on. Those that are open stay, whatever they are too many.
+    pub fn resize(&self, connections_max: usize) {
+        let connections_max = connections_max.min(Semaphore::MAX_PERMITS);
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, surplus) = *size;
+        let (more, fewer) = (connections_max.saturating_sub(before), before.saturating_sub(connections_max));
+        let kept = more.min(surplus);
+        self.room.add_permits(more - kept);
+        let forgotten = self.room.forget_permits(fewer);
+        *size = (connections_max, surplus - kept + fewer - forgotten);
+    }
+
     /// Room for one more connection, as soon as there is some.
-    pub(super) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn room(self: &Arc<Self>) -> Option<Room> {
         // It is never closed.
-        self.room.clone().acquire_owned().await.ok()
+        let permit = self.room.clone().acquire_owned().await.ok()?;
+        Some(Room(Some(permit), self.clone()))
     }
 
     /// A place among the connections of `address`; none where it has as many as it may.
@@ -122,6 +138,19 @@ impl Door {
     }
 }
 
+/// Room for one connection, given back when dropped, unless there are too many.
+pub(super) struct Room(Option<OwnedSemaphorePermit>, Arc<Door>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut size = self.1.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permit) = self.0.take_if(|_| size.1 > 0) {
+            size.1 -= 1;
+            permit.forget();
+        }
+    }
+}
+
 /// A place among the connections of one address, given back when dropped.
 pub(super) struct Place(Option<(Arc<Door>, IpAddr)>);
 
@@ -145,6 +174,38 @@ impl Drop for Handshake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn room_grows_and_shrinks_while_it_is_used() {
+        let door = Door::new(3, Bounds::default());
+        let mut held = vec![now(&door).unwrap(), now(&door).unwrap(), now(&door).unwrap()];
+        assert!(now(&door).is_none());
+        door.resize(1);
+        held.pop();
+        held.pop();
+        assert!(now(&door).is_none(), "one is open, and no more may be");
+        door.resize(2);
+        held.push(now(&door).unwrap());
+        assert!(now(&door).is_none());
+        door.resize(0);
+        door.resize(1);
+        held.pop();
+        assert!(now(&door).is_none());
+        held.pop();
+        held.push(now(&door).unwrap());
+        assert!(now(&door).is_none());
+        door.resize(usize::MAX);
+        assert!((0..100).all(|_| now(&door).is_some()));
+    }
+
+    /// Room, if there is some.
+    fn now(door: &Arc<Door>) -> Option<Room> {
+        let mut waits = std::pin::pin!(door.room());
+        match waits.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(room) => room,
+            std::task::Poll::Pending => None,
+        }
+    }
 
     #[test]
     fn places_are_given_back_and_nothing_is_left() {

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_certificate::{Asking, Shown};
-use super::connection::{http1, http2};
+use super::connection::{PARTING, http1, http2};
 use super::door::{Bounds, Door};
 use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
@@ -56,8 +57,8 @@ impl From<IpAddr> for Peer {
 /// How one listener is set up.
 #[derive(Clone)]
 pub struct Setup {
-    /// TLS, or plain HTTP/1.1 where it is `None`.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS as handshakes speak it from now on, or plain HTTP/1.1 where it is `None`.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Whom it asks for a certificate, and how.
     pub asking: Option<Arc<Asking>>,
     /// Who is let in.
@@ -75,6 +76,7 @@ pub struct Setup {
 impl Setup {
     /// Anybody may come, as far as there is room.
     pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
+        let tls = tls.map(|tls| Arc::new(ArcSwap::new(tls)));
         Self { tls, asking: None, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
     }
 }
@@ -102,14 +104,15 @@ pub fn bind(address: SocketAddr, own_family_only: bool) -> io::Result<TcpListene
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `service` on every connection until `setup.stop`, and returns when all connections have ended.
-pub async fn serve<S, F, B>(listener: TcpListener, setup: Setup, service: S)
+/// Serves `service` on every connection until `setup.stop`, and returns when all connections have ended. The socket is let go at the stop:
+/// it is closed then, unless somebody else holds it, for whom callers wait in the system's queue.
+pub async fn serve<S, F, B>(listener: impl Into<Arc<TcpListener>>, setup: Setup, service: S)
 where
     S: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let connections = TaskTracker::new();
+    let (listener, connections) = (listener.into(), TaskTracker::new());
     let mut failed: u64 = 0;
     loop {
         let room = tokio::select! {
@@ -161,8 +164,7 @@ where
         tracing::debug!(%peer, reason, "a connection was let go");
     };
     let address = match address(&mut stream, peer, setup, &bounds).await {
-        Ok(Some(address)) => address,
-        Ok(None) => return,
+        Ok(address) => address,
         Err(reason) => return refused(reason),
     };
     let Some(_place) = setup.door.place_of(address, &bounds) else { return refused("per_address") };
@@ -172,13 +174,11 @@ where
         return http1(stream, peer, &bounds, setup, service).await;
     };
     let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
-    let handshake = agree(stream, config, setup.asking.as_deref());
-    let accepted = tokio::select! {
-        accepted = tokio::time::timeout(HANDSHAKE_TIME, handshake) => accepted,
-        () = setup.stop.cancelled() => return,
-    };
+    let config = config.load_full();
+    let handshake = agree(stream, &config, setup.asking.as_deref());
+    let accepted = in_time(HANDSHAKE_TIME, handshake, setup).await;
     drop(begun);
-    let Ok(Ok(stream)) = accepted else {
+    let Some(Ok(stream)) = accepted else {
         setup.observer.handshake(false);
         return tracing::debug!(peer = %peer.address, "a TLS handshake failed");
     };
@@ -187,6 +187,18 @@ where
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2(stream, peer, &bounds, setup, service).await,
         _ => http1(stream, peer, &bounds, setup, service).await,
+    }
+}
+
+/// What a peer begins may take so long. When the relay stops, whoever was let in has a moment to end it, and is served then.
+async fn in_time<T>(time: Duration, begun: impl Future<Output = T>, setup: &Setup) -> Option<T> {
+    let parting = async {
+        setup.stop.cancelled().await;
+        tokio::time::sleep(PARTING).await;
+    };
+    tokio::select! {
+        ended = tokio::time::timeout(time, begun) => ended.ok(),
+        () = parting => None,
     }
 }
 
@@ -203,29 +215,25 @@ where
     start.into_stream(asked.unwrap_or_else(|| config.clone())).await
 }
 
-/// For whom a connection was opened; `None` where the relay stops, and the reason where it is let go.
-async fn address(stream: &mut TcpStream, peer: IpAddr, setup: &Setup, bounds: &Bounds) -> Result<Option<IpAddr>, &'static str> {
+/// For whom a connection was opened; the reason where it is let go.
+async fn address(stream: &mut TcpStream, peer: IpAddr, setup: &Setup, bounds: &Bounds) -> Result<IpAddr, &'static str> {
     if !setup.trusted_only && setup.proxy_protocol == ProxyProtocol::Off {
-        return Ok(Some(peer));
+        return Ok(peer);
     }
     let is_trusted = bounds.proxies.trust(peer);
     if setup.trusted_only && !is_trusted && !peer.is_loopback() {
         return Err("untrusted");
     }
     match setup.proxy_protocol {
-        ProxyProtocol::Off => return Ok(Some(peer)),
-        ProxyProtocol::FromTrusted if !is_trusted => return Ok(Some(peer)),
+        ProxyProtocol::Off => return Ok(peer),
+        ProxyProtocol::FromTrusted if !is_trusted => return Ok(peer),
         ProxyProtocol::Required if !is_trusted => return Err("untrusted"),
         ProxyProtocol::FromTrusted | ProxyProtocol::Required => {}
     }
-    let read = tokio::select! {
-        read = tokio::time::timeout(PROXY_TIME, proxy_protocol::read(stream)) => read,
-        () = setup.stop.cancelled() => return Ok(None),
-    };
-    match read {
-        Ok(Ok(Origin::Proxy)) => Ok(Some(peer)),
-        Ok(Ok(Origin::Client(address))) => Ok(Some(address)),
-        Ok(Err(_)) => Err("proxy_header"),
-        Err(_) => Err("proxy_slow"),
+    match in_time(PROXY_TIME, proxy_protocol::read(stream), setup).await {
+        Some(Ok(Origin::Proxy)) => Ok(peer),
+        Some(Ok(Origin::Client(address))) => Ok(address),
+        Some(Err(_)) => Err("proxy_header"),
+        None => Err("proxy_slow"),
     }
 }

@@ -33,7 +33,8 @@ impl Brought {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut text = Vec::new();
+        // Room for all of it at once: a buffer that grows leaves copies behind.
+        let mut text = Vec::with_capacity(usize::try_from(SECRET_BYTES_MAX).unwrap_or(0));
         file.take(SECRET_BYTES_MAX).read_to_end(&mut text)?;
         Secret::try_new(text, None).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }

@@ -4,6 +4,7 @@ mod floods;
 mod http;
 mod limits;
 mod listeners;
+mod moved;
 mod proxies;
 mod proxy_protocol;
 mod raw;

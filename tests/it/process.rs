@@ -36,16 +36,32 @@ impl Process {
         Self::start_by(command, folder, log)
     }
 
+    /// By a program of this name.
+    pub(crate) fn start_program(program: &Path, folder: &Path) -> Self {
+        let mut command = Command::new(program);
+        command.args(["--config", "relay.toml", "serve"]);
+        Self::start_by(command, folder, Stdio::inherit())
+    }
+
+    /// Ends it as SIGTERM does, and waits for it.
+    pub(crate) fn end(mut self) {
+        let pid = self.child.id();
+        assert!(Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+
     /// One that may have so many files and sockets open.
     pub(crate) fn start_with_descriptors(folder: &Path, descriptors: usize) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit -n {descriptors} && exec \"$0\" --config relay.toml serve");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_hookhold")]);
+        // Then whoever runs the tests may count them, also if it is not root.
+        command.env("HOOKHOLD_CORE_DUMPS", "allow");
         Self::start_by(command, folder, Stdio::inherit())
     }
 
     #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
-    fn start_by(mut command: Command, folder: &Path, log: Stdio) -> Self {
+    pub(crate) fn start_by(mut command: Command, folder: &Path, log: Stdio) -> Self {
         let mut child = command.current_dir(folder).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let (mut https, mut admin) = (None, None);
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
@@ -118,8 +134,9 @@ impl Ended {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

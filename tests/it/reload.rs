@@ -36,6 +36,48 @@ async fn a_secret_is_exchanged_and_what_is_the_same_is_not_named() {
     assert_eq!(world.listed("/events", 1).await[0]["duplicates"], 1);
 }
 
+/// Secrets of destinations and of the admin API are read again, too, and those that did not change are not named.
+#[tokio::test]
+async fn every_secret_of_a_file_is_read_again() {
+    let signed = "headers = { x-api-key = { file = 'header' } }\nauth = { bearer = { file = 'bearer' } }\n\
+                  sign = { as = 'standard-webhooks', secret = { file = 'sign' } }";
+    let mut world = World::start(EAGER, "").await;
+    let folder = world.folder.path().to_owned();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    ["header", "bearer"].iter().for_each(|name| write(name, "old"));
+    write("sign", "whsec_b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xk");
+    write("token", "an-old-token-of-more-than-32-characters");
+    edit(&world, |text| text.replace("[destinations.app]", &format!("[destinations.app]\n{signed}")));
+    let token = "tokens = [{ name = 'ops', role = 'operator', secret = { file = 'token' } }]";
+    edit(&world, |text| text.replace("[admin]", &format!("[admin]\n{token}")));
+    world.reload().await.unwrap();
+    let status = async |world: &World, token: &str| {
+        let (trust, bearer) = (tls::client_config(None).unwrap(), format!("Bearer {token}"));
+        let fields = [("authorization", bearer.as_str())];
+        crate::world::call(&world.admin_address(), trust, Method::GET, "/api/v1/status", &fields, b"").await.status.as_u16()
+    };
+    assert_eq!(world.send("one", b"{}").await.status, 200);
+    let first = world.app.got(1).await[0].clone();
+    assert_eq!((first.header("x-api-key"), first.header("authorization")), ("old", "Bearer old"));
+    assert_eq!(status(&world, "an-old-token-of-more-than-32-characters").await, 200);
+    ["header", "bearer"].iter().for_each(|name| write(name, "new"));
+    write("sign", "whsec_bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3");
+    write("token", "a-newer-token-of-more-than-32-characters");
+    assert_eq!(world.reload().await.unwrap(), ["admin: changed", "destinations.app: changed"]);
+    assert_eq!(world.send("two", b"{}").await.status, 200);
+    let second = world.app.got(2).await[1].clone();
+    assert_eq!((second.header("x-api-key"), second.header("authorization")), ("new", "Bearer new"));
+    let signed = |got: &crate::world::Got, key: &str| {
+        let signed = format!("{}.{}.{{}}", got.header("webhook-id"), got.header("webhook-timestamp"));
+        let bare = crate::world::github_signature(key, signed.as_bytes()).replace("sha256=", "");
+        format!("v1,{}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hex::decode(bare).unwrap()))
+    };
+    assert_eq!(first.header("webhook-signature"), signed(&first, &"old".repeat(8)));
+    assert_eq!(second.header("webhook-signature"), signed(&second, &"new".repeat(8)));
+    assert_eq!(status(&world, "an-old-token-of-more-than-32-characters").await, 401);
+    assert_eq!(status(&world, "a-newer-token-of-more-than-32-characters").await, 200);
+}
+
 #[tokio::test]
 async fn a_bad_configuration_changes_nothing() {
     let mut world = World::start(EAGER, "").await;

@@ -91,7 +91,7 @@ impl World {
         tls::install_provider();
         let loaded = config::load(&self.folder.path().join("relay.toml")).unwrap();
         let relay = start(loaded, Clock::system()).await.unwrap();
-        (self.https, self.admin) = (relay.https(), relay.admin);
+        (self.https, self.admin) = (relay.https(), relay.admin());
         self.relay = Some(relay);
     }
 
@@ -107,8 +107,8 @@ impl World {
     }
 
     /// All listeners but the admin API's.
-    pub(crate) fn listeners(&self) -> &[Listener] {
-        &self.relay.as_ref().unwrap().bound
+    pub(crate) fn listeners(&self) -> Vec<Listener> {
+        self.relay.as_ref().unwrap().bound()
     }
 
     /// Where the admin API is.

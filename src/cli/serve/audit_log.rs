@@ -33,13 +33,13 @@ async fn look_after(log: Weak<AuditLog>) {
     }
 }
 
-/// A signal made the relay read its configuration again. Who sends signals owns the process, and a new configuration may be the way
-/// out of trouble: a log that cannot be written does not hold it up.
-pub(super) async fn note_reload(log: &Arc<AuditLog>, done: Result<Vec<String>, Vec<String>>) {
+/// A signal made the relay do something. Who sends signals owns the process, and what is done may be the way out of trouble: a log that
+/// cannot be written does not hold it up.
+pub(super) async fn note_signal(log: &Arc<AuditLog>, action: &'static str, done: Result<Vec<String>, Vec<String>>) {
     let log = log.clone();
     let came = done.map(|changes| changes.join("; ")).map_err(|problems| problems.join("; "));
     // It is over when it is over: nobody waits for the task's end but this.
-    let _ = tokio::task::spawn_blocking(move || note(&log, "signal", "reload", came)).await;
+    let _ = tokio::task::spawn_blocking(move || note(&log, "signal", action, came)).await;
 }
 
 /// Something was done that nobody called for. Blocks.

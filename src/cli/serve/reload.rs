@@ -9,14 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
 use super::traces::Traces;
-use super::{audit_log, listeners};
+use super::{audit_log, serving};
 use crate::admin::{Configuration, Told};
-use crate::config::settings::{Listener, Retention, Settings, Tls};
+use crate::config::settings::{Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
 use crate::ingest::{Gate, Line};
 use crate::metrics::Metrics;
-use crate::net::client_certificate::Asking;
-use crate::net::door::Door;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{AuditLog, Pauses, Quarantine};
@@ -29,8 +27,6 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(10);
 pub(super) struct Changing {
     pub(super) imprint: Imprint,
     pub(super) line: Arc<Line>,
-    pub(super) door: Arc<Door>,
-    pub(super) asking: Arc<Asking>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) told: Arc<Told>,
     pub(super) configuration: Arc<Configuration>,
@@ -46,7 +42,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, warnings, shown } = loaded;
-        let Changing { line, door, asking, quarantine, told, pauses, certificates, metrics, watch, audit, .. } = &self.changing;
+        let Changing { line, quarantine, told, pauses, certificates, metrics, watch, audit, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -61,6 +57,7 @@ impl Relay {
         let arming = arming(&settings)?;
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
         let watched = Watch::prepare(settings.clone())?;
+        let listeners = self.listeners.prepare(&settings)?;
         certificates.replace(&pairs(&settings.tls)?)?;
 
         // First: the gate and the lanes ask for their valves.
@@ -70,8 +67,7 @@ impl Relay {
         let outside = gate.outside().renewed(fetcher, known(&settings));
         let gate = Gate::new(&settings, metrics, outside, (arming.clone(), pauses), Some(&gate));
         line.replace(gate.traced(traces.spans().clone()));
-        door.replace(listeners::bounds(&settings));
-        asking.replace(listeners::asked(&settings));
+        self.edge_follows(&before, &settings);
         self.lanes.replace(lanes);
         self.traces.follow(traces);
         quarantine.set_bounds(quarantine_bounds(&settings));
@@ -80,6 +76,8 @@ impl Relay {
         watch.replace(watched);
         self.changing.configuration.replace(shown, lines(&warnings));
         let mut changes = self.told_of(&changes).await;
+        // Last: what comes there now is judged by the rest.
+        changes.extend(self.listeners.replace(listeners));
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
         self.changing.imprint = imprint;
         Ok(changes)
@@ -87,6 +85,17 @@ impl Relay {
 }
 
 impl Relay {
+    /// What connections may do, and how TLS is spoken.
+    fn edge_follows(&self, before: &Settings, settings: &Settings) {
+        let (door, speech) = (&self.listeners.service.door, &self.listeners.service.speech);
+        door.replace(serving::bounds(settings));
+        door.resize(settings.limits.connections);
+        speech.asking.replace(serving::asked(settings));
+        if before.tls_min != settings.tls_min {
+            speech.replace(settings.tls_min);
+        }
+    }
+
     /// The changes as lines. A destination that is gone keeps what waits for it, and whoever took it out should know.
     async fn told_of(&self, changes: &[Change]) -> Vec<String> {
         let mut lines = Vec::with_capacity(changes.len());
@@ -112,23 +121,12 @@ fn of_events(settings: &Settings) -> Retention {
     Retention { quarantined: Duration::ZERO, ..settings.store.retention }
 }
 
-/// The listeners that speak TLS, or those that do not.
-fn listeners_of(settings: &Settings, is_https: bool) -> Vec<Listener> {
-    settings.listen.listeners.iter().filter(|listener| listener.is_https == is_https).copied().collect()
-}
-
 /// What is different and cannot change while the relay runs.
 fn later(before: &Settings, after: &Settings) -> impl Iterator<Item = &'static str> {
     let settings = [
-        ("listen.https", listeners_of(before, true) != listeners_of(after, true)),
-        ("listen.http", listeners_of(before, false) != listeners_of(after, false)),
-        ("tls.min_version", before.tls_min != after.tls_min),
-        ("admin.listen", before.admin.listen != after.admin.listen),
-        ("admin.tls", before.admin.tls != after.admin.tls),
         ("store.path", before.store.path != after.store.path),
         ("store.max_bytes", before.store.max_bytes != after.store.max_bytes),
         ("store.retention of events", of_events(before) != of_events(after)),
-        ("limits.connections", before.limits.connections != after.limits.connections),
         ("log.format", before.log.format != after.log.format),
     ];
     settings.into_iter().filter_map(|(setting, differs)| differs.then_some(setting))

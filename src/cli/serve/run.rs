@@ -1,55 +1,139 @@
 //! A relay's life between start and stop: it waits for signals and for wishes, and serves one at a time.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::audit_log;
+use super::handed::Kind;
 use super::log::Level;
 use super::start::Relay;
+use super::successor::Successor;
+use super::{audit_log, notify};
 use crate::admin::Reload;
 use crate::config;
 
-/// Runs until SIGTERM or SIGINT, then stops the relay; a second signal exits at once. SIGHUP reads the configuration again.
-pub(super) async fn run(mut relay: Relay, config: &Path, level: &Level) -> ExitCode {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = signals else {
-        tracing::error!("signals cannot be waited for");
-        return ExitCode::FAILURE;
-    };
-    loop {
+/// Signals that the relay listens to.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    restart: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself.
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let wait = |kind| signal(kind).context("signals cannot be waited for");
+        Ok(Self {
+            terminate: wait(SignalKind::terminate())?,
+            interrupt: wait(SignalKind::interrupt())?,
+            hangup: wait(SignalKind::hangup())?,
+            restart: wait(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Waits for one that ends the relay.
+    pub(super) async fn end(&mut self) {
+        any(&mut self.terminate, &mut self.interrupt).await;
+    }
+}
+
+/// How a relay ended.
+pub(super) enum Ended {
+    /// For good.
+    Done(ExitCode),
+    /// Another follows on its sockets.
+    Followed(Vec<(Kind, OwnedFd)>),
+}
+
+/// Runs until SIGTERM or SIGINT, then stops the relay; a second signal exits at once. SIGHUP reads the configuration again. SIGUSR2 makes
+/// way for a successor, if there is one that takes the configuration.
+pub(super) async fn run(
+    mut relay: Relay,
+    (config, successor): (&Path, &Successor),
+    Signals { mut terminate, mut interrupt, mut hangup, mut restart }: Signals,
+    level: &Level,
+) -> Ended {
+    let mut heirs = loop {
         tokio::select! {
-            () = any(&mut term, &mut int) => break,
-            Some(()) = hangup.recv() => {
+            () = any(&mut terminate, &mut interrupt) => break None,
+            _ = hangup.recv() => {
                 let done = reload(&mut relay, config, level).await;
-                audit_log::note_reload(&relay.changing.audit, done).await;
+                audit_log::note_signal(&relay.changing.audit, "reload", done).await;
             }
             Some(Reload(answer)) = relay.reloads.recv() => {
                 let done = reload(&mut relay, config, level).await;
                 // Who asked may have gone away.
                 let _ = answer.send(done);
             }
-        }
-    }
-    tracing::info!("stopping; a second signal exits at once");
-    tokio::select! {
-        stopped = relay.stop() => match stopped {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(error, "the store did not end well");
-                ExitCode::FAILURE
+            _ = restart.recv() => {
+                let found = tokio::select! {
+                    found = heirs(&relay, config, successor) => found,
+                    () = any(&mut terminate, &mut interrupt) => break None,
+                };
+                let came = found.as_ref().map(|_| Vec::new()).map_err(Clone::clone);
+                audit_log::note_signal(&relay.changing.audit, "restart", came).await;
+                if let Ok(sockets) = found {
+                    break Some(sockets);
+                }
             }
-        },
-        () = any(&mut term, &mut int) => {
-            tracing::warn!("exiting at once");
-            std::process::exit(1);
         }
+    };
+    let mut stopping: Pin<Box<dyn Future<Output = Result<(), String>>>> = if heirs.is_some() {
+        tracing::info!("restarting: callers wait until the relay accepts again");
+        notify::reloading("restarts");
+        Box::pin(relay.make_way())
+    } else {
+        tracing::info!("stopping; a second signal exits at once");
+        notify::stopping();
+        Box::pin(relay.stop())
+    };
+    let stopped = loop {
+        tokio::select! {
+            stopped = &mut stopping => break stopped,
+            () = any(&mut terminate, &mut interrupt) => {
+                if heirs.take().is_none() {
+                    tracing::warn!("exiting at once");
+                    std::process::exit(1);
+                }
+                tracing::info!("stopping instead of restarting; another signal exits at once");
+                notify::stopping();
+            }
+        }
+    };
+    if let Err(error) = &stopped {
+        tracing::error!(error, "the store did not end well");
     }
+    match heirs {
+        Some(sockets) => Ended::Followed(sockets),
+        None => Ended::Done(if stopped.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+    }
+}
+
+/// What a successor gets, if there is one that can follow. Otherwise the problems, and the relay goes on.
+async fn heirs(relay: &Relay, config: &Path, successor: &Successor) -> Result<Vec<(Kind, OwnedFd)>, Vec<String>> {
+    let found = async {
+        successor.prove().await?;
+        // It may say what only the successor understands.
+        let loaded = read(config.to_path_buf()).await.ok();
+        let settings = loaded.as_ref().map(|loaded| &loaded.settings);
+        relay.listeners.heirs(settings).map_err(|error| vec![format!("error: {error:#}")])
+    };
+    let found = found.await;
+    if let Err(problems) = &found {
+        problems.iter().for_each(|problem| tracing::error!(problem, "the relay cannot restart"));
+        tracing::error!("the relay goes on as it is");
+    }
+    found
 }
 
 /// Reads the configuration again and applies it; the changes, or the problems, one a line.
 async fn reload(relay: &mut Relay, config: &Path, level: &Level) -> Result<Vec<String>, Vec<String>> {
+    notify::reloading("reads its configuration");
     let done = match read(config.to_path_buf()).await {
         Ok(loaded) => {
             let log = (loaded.settings.log.level, loaded.settings.log.format);
@@ -70,6 +154,7 @@ async fn reload(relay: &mut Relay, config: &Path, level: &Level) -> Result<Vec<S
             tracing::error!("the relay goes on with its old configuration");
         }
     }
+    notify::ready(if done.is_ok() { notify::SERVES } else { "goes on with its old configuration: the new one cannot be used" });
     done
 }
 

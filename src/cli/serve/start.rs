@@ -10,11 +10,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::audit_log;
-use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
+use super::handed::Handed;
+use super::listeners::{Listeners, Sockets};
 use super::reload::{Changing, watch_certificates};
+use super::serving::{Service, Speech, bounds};
 use super::traces::Traces;
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
+use crate::cli::private;
 use crate::config::settings::{Listener, Settings, Tls};
 use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
@@ -38,18 +41,13 @@ pub(super) const PAUSES_UNREADABLE: &str = "what was paused cannot be read";
 
 /// A relay that runs.
 pub struct Relay {
-    /// All listeners but the admin API's, as bound.
-    pub bound: Vec<Listener>,
-    /// Where the admin API is, as bound.
-    pub admin: SocketAddr,
+    pub(super) listeners: Listeners,
     pub(super) store: Arc<dyn Store>,
     pub(super) lanes: Lanes,
     pub(super) replays: Arc<Replays>,
     pub(super) retention: Retention,
     pub(super) watching: JoinHandle<()>,
     pub(super) history: Keeping,
-    pub(super) public: Vec<Serving>,
-    pub(super) private: Serving,
     pub(super) changing: Changing,
     pub(super) traces: Traces,
     /// Wishes that the configuration is read again.
@@ -59,19 +57,33 @@ pub struct Relay {
 impl Relay {
     /// Where webhooks come in, as bound: the first of such listeners. There is one, as the settings are proven.
     pub fn https(&self) -> SocketAddr {
-        listeners::first(&self.bound).unwrap_or(self.admin)
+        self.listeners.first().unwrap_or(self.admin())
+    }
+
+    /// All listeners but the admin API's, as bound.
+    pub fn bound(&self) -> Vec<Listener> {
+        self.listeners.bound()
+    }
+
+    /// Where the admin API is, as bound.
+    pub fn admin(&self) -> SocketAddr {
+        self.listeners.admin()
     }
 }
 
 /// Starts everything that the configuration names.
 pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
+    start_on(loaded, clock, Handed::default()).await
+}
+
+/// The same on sockets that were handed over, as far as they fit.
+pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> anyhow::Result<Relay> {
     let Loaded { settings, imprint, warnings, shown } = loaded;
     let (settings, metrics) = (Arc::new(settings), Metrics::new());
     let certificates = Arc::new(Certificates::load(&pairs(&settings.tls)?)?);
-    let (public_tls, admin_tls, asking) = listeners::tls(&settings, &certificates);
+    let speech = Speech::new(&settings, &certificates);
     // Ports first: a port that is taken must not cost the time of opening a large store.
-    let public = bind_public(&settings.listen)?;
-    let private = bind(settings.admin.listen, "admin.listen", false)?;
+    let sockets = Sockets::bind(&settings, handed)?;
     let store = open_store(&settings, &metrics).await?;
     let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
     let rule = settings.store.retention;
@@ -87,15 +99,13 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let surroundings = Surroundings { spans: traces.spans().clone(), ..Surroundings::of_system(clock) };
     let lanes = Lanes::start(&settings, store.clone(), (pauses.clone(), replays.clone()), metrics.clone(), surroundings)?;
 
-    let admin = private.local_addr()?;
     let fetcher = fetcher(&settings)?;
     let published = Published::start(fetcher.clone(), known(&settings), clock);
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
     let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
-    let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
-    let (bound, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
+    let door = Door::new(settings.limits.connections, bounds(&settings));
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
@@ -126,13 +136,14 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         clock,
         started_at,
     };
-    let private = serve_admin(private, admin_tls, context);
+    let (admin, https_port) = (admin::router(Arc::new(context)), Arc::default());
+    let service = Service { door, speech, line: line.clone(), metrics: metrics.clone(), https_port, admin };
+    let listeners = Listeners::serve(sockets, service);
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
-    let changing =
-        Changing { imprint, line, door, asking, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
-    Ok(Relay { bound, admin, store, lanes, replays, retention, watching, history, public, private, changing, traces, reloads })
+    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
+    Ok(Relay { listeners, store, lanes, replays, retention, watching, history, changing, traces, reloads })
 }
 
 /// The sources whose secret comes in a request, with what was taken before.
@@ -177,7 +188,12 @@ async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Resu
     let (path, metrics) = (settings.store.path.clone(), metrics.clone());
     let observer =
         Arc::new(move |report: crate::store::CommitReport| metrics.committed(report.records, report.bytes, report.sync));
-    let store = tokio::task::spawn_blocking(move || Sled::open(&path, observer)).await??;
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Sled::open(&path, observer);
+        private::close_folder(&path);
+        store
+    });
+    let store = opened.await??;
     Ok(Arc::new(store))
 }
 

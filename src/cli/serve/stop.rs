@@ -10,20 +10,44 @@ const REQUESTS_TIME: Duration = Duration::from_secs(8);
 /// Admin calls that are under way may end for so long.
 const ADMIN_TIME: Duration = Duration::from_millis(500);
 
+/// In which order senders and applications are left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    AtOnce,
+    AttemptsFirst,
+}
+
 impl Relay {
     /// Stops the relay in order. `Err` says why something may not be durable.
     pub async fn stop(self) -> Result<(), String> {
-        let Self { store, lanes, replays, retention, watching, history, public, private, changing, traces, .. } = self;
+        self.stop_in(Order::AtOnce).await
+    }
+
+    /// The same for a relay that another follows on the same sockets: webhooks are taken as long as possible, and wait in the system's
+    /// queue only while the store is exchanged.
+    pub(super) async fn make_way(self) -> Result<(), String> {
+        self.stop_in(Order::AttemptsFirst).await
+    }
+
+    async fn stop_in(self, order: Order) -> Result<(), String> {
+        let Self { listeners, store, lanes, replays, retention, watching, history, changing, traces, .. } = self;
         changing.watch.stop();
-        public.iter().for_each(|serving| serving.stop.cancel());
         // Streams would hold the admin listener for as long as somebody reads.
         store.feed().close();
-        let ended = async {
-            for serving in public {
-                let _ = serving.task.await;
+        let lanes = match order {
+            Order::AtOnce => Some(lanes),
+            Order::AttemptsFirst => {
+                lanes.stop().await;
+                None
             }
         };
-        let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, ended), lanes.stop());
+        let (ended, private) = listeners.stop();
+        let attempts = async {
+            if let Some(lanes) = lanes {
+                lanes.stop().await;
+            }
+        };
+        let (_, ()) = tokio::join!(tokio::time::timeout(REQUESTS_TIME, ended), attempts);
         replays.stop();
         retention.stop().await;
         history.stop().await;

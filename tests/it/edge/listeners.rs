@@ -17,7 +17,7 @@ async fn listening(listen: &str, more: &str) -> World {
 #[tokio::test]
 async fn each_listener_serves_and_a_plain_one_sends_to_https() {
     let world = listening("https = ['127.0.0.1:0', '[::1]:0']\nhttp = ['127.0.0.1:0', '[::1]:0']", &open_source("")).await;
-    let listeners = world.listeners().to_vec();
+    let listeners = world.listeners();
     assert_eq!(
         listeners.iter().map(|l| (l.is_https, l.address.is_ipv6())).collect::<Vec<_>>(),
         [(true, false), (true, true), (false, false), (false, true)]
