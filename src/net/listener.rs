@@ -13,13 +13,14 @@ use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::challenges::{self, Challenges};
 use super::client_certificate::{Asking, Shown};
 use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
@@ -31,6 +32,8 @@ use crate::config::settings::ProxyProtocol;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A proxy that has not said by then for whom it speaks is let go.
 const PROXY_TIME: Duration = Duration::from_secs(5);
+/// A CA that has seen its answer has so long to take the end of the connection.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop waits after the system refused it a descriptor.
@@ -60,6 +63,8 @@ pub struct Setup {
     pub tls: Option<Arc<ServerConfig>>,
     /// Whom it asks for a certificate, and how.
     pub asking: Option<Arc<Asking>>,
+    /// What CAs are answered, where it speaks TLS.
+    pub challenges: Option<Arc<Challenges>>,
     /// Who is let in.
     pub door: Arc<Door>,
     /// Whether connections begin with a PROXY header.
@@ -75,7 +80,8 @@ pub struct Setup {
 impl Setup {
     /// Anybody may come, as far as there is room.
     pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
-        Self { tls, asking: None, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
+        let proxy_protocol = ProxyProtocol::Off;
+        Self { tls, asking: None, challenges: None, door, proxy_protocol, trusted_only: false, stop, observer }
     }
 }
 
@@ -172,7 +178,7 @@ where
         return http1(stream, peer, &bounds, setup, service).await;
     };
     let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
-    let handshake = agree(stream, config, setup.asking.as_deref());
+    let handshake = agree(stream, config, setup);
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIME, handshake) => accepted,
         () = setup.stop.cancelled() => return,
@@ -186,21 +192,29 @@ where
     peer.certificate = Shown::new(stream.get_ref().1.peer_certificates());
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2(stream, peer, &bounds, setup, service).await,
+        // A CA has seen what it came for (RFC 8737 §3: the connection is then closed).
+        Some(challenges::PROTOCOL) => drop(tokio::time::timeout(CLOSE_TIME, { stream }.shutdown()).await),
         _ => http1(stream, peer, &bounds, setup, service).await,
     }
 }
 
 /// The TLS handshake, with the settings for whom the caller asks.
-async fn agree<I>(stream: I, config: &Arc<ServerConfig>, asking: Option<&Asking>) -> io::Result<TlsStream<I>>
+async fn agree<I>(stream: I, config: &Arc<ServerConfig>, setup: &Setup) -> io::Result<TlsStream<I>>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(asking) = asking.filter(|asking| asking.is_on()) else {
+    let asking = setup.asking.as_deref().filter(|asking| asking.is_on());
+    let challenges = setup.challenges.as_deref().filter(|challenges| challenges.is_open());
+    if asking.is_none() && challenges.is_none() {
         return TlsAcceptor::from(config.clone()).accept(stream).await;
-    };
+    }
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let asked = asking.config(start.client_hello().server_name());
-    start.into_stream(asked.unwrap_or_else(|| config.clone())).await
+    let chosen = {
+        let hello = start.client_hello();
+        let of_a_ca = challenges.and_then(|challenges| challenges.config(&hello));
+        of_a_ca.or_else(|| asking.and_then(|asking| asking.config(hello.server_name())))
+    };
+    start.into_stream(chosen.unwrap_or_else(|| config.clone())).await
 }
 
 /// For whom a connection was opened; `None` where the relay stops, and the reason where it is let go.
