@@ -17,6 +17,7 @@ use crate::admin;
 use crate::config::settings::{Listen, Listener, Serve, Settings};
 use crate::ingest::Line;
 use crate::metrics::Metrics;
+use crate::net::challenges::Challenges;
 use crate::net::client_certificate::{Asked, Asking};
 use crate::net::door::{Bounds, Door};
 use crate::net::forwarded::Proxies;
@@ -101,7 +102,7 @@ pub(super) fn tls(
 pub(super) fn serve_public(
     bound: Vec<Bound>,
     door: &Arc<Door>,
-    (tls, asking): (&Arc<ServerConfig>, &Arc<Asking>),
+    (tls, asking, challenges): (&Arc<ServerConfig>, &Arc<Asking>, &Arc<Challenges>),
     line: &Arc<Line>,
     metrics: &Arc<Metrics>,
 ) -> (Vec<Listener>, Vec<Serving>) {
@@ -113,6 +114,7 @@ pub(super) fn serve_public(
         let mut setup = Setup::new(tls, door.clone(), stop.clone(), observer.clone());
         setup.proxy_protocol = listener.proxy_protocol;
         setup.asking = listener.is_https.then(|| asking.clone());
+        setup.challenges = listener.is_https.then(|| challenges.clone());
         let task = match listener.serve {
             Serve::Webhooks => {
                 setup.trusted_only = !listener.is_https && !listener.address.ip().is_loopback();
@@ -124,8 +126,9 @@ pub(super) fn serve_public(
                 tokio::spawn(listener::serve(tcp, setup, handle))
             }
             Serve::Redirect => {
+                let challenges = challenges.clone();
                 let handle = move |request: Request<Incoming>, _: Peer| {
-                    let answer = redirect::answer(&request, https_port);
+                    let answer = challenges.answer(&request).unwrap_or_else(|| redirect::answer(&request, https_port));
                     async move { answer }
                 };
                 tokio::spawn(listener::serve(tcp, setup, handle))

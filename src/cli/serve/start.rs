@@ -13,13 +13,16 @@ use super::audit_log;
 use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
 use super::reload::{Changing, watch_certificates};
 use super::traces::Traces;
+use crate::acme::{self, Acme};
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
+use crate::chance::Chance;
 use crate::config::settings::{Listener, Settings, Tls};
 use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
+use crate::net::challenges::Challenges;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
@@ -95,7 +98,8 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
-    let (bound, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
+    let (acme, challenges) = start_acme(&settings, &certificates, &metrics, clock).await?;
+    let (bound, public) = serve_public(public, &door, (&public_tls, &asking, &challenges), &line, &metrics);
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
@@ -130,8 +134,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
-    let changing =
-        Changing { imprint, line, door, asking, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
+    let changing = Changing { imprint, line, door, asking, quarantine, told, configuration, pauses, acme, metrics, watch, audit };
     Ok(Relay { bound, admin, store, lanes, replays, retention, watching, history, public, private, changing, traces, reloads })
 }
 
@@ -171,6 +174,25 @@ pub(super) fn fetcher(settings: &Settings) -> Result<Fetcher, tls::Error> {
 /// What every request of some source needs.
 pub(super) fn known(settings: &Settings) -> Vec<String> {
     settings.sources.iter().flat_map(|source| source.verifier.published()).collect()
+}
+
+/// Certificates of a CA. What is kept is shown at once; what is not is asked for when the listeners, which are bound, serve.
+async fn start_acme(
+    settings: &Settings,
+    certificates: &Arc<Certificates>,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Result<(Acme, Arc<Challenges>), tls::Error> {
+    let challenges = Arc::new(Challenges::default());
+    let around = acme::Surroundings {
+        store: settings.store.path.clone(),
+        certificates: certificates.clone(),
+        challenges: challenges.clone(),
+        metrics: metrics.clone(),
+        clock,
+        chance: Chance::system(),
+    };
+    Ok((Acme::start(Acme::prepare(settings)?, around).await, challenges))
 }
 
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Store>> {

@@ -15,6 +15,7 @@ impl Relay {
     pub async fn stop(self) -> Result<(), String> {
         let Self { store, lanes, replays, retention, watching, history, public, private, changing, traces, .. } = self;
         changing.watch.stop();
+        changing.acme.stop();
         public.iter().for_each(|serving| serving.stop.cancel());
         // Streams would hold the admin listener for as long as somebody reads.
         store.feed().close();
