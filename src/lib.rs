@@ -39,6 +39,7 @@ pub mod config;
 pub mod net;
 pub mod store;
 
+pub mod acme;
 pub mod delivery;
 pub mod ingest;
 pub mod watch;

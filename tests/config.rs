@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hookhold::alarm::{Burst, Damping, Growth, Rules};
 use hookhold::config::settings::{
-    Ack, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls, TlsVersion,
+    Ack, Challenge, EdgeLimits, LogFormat, ProxyProtocol, Retention, Role, Serve, SourcePath, Tls, TlsVersion,
 };
 use hookhold::config::{self, Loaded, Problems, Severity};
 use hookhold::pace::meter::Meter;
@@ -23,8 +23,8 @@ use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 17;
-const INVALID: usize = 35;
+const VALID: usize = 20;
+const INVALID: usize = 38;
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -86,6 +86,7 @@ fn env(name: &str) -> Option<OsString> {
         "SHARED" => "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
         "PUBLIC" => PUBLIC,
         "HEX" => "00ff",
+        "EAB" => "czNjcjN0LW9mLXRoZS1DQQ==\n",
         "ALERTS" => "https://chat.example/services/s3cr3t",
         "EMPTY" => "",
         _ => return None,
@@ -138,6 +139,25 @@ fn problems_come_in_order_and_with_their_severity() {
     let problems = World::new().parse(&text).unwrap_err();
     assert!(problems.iter().any(|p| p.severity == Severity::Error));
     assert!(problems.iter().map(|p| (p.line, p.column)).is_sorted());
+}
+
+#[test]
+fn certificates_of_a_ca_are_asked_for_as_it_is_written() {
+    let read = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/valid").join(name);
+        let settings = World::new().parse(&fs::read_to_string(path).unwrap()).unwrap().settings;
+        assert!(matches!(&settings.tls, Tls::Certificates(files) if files.is_empty()));
+        settings.acme.unwrap()
+    };
+    let acme = read("acme.toml");
+    assert_eq!(acme.hosts, ["hooks.example.com", "xn--bcher-kva.example"]);
+    assert_eq!(acme.contact.as_deref(), Some("mailto:ops@example.com"));
+    assert_eq!(acme.directory.as_str(), "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(acme.challenges, [Challenge::Http, Challenge::TlsAlpn], "port 80 is there and 443 is not");
+    let external = acme.external_account.as_ref().unwrap();
+    assert_eq!((external.key_id.as_str(), external.key.expose()), ("kid-1", &b"s3cr3t-of-the-CA"[..]));
+    let acme = read("acme_elsewhere.toml");
+    assert_eq!((&acme.contact, &acme.challenges[..]), (&None, &[Challenge::TlsAlpn][..]));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Calls to the running relay's admin API.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 use super::Failure;
+use crate::acme::Folder;
 use crate::config::{self, settings};
 use crate::net::client::Server;
 use crate::net::pool::Pool;
@@ -66,13 +67,9 @@ impl Client {
     /// For the relay with these settings.
     pub(super) fn of(settings: &settings::Settings) -> anyhow::Result<Self> {
         let admin = &settings.admin;
-        let trust = match (&settings.tls, admin.tls) {
-            (settings::Tls::SelfSigned { folder }, true) => tls::client_config_pinning(&folder.join(tls::SELF_SIGNED_FILES[0]))?,
-            (settings::Tls::Certificates(files), true) => match files.first() {
-                Some(files) => tls::client_config_pinning(&files.cert)?,
-                None => tls::client_config(None)?,
-            },
-            (_, false) => tls::client_config(None)?,
+        let trust = match default_certificate(settings).filter(|_| admin.tls) {
+            Some(file) => tls::client_config_pinning(&file)?,
+            None => tls::client_config(None)?,
         };
         let scheme = if admin.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", reachable(admin.listen)).parse()?;
@@ -251,6 +248,20 @@ impl Client {
 fn token_of_environment() -> Option<Token> {
     let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty())?;
     Some((token.into_bytes(), format!("the token in {TOKEN_VARIABLE}")))
+}
+
+/// The certificate that a relay with these settings shows to callers who name no host, as this program does; `None` where it has none.
+/// It need not be there yet.
+pub(super) fn default_certificate(settings: &settings::Settings) -> Option<PathBuf> {
+    match &settings.tls {
+        settings::Tls::SelfSigned { folder } => return Some(folder.join(tls::SELF_SIGNED_FILES[0])),
+        settings::Tls::Certificates(files) if !files.is_empty() => return files.first().map(|files| files.cert.clone()),
+        settings::Tls::Certificates(_) => {}
+    }
+    let acme = settings.acme.as_ref()?;
+    let folder = Folder::of(&settings.store.path, &acme.directory);
+    let mut files = acme.hosts.iter().map(|host| folder.certificate(host));
+    files.clone().find(|file| file.exists()).or_else(|| files.next())
 }
 
 /// An address that a listener on every interface can be called at.

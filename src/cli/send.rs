@@ -15,11 +15,11 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Client, reachable};
+use super::admin::{Client, default_certificate, reachable};
 use super::events::show_delivery;
 use super::table::{cell, say};
 use crate::config;
-use crate::config::settings::{Listener, ProxyProtocol, Serve, Settings, Source, SourcePath, Tls};
+use crate::config::settings::{Listener, ProxyProtocol, Serve, Settings, Source, SourcePath};
 use crate::net::client::{Answer, Server};
 use crate::net::pool::Pool;
 use crate::net::tls;
@@ -175,10 +175,7 @@ fn request(
 }
 
 fn send(settings: &Settings, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-    let certificate = match &settings.tls {
-        Tls::SelfSigned { folder } => folder.join(tls::SELF_SIGNED_FILES[0]),
-        Tls::Certificates(files) => files.first().map(|f| f.cert.clone()).unwrap_or_default(),
-    };
+    let certificate = default_certificate(settings).unwrap_or_default();
     let entrance = entrance(settings);
     let scheme = if entrance.is_https { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(entrance.address)).parse()?;

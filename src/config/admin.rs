@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::key::{Key, Kind, Others, Table};
 use super::listen::{address, clash, is_loopback};
-use super::settings::{Admin, Audit, Listen, Tls};
+use super::settings::{Admin, Audit, Listen};
 use super::table::Section;
 use super::token::{Proof, Role, STRONG_BYTES_MIN, Token};
 use super::value::Value;
@@ -90,7 +90,7 @@ audit = { for = "365d", max_bytes = "256MiB" }
     others: Others::None,
 };
 
-pub(super) fn prove(mut section: Section<'_>, public: Option<&Listen>, certificates: Option<&Tls>) -> Admin {
+pub(super) fn prove(mut section: Section<'_>, public: Option<&Listen>, has_certificate: bool) -> Admin {
     let written = section.take("listen");
     let listen = written.as_ref().and_then(address).unwrap_or(ADMIN_LISTEN);
     let tls = section.or("tls", false, |value| value.boolean());
@@ -111,7 +111,7 @@ pub(super) fn prove(mut section: Section<'_>, public: Option<&Listen>, certifica
         let key = if same.is_https { "https" } else { "http" };
         section.error(&format!("its address {listen} is that of listen.{key}, too"), None);
     }
-    if tls && matches!(certificates, Some(Tls::Certificates(files)) if files.is_empty()) {
+    if tls && !has_certificate {
         section.error("tls needs a certificate", Some("write [tls] certificates = [{ cert = \"FILE\", key = \"FILE\" }]".into()));
     }
     section.finish();

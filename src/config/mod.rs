@@ -4,6 +4,7 @@
 //! Messages never hold a secret's value.
 
 mod ack;
+mod acme;
 mod admin;
 mod alerts;
 mod answer;

@@ -19,9 +19,9 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     }
     let folder = reading.folder.to_path_buf();
     let listen = listen::listen(file.listen);
-    let (tls, tls_min) = relay::tls(file.tls, folder.clone(), listen.as_ref()).unzip();
-    reading.is_development.set(matches!(tls, Some(Tls::SelfSigned { .. })));
-    let admin = admin::prove(file.admin, listen.as_ref(), tls.as_ref());
+    let shown = relay::tls(file.tls, folder.clone(), listen.as_ref());
+    reading.is_development.set(matches!(shown, Some((Tls::SelfSigned { .. }, ..))));
+    let admin = admin::prove(file.admin, listen.as_ref(), shown.as_ref().is_none_or(relay::shows_any));
     let store = relay::store(file.store, folder);
     let limits = limits::prove(file.limits);
     let log = relay::log(file.log);
@@ -31,8 +31,8 @@ pub(super) fn prove(file: File<'_>, reading: &Reading<'_>) -> Option<Settings> {
     let routes = Routes::prove(file.routes, &file.sources, &file.destinations);
     let sources = sources(file.sources, &routes, (&limits, &admin.mask, has_alerts), reading);
     let destinations = file.destinations.into_iter().filter_map(destination::prove).map(Arc::new).collect();
-    let (listen, tls, tls_min) = (listen?, tls?, tls_min?);
-    Some(Settings { listen, tls, tls_min, admin, store, limits, log, alerts, traces, sources, destinations })
+    let (listen, (tls, acme, tls_min)) = (listen?, shown?);
+    Some(Settings { listen, tls, acme, tls_min, admin, store, limits, log, alerts, traces, sources, destinations })
 }
 
 /// `all`: what counts for all of them, where they say nothing else, or something more.

@@ -1,14 +1,15 @@
 //! The sections about the relay itself: `[tls]`, `[store]` and `[log]`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificates;
 use super::key::{Key, Kind, Others, Table};
 use super::listen::is_loopback;
-use super::settings::{Listen, Log, LogFormat, Retention, Store, Tls, TlsVersion};
+use super::settings::{Acme, Listen, Log, LogFormat, Retention, Store, Tls, TlsVersion};
 use super::table::Section;
 use super::value::Value;
+use super::{acme, certificates};
 
 /// The folder of self-signed certificates, beside relay.toml.
 const SELF_SIGNED_FOLDER: &str = "certs";
@@ -34,7 +35,7 @@ const RETENTION_BYTES_MIN: u64 = 1 << 20;
 pub(super) static TLS: Table = Table {
     name: "[tls]",
     tells: "The certificates of the listeners of `listen.https`, and of the admin address with `tls = true`. They are chosen by the name that a client \
-            asks for; the first is for clients that name none. Either `certificates` or `self_signed = true` must be there, unless \
+            asks for; the first is for clients that name none. One of `certificates`, `acme` and `self_signed = true` must be there, unless \
             nothing is listened on that speaks TLS.",
     example: r#"
 [tls]
@@ -48,6 +49,7 @@ certificates = [{ cert = "certs/hooks.pem", key = "certs/hooks-key.pem" }]
             "Makes a certificate in `certs/` at the first start. For trying out: refused where `listen.https` is not loopback.",
         )
         .or("false"),
+        Key::new("acme", Kind::Table(&acme::KEYS), "Certificates that a CA is asked for: `[tls.acme]`."),
         Key::new("min_version", Kind::Choice(&["1.2", "1.3"]), "The oldest version of TLS that is spoken.").or("\"1.2\""),
     ],
     later: &[],
@@ -125,12 +127,18 @@ format = "json"
     others: Others::None,
 };
 
+/// What is shown: files, what a CA is asked for, and from which version of TLS on.
+pub(super) type Shown = (Tls, Option<Arc<Acme>>, TlsVersion);
+
 /// `listen`: whom the certificates are for.
-pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<(Tls, TlsVersion)> {
+pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Listen>) -> Option<Shown> {
     let certificates = section.take("certificates");
     let self_signed = section.take("self_signed");
+    let written = section.take("acme");
+    let acme = written.as_ref().map(|value| acme::prove(value, listen).map(Arc::new));
     let tls = match (&certificates, self_signed.as_ref().map(|value| (value, value.boolean()))) {
         (Some(_), Some((value, Some(true)))) => value.error("is true beside certificates: one of them must go"),
+        (None, Some((value, Some(true)))) if acme.is_some() => value.error("is true beside acme: one of them must go"),
         (Some(list), _) => pairs(list).map(Tls::Certificates),
         (None, Some((value, Some(true)))) => {
             if listen.is_some_and(|listen| listen.https().any(|https| !is_loopback(https))) {
@@ -140,6 +148,7 @@ pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Lis
             Some(Tls::SelfSigned { folder: folder.join(SELF_SIGNED_FOLDER) })
         }
         (None, Some((_, None))) => None,
+        (None, None | Some((_, Some(false)))) if acme.is_some() => Some(Tls::Certificates(Vec::new())),
         // Nobody is shown one, but for the admin listener: see there.
         (None, None) if listen.is_some_and(|listen| listen.https().next().is_none()) => Some(Tls::Certificates(Vec::new())),
         (None, None | Some((_, Some(false)))) => {
@@ -151,7 +160,12 @@ pub(super) fn tls(mut section: Section<'_>, folder: PathBuf, listen: Option<&Lis
     let versions = [("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)];
     let min = section.or("min_version", TlsVersion::default(), |value| value.choice(&versions));
     section.finish();
-    tls.map(|tls| (tls, min))
+    Some((tls?, acme.map_or(Some(None), |acme| acme.map(Some))?, min))
+}
+
+/// Whether there is, or will be, something to show.
+pub(super) fn shows_any((tls, acme, _): &Shown) -> bool {
+    acme.is_some() || !matches!(tls, Tls::Certificates(files) if files.is_empty())
 }
 
 fn pairs(list: &Value<'_>) -> Option<Vec<super::settings::CertificateFiles>> {

@@ -1,5 +1,6 @@
 //! relay.toml as proven: every name resolves, every bound is in range, every secret is there. A value that exists is right.
 
+mod acme;
 mod edge;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use rustls::server::danger::ClientCertVerifier;
 use url::Url;
 
+pub use acme::{Acme, Challenge, ExternalAccount};
 pub use edge::{EdgeLimits, Listen, Listener, ProxyProtocol, Serve, TlsVersion};
 
 pub use super::mask::{Mask, Unmaskable};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub listen: Listen,
     /// The certificates of that listener.
     pub tls: Tls,
+    /// The certificates that a CA is asked for, beside them.
+    pub acme: Option<Arc<Acme>>,
     /// The oldest version of TLS that the listeners speak.
     pub tls_min: TlsVersion,
     /// The admin listener.
@@ -57,7 +61,7 @@ pub struct Settings {
 /// `[tls]`
 #[derive(Debug)]
 pub enum Tls {
-    /// PEM files, the first pair being the default one.
+    /// PEM files, the first pair being the default one. None where nobody speaks TLS, or a CA is asked for all of them.
     Certificates(Vec<CertificateFiles>),
     /// A certificate that the relay makes in this folder at first start; loopback only.
     SelfSigned {

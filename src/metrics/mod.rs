@@ -4,6 +4,7 @@
 //! addition: no look-up, no allocation. Labels come from the configuration or from fixed words, never from what a sender
 //! controls. Never here: a header, a path, a secret, or a clock.
 
+mod acme;
 mod alerts;
 mod destination;
 mod source;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use acme::AcmeMetrics;
 pub use alerts::{AlertMetrics, SentOutcome};
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
@@ -127,6 +129,7 @@ struct Whole {
     handshakes_failed: Counter,
     connections: Gauge,
     connections_refused: Family<OfReason, Counter>,
+    acme: AcmeMetrics,
     rate_limited: Counter,
     commit_records: Histogram,
     commit_bytes: Counter,
@@ -203,6 +206,16 @@ impl Metrics {
     /// Counts a connection that was let go, with the reason in a word.
     pub fn connection_refused(&self, reason: &'static str) {
         self.whole.connections_refused.get_or_create(&OfReason { reason }).inc();
+    }
+
+    /// Counts a certificate that a CA was asked for, and whether it came.
+    pub fn acme_order(&self, ok: bool) {
+        self.whole.acme.ordered(ok);
+    }
+
+    /// So many hosts have no certificate, or none that is new, as the last order came to nothing.
+    pub fn set_acme_failing(&self, hosts: usize) {
+        self.whole.acme.set_failing(hosts);
     }
 
     /// The number of open connections: raise it and lower it.
@@ -302,6 +315,7 @@ impl Whole {
             handshakes_failed: handshakes.get_or_create_owned(&OfOutcome { outcome: "failed" }),
             connections: Gauge::default(),
             connections_refused: Family::default(),
+            acme: AcmeMetrics::register(registry),
             rate_limited: families.requests.get_or_create_owned(&OfRequest { source: "".into(), outcome: "rate_limited" }),
             commit_records: Histogram::new(COMMIT_BUCKETS),
             commit_bytes: Counter::default(),

@@ -14,13 +14,14 @@ use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::challenges::{self, Challenges};
 use super::client_certificate::{Asking, Shown};
 use super::connection::{PARTING, http1, http2};
 use super::door::{Bounds, Door};
@@ -32,6 +33,8 @@ use crate::config::settings::ProxyProtocol;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A proxy that has not said by then for whom it speaks is let go.
 const PROXY_TIME: Duration = Duration::from_secs(5);
+/// A CA that has seen its answer has so long to take the end of the connection.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop waits after the system refused it a descriptor.
@@ -61,6 +64,8 @@ pub struct Setup {
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Whom it asks for a certificate, and how.
     pub asking: Option<Arc<Asking>>,
+    /// What CAs are answered, where it speaks TLS.
+    pub challenges: Option<Arc<Challenges>>,
     /// Who is let in.
     pub door: Arc<Door>,
     /// Whether connections begin with a PROXY header.
@@ -76,8 +81,8 @@ pub struct Setup {
 impl Setup {
     /// Anybody may come, as far as there is room.
     pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
-        let tls = tls.map(|tls| Arc::new(ArcSwap::new(tls)));
-        Self { tls, asking: None, door, proxy_protocol: ProxyProtocol::Off, trusted_only: false, stop, observer }
+        let (tls, proxy_protocol) = (tls.map(|tls| Arc::new(ArcSwap::new(tls))), ProxyProtocol::Off);
+        Self { tls, asking: None, challenges: None, door, proxy_protocol, trusted_only: false, stop, observer }
     }
 }
 
@@ -175,8 +180,7 @@ where
     };
     let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
     let config = config.load_full();
-    let handshake = agree(stream, &config, setup.asking.as_deref());
-    let accepted = in_time(HANDSHAKE_TIME, handshake, setup).await;
+    let accepted = in_time(HANDSHAKE_TIME, agree(stream, &config, setup), setup).await;
     drop(begun);
     let Some(Ok(stream)) = accepted else {
         setup.observer.handshake(false);
@@ -186,6 +190,8 @@ where
     peer.certificate = Shown::new(stream.get_ref().1.peer_certificates());
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2(stream, peer, &bounds, setup, service).await,
+        // A CA has seen what it came for (RFC 8737 §3: the connection is then closed).
+        Some(challenges::PROTOCOL) => drop(tokio::time::timeout(CLOSE_TIME, { stream }.shutdown()).await),
         _ => http1(stream, peer, &bounds, setup, service).await,
     }
 }
@@ -203,16 +209,22 @@ async fn in_time<T>(time: Duration, begun: impl Future<Output = T>, setup: &Setu
 }
 
 /// The TLS handshake, with the settings for whom the caller asks.
-async fn agree<I>(stream: I, config: &Arc<ServerConfig>, asking: Option<&Asking>) -> io::Result<TlsStream<I>>
+async fn agree<I>(stream: I, config: &Arc<ServerConfig>, setup: &Setup) -> io::Result<TlsStream<I>>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Some(asking) = asking.filter(|asking| asking.is_on()) else {
+    let asking = setup.asking.as_deref().filter(|asking| asking.is_on());
+    let challenges = setup.challenges.as_deref().filter(|challenges| challenges.is_open());
+    if asking.is_none() && challenges.is_none() {
         return TlsAcceptor::from(config.clone()).accept(stream).await;
-    };
+    }
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let asked = asking.config(start.client_hello().server_name());
-    start.into_stream(asked.unwrap_or_else(|| config.clone())).await
+    let chosen = {
+        let hello = start.client_hello();
+        let of_a_ca = challenges.and_then(|challenges| challenges.config(&hello));
+        of_a_ca.or_else(|| asking.and_then(|asking| asking.config(hello.server_name())))
+    };
+    start.into_stream(chosen.unwrap_or_else(|| config.clone())).await
 }
 
 /// For whom a connection was opened; the reason where it is let go.

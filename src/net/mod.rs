@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of sources, events or deliveries.
 
+pub mod challenges;
 pub mod client;
 pub mod client_certificate;
 pub mod confirm;
@@ -13,6 +14,7 @@ mod driver;
 pub mod fetch;
 pub mod forwarded;
 mod h2;
+pub mod issued;
 pub mod listener;
 mod moving;
 pub mod otlp;

@@ -14,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::client_certificate::AnyCertificate;
+use super::issued::Issued;
 use crate::config::settings::TlsVersion;
 
 use crate::signature::CertificateFacts;
@@ -190,10 +191,14 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
     Error::File { file: file.into(), why: why.to_string() }
 }
 
-/// Certificates by the name that the client asks for; the first one for all other names. They can be replaced at any time:
-/// connections that are open keep what they were shown.
-#[derive(Debug)]
-pub struct Certificates(ArcSwap<Vec<Shown>>);
+/// Certificates by the name that the client asks for: what a CA issued for just that name, else the first of the files that is for it.
+/// All other names see the first of the files, or of what was issued. They can be replaced at any time: connections that are open keep
+/// what they were shown.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    files: ArcSwap<Vec<Shown>>,
+    issued: ArcSwap<Vec<Arc<Issued>>>,
+}
 
 /// A certificate that is shown, and the file that it came from.
 #[derive(Debug)]
@@ -203,33 +208,40 @@ struct Shown {
     ends_at: Option<Timestamp>,
 }
 
-impl Shown {
-    /// The file as metrics and alarms name it.
-    fn name(&self) -> Arc<str> {
-        self.file.strip_prefix(".").unwrap_or(&self.file).display().to_string().into()
-    }
+/// A file as metrics and alarms name it.
+fn name_of(file: &Path) -> Arc<str> {
+    file.strip_prefix(".").unwrap_or(file).display().to_string().into()
 }
 
 impl Certificates {
     /// From certificate and key files.
     pub fn load(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
-        all(pairs).map(|shown| Self(ArcSwap::from_pointee(shown)))
+        all(pairs).map(|shown| Self { files: ArcSwap::from_pointee(shown), ..Self::default() })
     }
 
     /// Shows what is in these files from now on; where one of them cannot be used, everything stays as it was.
     pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
-        all(pairs).map(|shown| self.0.store(Arc::new(shown)))
+        all(pairs).map(|shown| self.files.store(Arc::new(shown)))
+    }
+
+    /// Shows these from now on, each for its host, in place of those that were issued before.
+    pub fn issue(&self, issued: Vec<Arc<Issued>>) {
+        self.issued.store(Arc::new(issued));
     }
 
     /// The file of each, and when it ends.
     pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
-        self.0.load().iter().filter_map(|shown| Some((shown.name(), shown.ends_at?))).collect()
+        let (files, issued) = (self.files.load(), self.issued.load());
+        let of_files = files.iter().filter_map(|shown| Some((name_of(&shown.file), shown.ends_at?)));
+        of_files.chain(issued.iter().map(|issued| (name_of(issued.file()), issued.valid().1))).collect()
     }
 
     /// The file and the DER of each certificate that is shown now, without what stands above it.
     pub fn leaves(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
-        let leaf = |shown: &Shown| Some((shown.file.clone(), shown.key.cert.first()?.clone()));
-        self.0.load().iter().filter_map(leaf).collect()
+        let (files, issued) = (self.files.load(), self.issued.load());
+        let of_files = files.iter().map(|shown| (&*shown.file, &shown.key));
+        let all = of_files.chain(issued.iter().map(|issued| (issued.file(), issued.key())));
+        all.filter_map(|(file, key)| Some((file.to_owned(), key.cert.first()?.clone()))).collect()
     }
 }
 
@@ -244,14 +256,22 @@ fn all(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Shown>, Error> {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let all = self.0.load();
-        let named = hello.server_name().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        let fitting = named.and_then(|name| all.iter().find(|shown| covers(&shown.key, &name)));
-        fitting.or_else(|| all.first()).map(|shown| shown.key.clone())
+        let (files, issued) = (self.files.load(), self.issued.load());
+        if let Some(name) = hello.server_name() {
+            if let Some(own) = issued.iter().find(|issued| issued.host().eq_ignore_ascii_case(name)) {
+                return Some(own.key().clone());
+            }
+            let name = ServerName::try_from(name.to_owned()).ok();
+            if let Some(fitting) = name.and_then(|name| files.iter().find(|shown| covers(&shown.key, &name))) {
+                return Some(fitting.key.clone());
+            }
+        }
+        let first = files.first().map(|shown| &shown.key).or_else(|| issued.first().map(|issued| issued.key()));
+        first.cloned()
     }
 }
 
-fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
+pub(super) fn covers(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
     let leaf = key.end_entity_cert().ok().and_then(|der| rustls::server::ParsedCertificate::try_from(der).ok());
     leaf.is_some_and(|leaf| rustls::client::verify_server_name(&leaf, name).is_ok())
 }

@@ -4,6 +4,8 @@
 
 mod abilities;
 mod ack;
+#[cfg(unix)]
+mod acme;
 mod admin;
 mod alerts;
 mod audit;

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["signature", "route", "pace", "alarm"],
     &["config"],
     &["net", "store"],
-    &["ingest", "delivery", "watch"],
+    &["acme", "ingest", "delivery", "watch"],
     &["admin"],
     &["cli"],
 ];

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
 use super::traces::Traces;
 use super::{audit_log, serving};
+use crate::acme::Acme;
 use crate::admin::{Configuration, Told};
 use crate::config::settings::{Retention, Settings, Tls};
 use crate::config::{Change, ChangeKind, Imprint, Loaded};
@@ -31,7 +32,7 @@ pub(super) struct Changing {
     pub(super) told: Arc<Told>,
     pub(super) configuration: Arc<Configuration>,
     pub(super) pauses: Arc<Pauses>,
-    pub(super) certificates: Arc<Certificates>,
+    pub(super) acme: Acme,
     pub(super) metrics: Arc<Metrics>,
     pub(super) watch: Arc<Watch>,
     pub(super) audit: Arc<AuditLog>,
@@ -42,7 +43,7 @@ impl Relay {
     /// it was.
     pub async fn reload(&mut self, loaded: Loaded) -> anyhow::Result<Vec<String>> {
         let Loaded { settings, imprint, warnings, shown } = loaded;
-        let Changing { line, quarantine, told, pauses, certificates, metrics, watch, audit, .. } = &self.changing;
+        let Changing { line, quarantine, told, pauses, acme, metrics, watch, audit, .. } = &self.changing;
         let (before, settings) = (told.settings(), Arc::new(settings));
         // What can fail comes first.
         let changes = self.changing.imprint.changes(&imprint);
@@ -58,7 +59,9 @@ impl Relay {
         let pausable = pauses.prepare(&settings).context(PAUSES_UNREADABLE)?;
         let watched = Watch::prepare(settings.clone())?;
         let listeners = self.listeners.prepare(&settings)?;
-        certificates.replace(&pairs(&settings.tls)?)?;
+        let issued = Acme::prepare(&settings)?;
+        acme.certificates().replace(&pairs(&settings.tls)?)?;
+        acme.replace(issued);
 
         // First: the gate and the lanes ask for their valves.
         pauses.replace(pausable);

@@ -20,6 +20,7 @@ use crate::admin;
 use crate::config::settings::{Listener, Serve, Settings, TlsVersion};
 use crate::ingest::Line;
 use crate::metrics::Metrics;
+use crate::net::challenges::Challenges;
 use crate::net::client_certificate::{Asked, Asking};
 use crate::net::door::{Bounds, Door};
 use crate::net::forwarded::Proxies;
@@ -100,6 +101,8 @@ pub(super) struct Service {
     pub(super) speech: Speech,
     pub(super) line: Arc<Line>,
     pub(super) metrics: Arc<Metrics>,
+    /// What CAs are answered.
+    pub(super) challenges: Arc<Challenges>,
     /// Where HTTPS is, for those who come without.
     pub(super) https_port: Arc<AtomicU16>,
     /// What the admin listener answers.
@@ -113,6 +116,7 @@ impl Service {
         let mut setup = Setup::new(None, self.door.clone(), stop.clone(), Arc::new(Counted(self.metrics.clone())));
         setup.tls = listener.is_https.then(|| self.speech.public.clone());
         setup.asking = listener.is_https.then(|| self.speech.asking.clone());
+        setup.challenges = listener.is_https.then(|| self.challenges.clone());
         setup.proxy_protocol = listener.proxy_protocol;
         let task = match listener.serve {
             Serve::Webhooks => {
@@ -125,9 +129,10 @@ impl Service {
                 tokio::spawn(listener::serve(socket, setup, handle))
             }
             Serve::Redirect => {
-                let https_port = self.https_port.clone();
+                let (challenges, https_port) = (self.challenges.clone(), self.https_port.clone());
                 let handle = move |request: Request<Incoming>, _: Peer| {
-                    let answer = redirect::answer(&request, https_port.load(Ordering::Relaxed));
+                    let elsewhere = || redirect::answer(&request, https_port.load(Ordering::Relaxed));
+                    let answer = challenges.answer(&request).unwrap_or_else(elsewhere);
                     async move { answer }
                 };
                 tokio::spawn(listener::serve(socket, setup, handle))

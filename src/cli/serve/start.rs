@@ -15,14 +15,17 @@ use super::listeners::{Listeners, Sockets};
 use super::reload::{Changing, watch_certificates};
 use super::serving::{Service, Speech, bounds};
 use super::traces::Traces;
+use crate::acme::{self, Acme};
 use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
+use crate::chance::Chance;
 use crate::cli::private;
 use crate::config::settings::{Listener, Settings, Tls};
 use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
+use crate::net::challenges::Challenges;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
@@ -106,6 +109,7 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let quarantine = open_quarantine(&settings, clock).await?;
     let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
     let door = Door::new(settings.limits.connections, bounds(&settings));
+    let (acme, challenges) = start_acme(&settings, &certificates, &metrics, clock).await?;
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
@@ -137,12 +141,12 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
         started_at,
     };
     let (admin, https_port) = (admin::router(Arc::new(context)), Arc::default());
-    let service = Service { door, speech, line: line.clone(), metrics: metrics.clone(), https_port, admin };
+    let service = Service { door, speech, line: line.clone(), metrics: metrics.clone(), challenges, https_port, admin };
     let listeners = Listeners::serve(sockets, service);
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
-    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, certificates, metrics, watch, audit };
+    let changing = Changing { imprint, line, quarantine, told, configuration, pauses, acme, metrics, watch, audit };
     Ok(Relay { listeners, store, lanes, replays, retention, watching, history, changing, traces, reloads })
 }
 
@@ -182,6 +186,25 @@ pub(super) fn fetcher(settings: &Settings) -> Result<Fetcher, tls::Error> {
 /// What every request of some source needs.
 pub(super) fn known(settings: &Settings) -> Vec<String> {
     settings.sources.iter().flat_map(|source| source.verifier.published()).collect()
+}
+
+/// Certificates of a CA. What is kept is shown at once; what is not is asked for when the listeners, which are bound, serve.
+async fn start_acme(
+    settings: &Settings,
+    certificates: &Arc<Certificates>,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Result<(Acme, Arc<Challenges>), tls::Error> {
+    let challenges = Arc::new(Challenges::default());
+    let around = acme::Surroundings {
+        store: settings.store.path.clone(),
+        certificates: certificates.clone(),
+        challenges: challenges.clone(),
+        metrics: metrics.clone(),
+        clock,
+        chance: Chance::system(),
+    };
+    Ok((Acme::start(Acme::prepare(settings)?, around).await, challenges))
 }
 
 async fn open_store(settings: &Settings, metrics: &Arc<Metrics>) -> anyhow::Result<Arc<dyn Store>> {

@@ -32,6 +32,7 @@ impl Relay {
     async fn stop_in(self, order: Order) -> Result<(), String> {
         let Self { listeners, store, lanes, replays, retention, watching, history, changing, traces, .. } = self;
         changing.watch.stop();
+        changing.acme.stop();
         // Streams would hold the admin listener for as long as somebody reads.
         store.feed().close();
         let lanes = match order {

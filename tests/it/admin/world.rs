@@ -279,6 +279,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
     Settings {
         listen: Listen { listeners: Vec::new(), trusted_proxies: Vec::new() },
         tls: Tls::SelfSigned { folder: PathBuf::from("certs") },
+        acme: None,
         tls_min: TlsVersion::default(),
         admin: Admin {
             listen: ([127, 0, 0, 1], 0).into(),

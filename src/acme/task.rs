@@ -1,0 +1,255 @@
+//! The task that has certificates: whose turn it is, and what came of it. One for all hosts, so a CA hears one wish at a time.
+//!
+//! It ends with the relay and at no other time: whatever a CA says, the next try has its time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::call::Caller;
+use super::folder::Folder;
+use super::order::{self, Trouble};
+use super::{account, plan};
+use crate::chance::Chance;
+use crate::config::settings::{self, Settings};
+use crate::metrics::Metrics;
+use crate::net::challenges::Challenges;
+use crate::net::issued::Issued;
+use crate::net::tls::{self, Certificates};
+use crate::time::{Clock, Timestamp};
+
+/// For one order, all its waits included.
+const ORDER_TIME: Duration = Duration::from_secs(300);
+/// The task looks at the clock so often: it may be set while nothing is due.
+const LOOK: Duration = Duration::from_secs(3600);
+
+/// What the task works with.
+pub struct Surroundings {
+    /// The store's folder.
+    pub store: PathBuf,
+    /// Where certificates are shown.
+    pub certificates: Arc<Certificates>,
+    /// Where CAs are answered.
+    pub challenges: Arc<Challenges>,
+    /// Where orders are counted.
+    pub metrics: Arc<Metrics>,
+    /// The present.
+    pub clock: Clock,
+    /// Random numbers.
+    pub chance: Chance,
+}
+
+/// What a configuration says of this, ready to be used.
+#[derive(Clone, Debug)]
+pub struct Prepared(Option<Told>);
+
+#[derive(Clone, Debug)]
+struct Told {
+    settings: Arc<settings::Acme>,
+    tls: Arc<ClientConfig>,
+}
+
+/// The task, from outside.
+pub struct Acme {
+    certificates: Arc<Certificates>,
+    told: watch::Sender<Prepared>,
+    task: JoinHandle<()>,
+}
+
+/// What is known of one host.
+#[derive(Debug)]
+struct Host {
+    name: String,
+    issued: Option<Arc<Issued>>,
+    /// When a certificate is asked for.
+    due: Timestamp,
+    /// In a row.
+    failures: u32,
+    /// A wish to try at once counts from then on.
+    rest_until: Timestamp,
+}
+
+struct Task {
+    around: Surroundings,
+    told: Option<(Told, Folder)>,
+    hosts: Vec<Host>,
+}
+
+impl Acme {
+    /// What can fail of taking a configuration.
+    pub fn prepare(settings: &Settings) -> Result<Prepared, tls::Error> {
+        let told = |acme: &Arc<settings::Acme>| {
+            Ok::<_, tls::Error>(Told { settings: acme.clone(), tls: tls::client_config(acme.ca.as_deref())? })
+        };
+        settings.acme.as_ref().map(told).transpose().map(Prepared)
+    }
+
+    /// Shows what is kept, and asks for the rest as soon as listeners can answer.
+    pub async fn start(prepared: Prepared, around: Surroundings) -> Self {
+        let (told, changes) = watch::channel(prepared.clone());
+        let certificates = around.certificates.clone();
+        let mut task = Task { around, told: None, hosts: Vec::new() };
+        task.take(prepared).await;
+        Self { certificates, told, task: tokio::spawn(task.run(changes)) }
+    }
+
+    /// Where they are shown, with those of files.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Has the certificates of another configuration. Hosts that are in trouble are tried again at once: somebody may have helped.
+    pub fn replace(&self, prepared: Prepared) {
+        // Nobody hears it where the task has ended with the relay.
+        let _ = self.told.send(prepared);
+    }
+
+    /// Ends. What a CA was asked for is asked for again at the next start.
+    pub fn stop(&self) {
+        self.task.abort();
+    }
+}
+
+impl Task {
+    async fn run(mut self, mut changes: watch::Receiver<Prepared>) {
+        loop {
+            let now = self.around.clock.now();
+            let next = self.hosts.iter().map(|host| host.due).min();
+            let wait = next.map_or(LOOK, |due| due.since(now).min(LOOK));
+            tokio::select! {
+                biased;
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let prepared = changes.borrow_and_update().clone();
+                    self.take(prepared).await;
+                }
+                () = tokio::time::sleep(wait) => self.try_next().await,
+            }
+        }
+    }
+
+    /// Takes a configuration. Hosts of the same CA keep what is known of them.
+    async fn take(&mut self, Prepared(told): Prepared) {
+        let now = self.around.clock.now();
+        let told = told.map(|told| {
+            let folder = Folder::of(&self.around.store, &told.settings.directory);
+            (told, folder)
+        });
+        let is_same_ca = self.told.as_ref().map(|(_, folder)| folder) == told.as_ref().map(|(_, folder)| folder);
+        let mut before = std::mem::take(&mut self.hosts);
+        for name in told.iter().flat_map(|(told, _)| &told.settings.hosts) {
+            let at = before.iter().position(|host| host.name == *name);
+            let known = at.map(|at| before.swap_remove(at));
+            let host = match (known, &told) {
+                (Some(mut known), _) if is_same_ca => {
+                    if known.failures > 0 {
+                        known.due = known.due.min(known.rest_until.max(now));
+                    }
+                    known
+                }
+                (known, Some((_, folder))) => {
+                    let kept = load(folder, name).await;
+                    let due = kept.as_ref().map_or(now, |kept| plan::renew_at(kept.valid(), self.around.chance.draw()));
+                    // What another CA gave is shown until there is something of this one.
+                    let issued = kept.map(Arc::new).or_else(|| known.and_then(|known| known.issued));
+                    Host { name: name.clone(), issued, due, failures: 0, rest_until: now }
+                }
+                (_, None) => continue,
+            };
+            self.hosts.push(host);
+        }
+        self.told = told;
+        self.show();
+    }
+
+    fn show(&self) {
+        self.around.certificates.issue(self.hosts.iter().filter_map(|host| host.issued.clone()).collect());
+        let failing = self.hosts.iter().filter(|host| host.failures > 0).count();
+        self.around.metrics.set_acme_failing(failing);
+    }
+
+    /// Asks for the certificate that is due first, if one is.
+    async fn try_next(&mut self) {
+        let now = self.around.clock.now();
+        let due = self.hosts.iter().enumerate().filter(|(_, host)| host.due <= now).min_by_key(|(_, host)| host.due);
+        let (Some((at, host)), Some((told, folder))) = (due, &self.told) else { return };
+        let ways = &told.settings.challenges;
+        // Where one way fails, the other is next. There is one at least.
+        let failures = usize::try_from(host.failures).unwrap_or(usize::MAX);
+        let Some(how) = ways.get(failures % ways.len().max(1)).copied() else { return };
+        let caller = Caller::new(told.tls.clone(), self.around.clock);
+        let ordered = self.order(&told.settings, folder, &caller, (&host.name, how));
+        let came = tokio::time::timeout(ORDER_TIME, ordered).await.unwrap_or(Err(Trouble::Time));
+        self.around.metrics.acme_order(came.is_ok());
+        let (now, random) = (self.around.clock.now(), self.around.chance.draw());
+        let host = &mut self.hosts[at];
+        match came {
+            Ok(issued) => {
+                host.due = plan::renew_issued_at(issued.valid(), now, random);
+                let (until, next) = (issued.valid().1, host.due);
+                tracing::info!(host = host.name, %until, renewed_at = %next, by = order::word(how), "a certificate was issued");
+                (host.issued, host.failures) = (Some(Arc::new(issued)), 0);
+            }
+            Err(trouble) => {
+                host.failures = host.failures.saturating_add(1);
+                let asked = caller.asked();
+                let wait = plan::again_after(host.failures, asked, random);
+                host.due = now.after(wait);
+                host.rest_until = now.after(plan::REST.max(asked.unwrap_or_default()));
+                let shown_until = host.issued.as_ref().map_or("none is shown".to_owned(), |issued| issued.valid().1.to_string());
+                let (host, next) = (&host.name, host.due);
+                tracing::error!(host, error = %trouble, shown_until, next_try = %next, "a certificate cannot be had");
+            }
+        }
+        self.show();
+    }
+
+    /// One certificate, whole and kept.
+    async fn order(
+        &self,
+        settings: &settings::Acme,
+        folder: &Folder,
+        caller: &Caller,
+        (host, how): (&str, settings::Challenge),
+    ) -> Result<Issued, Trouble> {
+        let (account, is_old) = account::open(folder, settings, caller).await?;
+        let challenges = &self.around.challenges;
+        let ordered = match order::order((&account, caller), host, how, challenges).await {
+            Err(trouble) if is_old && trouble.is_unknown_account() => {
+                tracing::warn!(account = account.id(), "the CA does not know the account any more; the relay makes a new one");
+                account::set_aside(folder).await?;
+                let (account, _) = account::open(folder, settings, caller).await?;
+                order::order((&account, caller), host, how, challenges).await
+            }
+            ordered => ordered,
+        };
+        let pem = ordered?;
+        let issued = Issued::read(host, &folder.certificate(host), pem.as_bytes())?;
+        if issued.valid().1 <= self.around.clock.now() {
+            return Err(Trouble::Ended);
+        }
+        let (folder, name) = (folder.clone(), host.to_owned());
+        let kept = tokio::task::spawn_blocking(move || folder.keep(&name, pem.as_bytes())).await;
+        if let Err(error) = kept.unwrap_or_else(|stopped| Err(stopped.into())) {
+            // It is good all the same: without it senders would be turned away.
+            tracing::error!(host, %error, "a certificate cannot be kept: it is shown, and asked for again after a restart");
+        }
+        Ok(issued)
+    }
+}
+
+/// What is kept for a host; what cannot be used is told, and asked for anew.
+async fn load(folder: &Folder, host: &str) -> Option<Issued> {
+    let (folder, name) = (folder.clone(), host.to_owned());
+    let loaded = tokio::task::spawn_blocking(move || folder.load(&name)).await.ok()?;
+    loaded
+        .inspect_err(|error| tracing::error!(host, %error, "a certificate that was kept cannot be used; it is asked for anew"))
+        .ok()
+        .flatten()
+}
