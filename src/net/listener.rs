@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_certificate::{Asking, Shown};
-use super::connection::{PARTING, http1, http2};
+use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
 use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
@@ -32,6 +32,8 @@ use crate::config::settings::ProxyProtocol;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A proxy that has not said by then for whom it speaks is let go.
 const PROXY_TIME: Duration = Duration::from_secs(5);
+/// What a peer has begun when the relay stops, it may end for so long: two ways around the world and a slow machine.
+const LAST_TIME: Duration = Duration::from_secs(3);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop waits after the system refused it a descriptor.
@@ -194,7 +196,7 @@ where
 async fn in_time<T>(time: Duration, begun: impl Future<Output = T>, setup: &Setup) -> Option<T> {
     let parting = async {
         setup.stop.cancelled().await;
-        tokio::time::sleep(PARTING).await;
+        tokio::time::sleep(LAST_TIME).await;
     };
     tokio::select! {
         ended = tokio::time::timeout(time, begun) => ended.ok(),
