@@ -38,7 +38,7 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// When a listener stops, a connection of HTTP/1.1 may ask once more for so long, and hears with the answer that the connection ends. One
 /// that is closed at once loses the request that is on its way.
-pub(super) const PARTING: Duration = Duration::from_secs(1);
+const PARTING: Duration = Duration::from_secs(1);
 
 /// What happened on a connection.
 #[derive(Default)]
@@ -149,6 +149,8 @@ where
         tokio::time::sleep(parting).await;
     };
     let lingers = tokio::select! {
+        // First what has come: a request that is here is not lost to a clock.
+        biased;
         ended = connection.as_mut() => Err(ended),
         () = over(bounds, used) => Ok(LINGER),
         () = stopped => Ok(PARTING),

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::challenges::{self, Challenges};
 use super::client_certificate::{Asking, Shown};
-use super::connection::{PARTING, http1, http2};
+use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
 use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
@@ -35,6 +35,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const PROXY_TIME: Duration = Duration::from_secs(5);
 /// A CA that has seen its answer has so long to take the end of the connection.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
+/// What a peer has begun when the relay stops, it may end for so long: two ways around the world and a slow machine.
+const LAST_TIME: Duration = Duration::from_secs(3);
 /// Connections that the kernel may hold until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long the accept loop waits after the system refused it a descriptor.
@@ -200,7 +202,7 @@ where
 async fn in_time<T>(time: Duration, begun: impl Future<Output = T>, setup: &Setup) -> Option<T> {
     let parting = async {
         setup.stop.cancelled().await;
-        tokio::time::sleep(PARTING).await;
+        tokio::time::sleep(LAST_TIME).await;
     };
     tokio::select! {
         ended = tokio::time::timeout(time, begun) => ended.ok(),

@@ -180,7 +180,8 @@ async fn versions_of_tls_and_room_for_connections_follow() {
     let (https, tls12) = (world.https(), only(&rustls::version::TLS12));
     connect_after(https, tls12.clone(), b"").await.unwrap();
     let mut open = connect_after(https, older.clone(), b"").await.unwrap();
-    let stricter = text.replace("[tls]", "[limits]\nconnections = 1\n[tls]\nmin_version = \"1.3\"");
+    let stricter = text
+        .replace("[tls]", "[limits]\nconnections = 1\nconnections_per_address = 9\nhandshakes = 9\n[tls]\nmin_version = \"1.3\"");
     assert_eq!(reload(&mut world, stricter).await.unwrap(), ["limits: added", "tls: changed"]);
     assert!(ask(&mut open).await.starts_with("http/1.1 200"));
     // The listener had a place at hand for one more. Then there is no room.
