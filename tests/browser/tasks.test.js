@@ -97,7 +97,7 @@ test("a wrong secret is mended, and the night's quarantine released", async (con
   const { page } = walk;
   await walk.click(page.getByRole("list", { name: "Figures" }).getByRole("link", { name: /kept aside/ }));
 
-  const row = page.getByRole("table", { name: "Reasons" }).getByRole("row", { name: /^quiet/ });
+  const row = page.getByRole("table", { name: "Why" }).getByRole("row", { name: /^quiet/ });
   assert.match(await row.innerText(), /wrong signature/);
   assert.match(await row.innerText(), /41/);
   await row.getByText("compare file secret with what the provider shows").waitFor();

@@ -20,14 +20,17 @@ export async function load({ id }, signal) {
   return { ...destination, latest: waiting.items, failed: await failed(destination, signal) };
 }
 
+/** Deliveries among which one is looked for that was attempted: others wait behind it. */
+const LOOKED_AT = 20;
+
 /** The newest delivery that gave up, or else waits after a failure, with its attempts: it tells why; null where none does. */
-async function failed({ name, parked, pending }, signal) {
+async function failed({ name, parked, pending, blocked_by: blocking }, signal) {
   const state = parked ? "parked" : pending ? "pending" : null;
   if (!state) return null;
-  const { items } = await get(["deliveries"], { destination: name, state, limit: 1 }, signal);
-  if (!items.length || !items[0].attempts_made) return null;
+  const { items } = await get(["deliveries"], { destination: name, state, limit: LOOKED_AT }, signal);
+  const found = [...items, ...blocking].find((one) => one.attempts_made > 0);
   // It may be gone meanwhile, and then it tells nothing.
-  return get(["deliveries", items[0].id], {}, signal).catch(() => null);
+  return found ? get(["deliveries", found.id], {}, signal).catch(() => null) : null;
 }
 
 export function view(destination, context) {
@@ -94,7 +97,7 @@ function retryAll(destination, context) {
       } while (cursor);
       return `${counted(retried, "delivery is", "deliveries are")} due now.`;
     });
-  return asking(context, `Retry all ${count(parked)} parked`, open, { class: "main", "data-do": "retry" });
+  return asking(context, `Retry all ${count(parked)} parked`, open, { class: "main", "data-do": "retry", "data-key": "retry" });
 }
 
 /** Order keys for which deliveries wait behind one that fails: that one is mended, parked or cancelled, and the rest goes on. */

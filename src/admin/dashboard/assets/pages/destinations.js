@@ -75,5 +75,6 @@ export function pause(destination, context) {
     await post(["destinations", destination.name, word]);
     return `${destination.name} ${said}.`;
   };
-  return action(context, label, work, { "aria-label": `${label} ${destination.name}` });
+  // It stays the same button when another one comes beside it: nobody must press that instead.
+  return action(context, label, work, { "aria-label": `${label} ${destination.name}`, "data-key": "pause" });
 }

@@ -31,7 +31,7 @@ export function view({ list, query, sources, destinations }, context) {
     { name: "state", label: "State", options: STATES },
     { name: "destination", label: "Destination", options: destinations },
     { name: "provider_event_id", label: "Provider's id", hint: "evt_…" },
-    { name: "q", label: "Text in the body", hint: "as it is written there", title: SEARCH },
+    { name: "q", label: "Text in the body", hint: "as written", title: SEARCH },
     { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
     { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];

@@ -58,7 +58,7 @@ function reasons(groups, context) {
   ];
   if (context.operates) columns.push({ name: "Do", class: "do", of: (g) => release(g, context) });
   return [
-    table("Reasons", columns, groups.slice(0, GROUPS_MAX), (g) => `${g.source} ${g.reason}`, "roomy"),
+    table("Why", columns, groups.slice(0, GROUPS_MAX), (g) => `${g.source} ${g.reason}`, "roomy"),
     groups.length > GROUPS_MAX && empty(`The ${GROUPS_MAX} largest of ${count(groups.length)}: choose a source or a reason for others.`),
   ];
 }
