@@ -23,6 +23,7 @@ mod parameters;
 mod problem;
 mod session;
 mod sight;
+mod standing;
 mod view;
 
 use std::net::IpAddr;

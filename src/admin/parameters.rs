@@ -127,6 +127,17 @@ impl NamedPage {
         let mut items: Vec<&T> = all.iter().map(Arc::as_ref).collect();
         items.retain(|item| self.after.as_ref().is_none_or(|after| name(item) > after));
         items.sort_by(|a, b| name(a).cmp(name(b)));
+        self.cut(items, |item| name(item))
+    }
+
+    /// This page of items that are in another order. Where the one that ended the earlier page is gone meanwhile, it begins anew.
+    pub(super) fn of_ordered<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> &Name) -> (Vec<T>, Option<String>) {
+        let ended = self.after.as_ref().and_then(|after| items.iter().position(|item| name(item) == after));
+        items.drain(..ended.map_or(0, |at| at + 1));
+        self.cut(items, name)
+    }
+
+    fn cut<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> &Name) -> (Vec<T>, Option<String>) {
         let more = items.len() > self.limit;
         items.truncate(self.limit);
         let next = items.last().filter(|_| more).map(|last| name(last).to_string());
@@ -188,5 +199,9 @@ mod tests {
         let text = |(items, next): (Vec<&Name>, Option<String>)| (items.iter().map(|n| n.to_string()).collect::<String>(), next);
         assert_eq!(text(page("limit=2").of(&names, |n| n)), ("ab".to_owned(), Some("b".to_owned())));
         assert_eq!(text(page("limit=2&cursor=b").of(&names, |n| n)), ("c".to_owned(), None));
+        let ordered = |query: &str| text(page(query).of_ordered(vec![&*names[2], &*names[0], &*names[1]], |n| n));
+        assert_eq!(ordered("limit=2"), ("cb".to_owned(), Some("b".to_owned())));
+        assert_eq!(ordered("limit=2&cursor=b"), ("a".to_owned(), None));
+        assert_eq!(ordered("limit=2&cursor=gone"), ("cb".to_owned(), Some("b".to_owned())));
     }
 }

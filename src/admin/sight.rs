@@ -18,11 +18,21 @@ use super::auth::Caller;
 use super::problem::Problem;
 use crate::config::settings::{Mask, Settings, Source};
 use crate::record::{EventId, Name};
+use crate::signature::Selector;
 
 /// In place of what is hidden.
 const HIDDEN: &str = "***";
 /// Says of a body how many of its values are hidden.
 const MASKED: HeaderName = HeaderName::from_static("hookhold-masked");
+
+/// What a provider calls an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// Its id.
+    Id,
+    /// Its type.
+    Kind,
+}
 
 /// What one caller may see.
 pub(super) struct Sight {
@@ -66,6 +76,13 @@ impl Sight {
     pub(super) fn may_search(&self, source: Option<&Name>) -> bool {
         self.sees_all || source.is_some_and(|source| self.of(source).shows_bodies())
     }
+
+    /// Whether events may be looked for by the provider's id of them (`id`) or by their type: also an empty list tells something.
+    /// Of all sources only where none of them hides it.
+    pub(super) fn may_filter_by(&self, what: Named, source: Option<&Name>) -> bool {
+        let shows = |source: &Name| !self.of(source).hides(what);
+        self.sees_all || source.map_or_else(|| self.settings.sources.iter().all(|source| shows(&source.name)), shows)
+    }
 }
 
 impl FromRequestParts<Arc<Context>> for Sight {
@@ -91,10 +108,31 @@ impl Veil<'_> {
     }
 
     /// Whether bodies are shown whole, whatever is in them.
-    fn shows_bodies(&self) -> bool {
+    pub(super) fn shows_bodies(&self) -> bool {
         let Self(Some(hidden)) = self else { return true };
         let shows_secret = |source: &Source| source.verifier.scheme().is_some_and(|scheme| scheme.shows_secret_in_form());
         hidden.source.is_some_and(|source| !shows_secret(source)) && !hidden.mask.hides_body()
+    }
+
+    /// The provider's id of an event, or its type, as far as it may be seen: it is a value of the request.
+    pub(super) fn named(&self, what: Named, value: Option<String>) -> Option<String> {
+        value.map(|value| if self.hides(what) { HIDDEN.to_owned() } else { value })
+    }
+
+    /// Whether id or type come from where something is hidden.
+    pub(super) fn hides(&self, what: Named) -> bool {
+        let Self(Some(Hidden { source, mask })) = self else { return false };
+        let Some(source) = source else { return mask.says_anything() };
+        let hides = |place: &Selector| match place {
+            Selector::Header(name) => mask.names_header(name),
+            Selector::Pointer(pointer) => mask.hides_pointer(pointer),
+            // What is in a token or a form has no pointer: where anything of bodies is hidden, that may be.
+            Selector::Claim(_) | Selector::Form(_) | Selector::All(_) => mask.hides_body(),
+        };
+        match what {
+            Named::Id => source.verifier.id_places().any(hides),
+            Named::Kind => source.verifier.kind_places().any(hides),
+        }
     }
 
     /// What stands for the value of a header field; `None`: it may be seen. `name`: lower case.

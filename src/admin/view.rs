@@ -3,14 +3,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use std::sync::Arc;
 use url::Url;
 use utoipa::ToSchema;
 
 use super::openapi::schema::{DeliveryState, IN_FLIGHT};
-use super::sight::{Sight, Veil};
+use super::sight::{Named, Sight, Veil};
 use crate::config::settings::Destination;
 use crate::record::{
     Attempt, Delivery, DeliveryId, Event, EventId, Failure, Headers, Name, Outcome, ParkReason, Received, State,
@@ -59,6 +59,10 @@ pub(super) struct EventView {
     duplicates: u32,
     #[schema(value_type = EventState)]
     state: &'static str,
+    /// Whether this caller sees masks in place of credentials, signatures or what relay.toml hides; where one event is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    is_masked: Option<bool>,
     /// Name and value of each header field, in order; where one event is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -198,8 +202,8 @@ impl EventView {
         Self {
             id: event.id,
             provider: event.provider,
-            r#type: event.kind,
-            provider_event_id: event.provider_event_id,
+            r#type: veil.named(Named::Kind, event.kind),
+            provider_event_id: veil.named(Named::Id, event.provider_event_id),
             received_at: event.received_at,
             method: event.method,
             target: veil.target(event.target),
@@ -208,6 +212,7 @@ impl EventView {
             content_type,
             duplicates: event.duplicates,
             state,
+            is_masked: None,
             headers: None,
             deliveries: deliveries.into_iter().map(|delivery| DeliveryView::new(sight, delivery)).collect(),
             source: event.source,
@@ -216,7 +221,11 @@ impl EventView {
 
     /// With the event's header fields.
     pub(super) fn with_headers(mut self, sight: &Sight, headers: &Headers) -> Self {
-        self.headers = Some(fields(&sight.of(&self.source), headers));
+        let veil = sight.of(&self.source);
+        let is_hidden = |(name, value): &(HeaderName, HeaderValue)| veil.header(name.as_str(), value.as_bytes()).is_some();
+        self.is_masked =
+            Some(!veil.is_open() && (headers.iter().any(is_hidden) || !veil.shows_bodies() || self.target.contains('?')));
+        self.headers = Some(fields(&veil, headers));
         self
     }
 

@@ -8,6 +8,7 @@ use super::admin::{Client, encoded};
 use super::events::show_delivery;
 use super::pages::Paging;
 use super::table::say;
+use super::which::Which;
 
 /// What to do with deliveries; `list` where nothing is said.
 #[derive(ClapArgs)]
@@ -19,7 +20,12 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum What {
     /// Those of the newest event first.
-    List(Filter),
+    List {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        paging: Paging,
+    },
     /// One delivery with its attempts.
     Show {
         /// The delivery's id.
@@ -27,34 +33,10 @@ enum What {
     },
 }
 
-#[derive(ClapArgs, Default)]
-struct Filter {
-    /// pending, in_flight, delivered, parked or cancelled.
-    #[arg(long)]
-    state: Option<String>,
-    /// To this destination.
-    #[arg(long)]
-    destination: Option<String>,
-    /// Of this source.
-    #[arg(long)]
-    source: Option<String>,
-    /// Of the event with this id.
-    #[arg(long)]
-    event: Option<String>,
-    /// Whose event was received at this time (RFC 3339) or later.
-    #[arg(long)]
-    since: Option<String>,
-    /// Whose event was received before this time (RFC 3339).
-    #[arg(long)]
-    until: Option<String>,
-    #[command(flatten)]
-    paging: Paging,
-}
-
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter::default(), client, as_json),
-        Some(What::List(filter)) => list(filter, client, as_json),
+        None => list(&Which::default(), &Paging::default(), client, as_json),
+        Some(What::List { which, paging }) => list(which, paging, client, as_json),
         Some(What::Show { id }) => {
             let delivery = client.get(&format!("/deliveries/{}", encoded(id)))?;
             if as_json {
@@ -67,15 +49,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     }
 }
 
-fn list(filter: &Filter, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let given = [
-        ("state", &filter.state),
-        ("destination", &filter.destination),
-        ("source", &filter.source),
-        ("event", &filter.event),
-        ("since", &filter.since),
-        ("until", &filter.until),
-    ];
+fn list(which: &Which, paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let columns = [
         ("id", "id"),
         ("source", "source"),
@@ -84,5 +58,5 @@ fn list(filter: &Filter, client: &Client, as_json: bool) -> anyhow::Result<ExitC
         ("attempts", "attempts_made"),
         ("next attempt", "next_attempt_at"),
     ];
-    filter.paging.print((client, as_json), "/deliveries", &given, columns)
+    paging.print((client, as_json), "/deliveries", &which.all(), columns)
 }

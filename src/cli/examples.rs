@@ -77,11 +77,12 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("arm", &["hookhold arm asana", "hookhold arm asana --for 30m"]),
     ("disarm", &["hookhold disarm asana"]),
     ("quarantine", &["hookhold quarantine"]),
+    ("quarantine reasons", &["hookhold quarantine reasons"]),
     ("quarantine list", &["hookhold quarantine list --source stripe --reason mismatch"]),
     ("quarantine show", &[concat!("hookhold quarantine show ", id!())]),
     (
         "quarantine release",
-        &["hookhold quarantine release --source stripe", concat!("hookhold quarantine release --force --id ", id!())],
+        &["hookhold quarantine release --source stripe --reload", concat!("hookhold quarantine release --force --id ", id!())],
     ),
     ("quarantine drop", &[concat!("hookhold quarantine drop ", id!())]),
     ("reload", &["hookhold check && hookhold reload"]),

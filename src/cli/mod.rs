@@ -37,6 +37,7 @@ mod tail;
 mod token;
 mod verify;
 mod watch;
+mod which;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,7 +95,7 @@ enum Command {
     Cancel(cancel::Args),
     /// Let a source take the secret that its provider is about to send (Asana, Notion).
     Arm(arm::Args),
-    /// List requests that were not believed, and release those that are believed now.
+    /// Show requests that were not believed and why, and release those that are believed now.
     Quarantine(quarantine::Args),
     /// Show what is wrong, or send a test to everybody who hears of it.
     Alerts(alerts::Args),

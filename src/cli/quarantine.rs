@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::admin::{Client, encoded};
 use super::pages::Paging;
-use super::table::{cell, say};
+use super::table::{self, cell, items, plain, say};
 
-/// What to do with them; `list` where nothing is said.
+/// What to do with them; where nothing is said, `reasons` and then `list`.
 #[derive(ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -19,6 +19,8 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Why they are there, by source and reason, and what to do about it.
+    Reasons,
     /// Newest first.
     List {
         #[command(flatten)]
@@ -43,6 +45,9 @@ enum What {
         /// Only these requests.
         #[arg(long = "id", conflicts_with_all = ["source", "reason", "since", "until"])]
         ids: Vec<String>,
+        /// Let the relay read its configuration and its secrets first, as `reload` does.
+        #[arg(long)]
+        reload: bool,
         /// Without a proof: you say that these requests (named by --id) are what they claim to be.
         #[arg(long, requires = "ids")]
         force: bool,
@@ -78,7 +83,13 @@ impl Filter {
 
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter::default(), &Paging::default(), client, as_json),
+        None => {
+            if !as_json {
+                reasons(client, as_json)?;
+            }
+            list(&Filter::default(), &Paging::default(), client, as_json)
+        }
+        Some(What::Reasons) => reasons(client, as_json),
         Some(What::List { filter, paging }) => list(filter, paging, client, as_json),
         Some(What::Show { id }) => show(&client.get(&format!("/quarantine/{}", encoded(id)))?, as_json),
         Some(What::Body { id }) => {
@@ -86,13 +97,38 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
             std::io::stdout().write_all(&body)?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(What::Release { filter, ids, force }) => release(filter, ids, *force, client, as_json),
+        Some(What::Release { filter, ids, reload, force }) => {
+            if *reload {
+                let reloaded = client.post("/reload", &json!({}))?;
+                eprintln!("the configuration was read again: {}", super::reload::said(&reloaded).replace('\n', "; "));
+            }
+            release(filter, ids, *force, client, as_json)
+        }
         Some(What::Drop { id }) => {
             client.delete(&format!("/quarantine/{}", encoded(id)))?;
             say(&format!("{id} is gone"));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A table for the numbers, and below it what to do: a line each, where somebody looks anyway.
+fn reasons(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let found = client.get("/quarantine/reasons")?;
+    if as_json {
+        say(&found);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if items(&found).is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |r: &Value| [&r["source"], &r["reason"], &r["requests"], &r["first_at"], &r["last_at"]].map(cell);
+    table::print(["source", "reason", "requests", "first", "last"], items(&found).iter().map(row));
+    for line in items(&found) {
+        say(&plain(&format!("{}, {}: {}.", cell(&line["source"]), cell(&line["reason"]), cell(&line["advice"]))));
+    }
+    say(&"Release what is believed then: hookhold quarantine release --source SOURCE --reload\n");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(filter: &Filter, paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {

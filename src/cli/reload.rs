@@ -13,7 +13,13 @@ pub(super) fn run(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
         say(&reloaded);
         return Ok(ExitCode::SUCCESS);
     }
-    let changed: Vec<_> = reloaded["changed"].as_array().into_iter().flatten().filter_map(|change| change.as_str()).collect();
-    say(&if changed.is_empty() { "nothing is different".to_owned() } else { changed.join("\n") });
+    say(&said(&reloaded));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is different, a line each.
+pub(super) fn said(reloaded: &serde_json::Value) -> String {
+    let changed = reloaded["changed"].as_array().into_iter().flatten().filter_map(|change| change.as_str());
+    let changed: Vec<_> = changed.collect();
+    if changed.is_empty() { "nothing is different".to_owned() } else { changed.join("\n") }
 }

@@ -9,7 +9,8 @@ use super::Failure;
 use super::admin::{Client, encoded};
 use super::events::show_delivery;
 use super::replays::{self, Filter};
-use super::table::{cell, items, say};
+use super::table::{cell, say};
+use super::which::{NAMES, Which};
 
 /// Which event goes where.
 #[derive(ClapArgs)]
@@ -27,20 +28,12 @@ pub(super) struct Args {
 /// Which deliveries are tried.
 #[derive(ClapArgs)]
 pub(super) struct RetryArgs {
-    /// The delivery's id, as `events show` prints it; without one, all parked deliveries that fit what is said below.
+    /// The delivery's id, as `events show` prints it; without one, all that fit what is said below (of these the parked ones, unless
+    /// --state pending).
+    #[arg(conflicts_with_all = NAMES)]
     delivery: Option<String>,
-    /// To this destination.
-    #[arg(long, conflicts_with = "delivery")]
-    destination: Option<String>,
-    /// Of this source.
-    #[arg(long, conflicts_with = "delivery")]
-    source: Option<String>,
-    /// Whose event was received at this time (RFC 3339) or later.
-    #[arg(long, conflicts_with = "delivery")]
-    since: Option<String>,
-    /// Whose event was received before this time (RFC 3339).
-    #[arg(long, conflicts_with = "delivery")]
-    until: Option<String>,
+    #[command(flatten)]
+    which: Which,
 }
 
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -61,7 +54,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
 }
 
 pub(super) fn retry(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let Some(delivery) = &args.delivery else { return retry_parked(args, client, as_json) };
+    let Some(delivery) = &args.delivery else { return retry_all(&args.which, client, as_json) };
     let delivery: Value = client.post(&format!("/deliveries/{}/retry", encoded(delivery)), &json!({}))?;
     if as_json {
         say(&delivery);
@@ -71,23 +64,16 @@ pub(super) fn retry(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
-/// Each parked delivery that fits, page by page. One that parks again meanwhile is not tried again: it is behind the page.
-fn retry_parked(args: &RetryArgs, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let given = [("destination", &args.destination), ("source", &args.source), ("since", &args.since), ("until", &args.until)];
-    let given: Vec<_> = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
-    let what = "name a delivery, or say which ones: --destination, --source, --since, --until";
-    anyhow::ensure!(!given.is_empty(), Failure::Usage(what.to_owned()));
-    let filter: String = given.iter().map(|(name, value)| format!("&{name}={}", encoded(value))).collect();
-    let (mut retried, mut cursor) = (0u64, String::new());
+/// All that fit, step by step. One that parks again meanwhile is not tried again: it is behind the step.
+fn retry_all(which: &Which, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let mut wish = json!({ "filter": which.filter()? });
+    let mut retried = 0u64;
     loop {
-        let page = client.get(&format!("/deliveries?state=parked&limit=500{filter}{cursor}"))?;
-        for delivery in items(&page) {
-            client.post(&format!("/deliveries/{}/retry", encoded(&cell(&delivery["id"]))), &json!({}))?;
-            retried += 1;
-        }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={}", encoded(next)),
-            None => break,
+        let done = client.post("/deliveries/retry", &wish)?;
+        retried += done["retried"].as_u64().unwrap_or_default();
+        match &done["next"] {
+            Value::Null => break,
+            next => wish["cursor"] = next.clone(),
         }
     }
     say(&if as_json { json!({ "retried": retried }).to_string() } else { format!("due now: {retried}") });

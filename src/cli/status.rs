@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
         return history(client, as_json);
     }
     let status = client.get("/status")?;
-    let (sources, destinations) = (client.get("/sources")?, client.get("/destinations")?);
+    let (sources, destinations) = (client.get("/sources?order=latest")?, client.get("/destinations?order=trouble")?);
     if as_json {
         say(&format!("{}", json!({ "status": status, "sources": sources["items"], "destinations": destinations["items"] })));
         return Ok(ExitCode::SUCCESS);
@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     say(&"");
     let row = |s: &Value| [&s["name"], &s["path"], &s["provider"], &s["accepted"], &s["rejected"], &s["last_event_at"]].map(cell);
     table::print(["source", "path", "provider", "accepted", "rejected", "last event"], items(&sources).iter().map(row));
+    more(&sources, "sources");
     say(&"");
     let row = |d: &Value| {
         let [name, url, pending, parked, due, error] =
@@ -53,7 +54,16 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
         ["destination", "state", "url", "pending", "parked", "oldest due", "last error"],
         items(&destinations).iter().map(row),
     );
+    more(&destinations, "destinations");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those that need a look, or had the latest event, are shown; how many there are beside them.
+fn more(list: &Value, what: &str) {
+    let left = list["total"].as_u64().unwrap_or_default().saturating_sub(items(list).len() as u64);
+    if left > 0 {
+        say(&format!("and {left} more: hookhold {what}"));
+    }
 }
 
 /// Programs get the steps as they are; people get hours.

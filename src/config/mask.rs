@@ -63,14 +63,22 @@ impl Mask {
 
     /// Whether the value of a header field is hidden. `name`: lower case.
     pub fn hides_header(&self, name: &str) -> bool {
-        SECRET_WORDS.iter().any(|word| name.contains(word))
-            || is_proof_header(name)
-            || self.headers.iter().any(|glob| glob.fits(name.as_bytes()))
+        SECRET_WORDS.iter().any(|word| name.contains(word)) || is_proof_header(name) || self.names_header(name)
+    }
+
+    /// Whether it is written that the value of a header field is hidden. `name`: lower case.
+    pub fn names_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|glob| glob.fits(name.as_bytes()))
     }
 
     /// Whether parts of bodies are hidden.
     pub fn hides_body(&self) -> bool {
         !self.body.is_empty()
+    }
+
+    /// Whether what stands at this JSON pointer of a body is hidden, or something in it.
+    pub fn hides_pointer(&self, pointer: &str) -> bool {
+        self.body.covers(pointer)
     }
 
     /// Whether addresses of senders are hidden.

@@ -53,6 +53,21 @@ impl Masks {
         !self.0.is_hidden && self.0.children.is_empty()
     }
 
+    /// Whether what a pointer leads to is hidden, or something in it.
+    pub(crate) fn covers(&self, pointer: &str) -> bool {
+        let Ok(tokens) = tokens(pointer) else { return false };
+        let mut nodes = vec![&self.0];
+        for token in &tokens {
+            if nodes.iter().any(|node| node.is_hidden) {
+                return true;
+            }
+            // Who reads an id from each element reads it from any of them.
+            let leads = |(own, _): &&(String, Node)| own == token || own == EACH || token == EACH;
+            nodes = nodes.iter().flat_map(|node| node.children.iter().filter(leads).map(|(_, child)| child)).collect();
+        }
+        nodes.iter().any(|node| node.is_hidden || !node.children.is_empty())
+    }
+
     /// The text with its masks, and how many there are. It must be one whole JSON text.
     pub(crate) fn apply(&self, body: &[u8]) -> Result<(Vec<u8>, usize), Unreadable> {
         let raw: &RawValue = serde_json::from_slice(body).map_err(|_| Unreadable)?;
@@ -208,6 +223,24 @@ mod tests {
         one.join(&other);
         assert_eq!(one.apply(br#"{"a":{"b":1,"c":2},"d":3}"#).unwrap().1, 3);
         assert!(!one.is_empty() && one.add("a").is_err());
+    }
+
+    #[test]
+    fn what_covers_a_pointer_hides_it_or_something_in_it() {
+        let covers = |masks: &[&str], pointer: &str| {
+            let mut all = Masks::default();
+            masks.iter().for_each(|mask| all.add(mask).unwrap());
+            all.covers(pointer)
+        };
+        for (mask, pointer) in
+            [("/id", "/id"), ("/data", "/data/id"), ("/data/id", "/data"), ("", "/id"), ("/*/id", "/data/id"), ("/a/0", "/a/*")]
+        {
+            assert!(covers(&[mask], pointer), "{mask} {pointer}");
+        }
+        for (mask, pointer) in [("/id", "/type"), ("/data/id", "/data/type"), ("/id", "/data/id"), ("/*/id", "/id/x/id")] {
+            assert!(!covers(&[mask], pointer), "{mask} {pointer}");
+        }
+        assert!(!covers(&[], "") && covers(&["/a"], "") && covers(&["/x", "/a/b"], "/a"));
     }
 
     #[test]

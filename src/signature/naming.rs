@@ -2,6 +2,7 @@
 
 use super::json;
 use super::selector::{self, Selector};
+use super::verifier::Verifier;
 use super::view::View;
 use crate::pointer::{BadPointer, Pointers, Scalar};
 
@@ -14,6 +15,9 @@ pub(super) struct Naming {
     id: Option<Where>,
     kind: Option<Where>,
     pointers: Pointers,
+    /// The same as they are written: for who must know whether what stands there is hidden.
+    id_at: Option<Selector>,
+    kind_at: Option<Selector>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,9 +34,10 @@ impl Naming {
     /// With these places.
     pub(super) fn try_new(id: Option<&Selector>, kind: Option<&Selector>) -> Result<Self, BadPointer> {
         let mut pointers = Pointers::default();
+        let (id_at, kind_at) = (id.cloned(), kind.cloned());
         let id = id.map(|id| Where::try_new(id, &mut pointers)).transpose()?;
         let kind = kind.map(|kind| Where::try_new(kind, &mut pointers)).transpose()?;
-        Ok(Self { id, kind, pointers })
+        Ok(Self { id, kind, pointers, id_at, kind_at })
     }
 
     /// Whether there is a place for the type.
@@ -50,6 +55,18 @@ impl Naming {
         };
         let mut read = |place: &Option<Where>| place.as_ref()?.value(view, &mut found);
         (read(&self.id), read(&self.kind))
+    }
+}
+
+impl Verifier {
+    /// Where events' ids come from, whichever way proves a request.
+    pub fn id_places(&self) -> impl Iterator<Item = &Selector> {
+        self.namings().flat_map(|naming| naming.id_at.iter().flat_map(Selector::parts))
+    }
+
+    /// Where events' types come from, whichever way proves a request.
+    pub fn kind_places(&self) -> impl Iterator<Item = &Selector> {
+        self.namings().flat_map(|naming| naming.kind_at.iter().flat_map(Selector::parts))
     }
 }
 

@@ -120,6 +120,10 @@ impl Verifier {
         self.scheme.as_ref()
     }
 
+    pub(super) fn namings(&self) -> impl Iterator<Item = &Naming> {
+        self.ready.iter().map(|ready| &ready.naming)
+    }
+
     /// What signs as the provider does, with the first secret that counts at `now`; `None` where there is none.
     pub fn signer(&self, now: Timestamp) -> Option<Signer> {
         let shared = self.ready.iter().flat_map(|ready| &ready.keys).find(|key| key.is_valid_at(now)).map(Key::secret);

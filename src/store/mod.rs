@@ -43,7 +43,7 @@ pub use journal::{journal_records, journal_segment};
 pub use memory::Memory;
 pub use pauses::{NotChanged, Pausable, Pauses, Prepared, Valve};
 pub use purge::{Purge, Purged};
-pub use quarantine::{Bounds as QuarantineBounds, Kept, Quarantine, QuarantineFilter, Quarantined};
+pub use quarantine::{Bounds as QuarantineBounds, Group as QuarantineGroup, Kept, Quarantine, QuarantineFilter, Quarantined};
 pub use query::{Cursor, DeliveryFilter, EventFilter, EventState, Listed, Page};
 pub use retention::Retention;
 pub use space::Space;

@@ -1,7 +1,7 @@
 """What Schemathesis cannot know of this API, told to its checks.
 
 It takes what a schema allows for valid. Three things that a relay refuses for good reasons cannot be said in a schema: names that
-only its configuration knows, a cursor, and what a search needs beside its text. And one it takes: a parameter without a value is as
+only its configuration knows, a cursor, and the range of time that a search needs. And one it takes: a parameter without a value is as
 good as not given.
 """
 
@@ -14,7 +14,6 @@ KNOWN_TO_THE_RELAY = {
     "to",            # only destinations that are configured
     "destinations",  # the same
     "since",         # a search needs it, and a range of 31 days at most
-    "q",             # bounded in bytes, where schemas count characters
 }
 
 

@@ -35,6 +35,7 @@ const ANSWERS = {
   "GET /history": day(),
   "GET /audit": { items: [{ at: AT, who: "ops", action: "replay", target: EVIL, result: "done", peer: "203.0.113.7" }], next: null },
   "GET /quarantine": { items: [REFUSED], next: null },
+  "GET /quarantine/reasons": { items: [{ source: "github", reason: "mismatch", detail: EVIL, requests: 3, first_at: AT, last_at: AT, secrets: [], advice: EVIL }] },
   "GET /quarantine/q1": { ...REFUSED, headers: [["content-type", "application/json"], ["x-evil", EVIL]] },
   "POST /quarantine/release": { released: 1, still_refused: 2 },
   "DELETE /quarantine/q1": {},
@@ -91,13 +92,13 @@ test("what is kept aside is looked at, judged again and dropped", async () => {
   const visit = await visited(asked);
   const { page } = visit;
   await page.getByRole("link", { name: "Quarantine", exact: true }).click();
-  await page.getByRole("cell", { name: EVIL }).waitFor();
+  await page.getByRole("table", { name: "Requests" }).getByRole("cell", { name: EVIL }).waitFor();
   await visit.accessible("the quarantine");
   await visit.picture("quarantine");
   await page.getByRole("button", { name: "Judge again" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Judge again" }).click();
   await page.getByRole("status").getByText("1 request released; 2 requests are refused still.").waitFor();
-  await page.locator("tbody a.row").click();
+  await page.getByRole("table", { name: "Requests" }).locator("tbody a.row").click();
   await page.getByLabel("Content of the body").waitFor();
   await visit.accessible("a refused request");
   await visit.onlyText();

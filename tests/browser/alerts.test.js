@@ -32,7 +32,7 @@ after(async () => {
 test("where nothing alarms the page says how to begin", async () => {
   const visit = await Visit.at(browser, relay);
   await visit.go("#/alerts");
-  await visit.page.getByText("Nothing alarms.").waitFor();
+  await visit.page.getByText("Alarms are off:").waitFor();
   await visit.accessible("alerts off");
   await visit.end();
 });

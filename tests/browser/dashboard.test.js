@@ -178,7 +178,7 @@ describe("a relay without tokens", () => {
     await page.waitForURL(/reason=missing_header/);
     await page.getByText("No request is kept aside.").waitFor();
     await visit.go("#/quarantine?source=github");
-    await page.locator("tbody a.row").click();
+    await page.getByRole("table", { name: "Requests" }).locator("tbody a.row").click();
     await page.getByLabel("Content of the body").waitFor();
     await visit.onlyText();
     await visit.accessible("a refused request");
@@ -213,6 +213,29 @@ describe("a relay without tokens", () => {
     await page.getByLabel("Source").selectOption("github");
     await page.waitForURL(/source=github/);
     await page.getByText(/^\d events$/).waitFor();
+    await visit.end();
+  });
+
+  test("text in bodies is looked for within a time, and that stands in the address bar", async () => {
+    await relay.send(`{"order": "A-4711"}`, { source: "quiet", type: "sought" });
+    await relay.send(`{"order": "A-4712"}`, { source: "quiet", type: "sought" });
+    const visit = await Visit.at(browser, relay);
+    const { page } = visit;
+    await visit.go("#/events");
+    await page.getByLabel("Text in the body").fill("A-4711");
+    await page.getByLabel("Text in the body").press("Enter");
+    await page.waitForURL(/q=A-4711&since=7d/);
+    await page.getByText("1 event", { exact: true }).waitFor();
+    await visit.accessible("a search");
+    await visit.picture("search");
+    await visit.go("#/events?q=A-4711&since=40d");
+    await page.getByRole("alert").getByText("a search may look at 31 days: move `since` closer to `until`").waitFor();
+    assert.equal(await page.getByLabel("Text in the body").inputValue(), "A-4711");
+    await visit.go("#/events?q=A-471&since=1h&source=quiet&state=delivered&destination=ok&type=sought");
+    await page.getByText("2 events", { exact: true }).waitFor();
+    await visit.go("#/events?q=nowhere&since=1h");
+    await page.getByText("No event is like this.").waitFor();
+    visit.tolerates(/status of 400/);
     await visit.end();
   });
 
@@ -313,6 +336,22 @@ describe("a relay with tokens", () => {
     const stolen = await fetch(`${relay.admin}/api/v1/events`, { headers: { cookie: `${cookie.name}=${cookie.value}` } });
     assert.equal(stolen.status, 401);
     await visit.end();
+  });
+
+  test("who may not see bodies whole is told why nothing is looked for", async () => {
+    relay.edit((written) => written.replace("tokens = [", 'mask = { body = ["/card"] }\ntokens = ['));
+    await relay.act("reload");
+    const visit = await Visit.at(browser, relay);
+    const { page } = visit;
+    await login(visit, TOKENS.viewer);
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    await visit.go("#/events?q=4242&since=1h");
+    await page.getByRole("alert").getByText("this token may not see all of every body").waitFor();
+    await visit.accessible("a search that is refused");
+    visit.tolerates(/status of 403/);
+    await visit.end();
+    relay.edit((written) => written.replace('mask = { body = ["/card"] }\n', ""));
+    await relay.act("reload");
   });
 
   test("a viewer looks and cannot act", async () => {

@@ -41,7 +41,7 @@ test("the overview tells what happened, in pictures and in numbers", async () =>
   assert.match(await row.innerText(), /failing/);
   await row.getByRole("link", { name: "refuses" }).click();
   await page.getByText("What is parked waits for you").waitFor();
-  await page.getByText("answered 422").waitFor();
+  await page.getByText("The application answered 422.").waitFor();
   await visit.end();
 });
 
@@ -162,7 +162,7 @@ test("a request that nobody proved is released by a person", async () => {
   const visit = await Visit.at(browser, relay);
   const { page } = visit;
   await visit.go("#/quarantine?source=quiet");
-  await page.locator("tbody a.row").first().click();
+  await page.getByRole("table", { name: "Requests" }).locator("tbody a.row").first().click();
   await page.getByText("wrong secret, or the request was changed").waitFor();
   await page.getByRole("button", { name: "Release without proof" }).click();
   await visit.accessible("the dialog of a release without proof");

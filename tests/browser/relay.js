@@ -26,8 +26,8 @@ function binary() {
   return path;
 }
 
-/** An application. Its path says what it does: `/ok`, `/busy` (503 with hostile text), `/refuses` (422). */
-async function application(seen) {
+/** An application. Its path says what it does: `/ok`, `/busy` (503 with hostile text), `/refuses` (422), until it is mended. */
+async function application(seen, mended) {
   const server = http.createServer((request, answer) => {
     const chunks = [];
     request.on("data", (chunk) => chunks.push(chunk));
@@ -38,7 +38,7 @@ async function application(seen) {
         "/busy": [503, { "x-resp": "<script>alert(1)</script>" }, "<script>alert(1)</script>"],
         "/refuses": [422, { "content-type": "text/html" }, "<svg/onload=alert(1)>"],
       };
-      const [status, headers, body] = says[request.url] ?? [200, {}, "ok"];
+      const [status, headers, body] = (!mended.has(request.url) && says[request.url]) || [200, {}, "ok"];
       answer.writeHead(status, headers);
       answer.end(body);
     });
@@ -95,15 +95,18 @@ to = ["ordered"]
 export class Relay {
   /** What the application got. */
   seen = [];
+  /** Paths of the application that work by now. */
+  mended = new Set();
 
-  static async start({ guarded = false } = {}) {
+  static async start({ guarded = false, more = "" } = {}) {
     const relay = new Relay();
+    relay.more = more;
     relay.folder = mkdtempSync(join(tmpdir(), "hookhold-browser-"));
     mkdirSync(join(relay.folder, "certs"));
     const file = (name, text) => writeFileSync(join(relay.folder, name), text, { mode: 0o600 });
     file("secret", SECRET);
     Object.entries(TOKENS).forEach(([role, token]) => file(role, token));
-    relay.application = await application(relay.seen);
+    relay.application = await application(relay.seen, relay.mended);
     relay.guarded = guarded;
     await relay.up("127.0.0.1:0");
     return relay;
@@ -111,7 +114,7 @@ export class Relay {
 
   /** Starts the binary, and learns from what it says where it listens. */
   async up(listens) {
-    writeFileSync(join(this.folder, "relay.toml"), settings(this.application.address().port, this.guarded, listens));
+    writeFileSync(join(this.folder, "relay.toml"), settings(this.application.address().port, this.guarded, listens) + this.more);
     this.process = spawn(binary(), [], { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     await new Promise((done, fail) => {

@@ -248,7 +248,8 @@ async fn destinations_and_sources_tell_how_they_stand() {
     world.metrics.source(&name("stripe")).event_at(START);
     world.metrics.destination(&name("billing")).failed("connect: nobody listens".to_owned(), START);
     let expected = json!({
-        "name": "billing", "url": "http://billing.internal:8080/hooks?***", "paused": false, "breaker": "closed", "in_flight": 1,
+        "name": "billing", "url": "http://billing.internal:8080/hooks?***", "paused": false, "standing": "failing",
+        "breaker": "closed", "in_flight": 1,
         "pending": 1, "parked": 0, "oldest_due_at": null, "last_success_at": null, "last_error": "connect: nobody listens",
         "last_error_at": START.to_string(), "next_probe_at": null, "rests_until": null, "delivered": 0, "in_flight_max": 16,
         "per_second": null, "is_ordered": false, "blocked_keys": 0, "blocked_by": [],
@@ -265,7 +266,42 @@ async fn destinations_and_sources_tell_how_they_stand() {
         "ack": "stored",
         "accepted": 1, "rejected": 0, "duplicates": 0, "quarantined": 0, "last_event_at": START.to_string(),
     });
-    assert_eq!(world.json("/api/v1/sources").await, json!({"items": [source], "next": null}));
+    assert_eq!(world.json("/api/v1/sources").await, json!({"items": [source], "next": null, "total": 1}));
+
+    // Those that need a look come first, and how many are how is told beside them.
+    let first = world.json("/api/v1/destinations?order=trouble&limit=1").await;
+    assert_eq!([&first["items"][0]["name"], &first["next"], &first["total"]], [&json!("billing"), &json!("billing"), &json!(2)]);
+    assert_eq!(first["standing"], json!({"failing": 1, "ok": 1}));
+    let rest = world.json("/api/v1/destinations?order=trouble&limit=1&cursor=billing").await;
+    assert_eq!([&rest["items"][0]["name"], &rest["next"], &rest["total"]], [&json!("audit"), &json!(null), &json!(2)]);
+    assert!(page.get("standing").is_none() && page["total"] == 2, "{page}");
+    let part = world.json("/api/v1/destinations?name=ill").await;
+    assert_eq!((part["items"].as_array().unwrap().len(), &part["total"], &part["next"]), (1, &json!(1), &json!(null)));
+    assert_eq!(world.json("/api/v1/sources?order=latest&name=nothing").await, json!({"items": [], "next": null, "total": 0}));
+    for path in ["destinations?order=latest", "sources?order=trouble", "sources?order=x"] {
+        assert_eq!(world.get(&format!("/api/v1/{path}")).await.problem(400).as_deref(), Some("order"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn events_with_very_many_deliveries_end_their_page() {
+    let world = World::open();
+    let many: Vec<String> = (0..2000).map(|n| format!("d{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut ids = Vec::new();
+    for (ms, to) in [(0, &["billing"][..]), (1, &many), (2, &["billing"])] {
+        ids.push(world.stored("stripe", to, ms).await.to_string());
+    }
+    let shown = |list: &serde_json::Value| -> Vec<String> {
+        list["items"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    for (order, expected) in [("newest", [2, 1, 0]), ("oldest", [0, 1, 2])] {
+        let path = format!("/api/v1/events?order={order}");
+        let (first, expected) = (world.json(&path).await, expected.map(|n: usize| ids[n].clone()));
+        assert_eq!(shown(&first), expected[..2], "{order}");
+        let rest = world.json(&format!("{path}&cursor={}", first["next"].as_str().unwrap())).await;
+        assert_eq!((shown(&rest), &rest["next"]), (vec![expected[2].clone()], &json!(null)), "{order}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::process::run;
 use crate::world::{Got, Reply, Upstream, World, eventually};
 
 /// Of the receiver that wants signed documents.
-const SIGNING: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+pub(crate) const SIGNING: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 const QUIET: &str = r#"
     [sources.quiet]
@@ -25,7 +25,7 @@ const QUIET: &str = r#"
 "#;
 
 /// `[alerts]` that looks often and tells at once.
-fn alerts(to: &str, more: &str) -> String {
+pub(crate) fn alerts(to: &str, more: &str) -> String {
     format!(
         "[alerts]\nto = [{to}]\nlook_every = '100ms'\nbegin_after = '0s'\nend_after = '0s'\ncool_down = '0s'\n\
          disk_nearly_full = 'off'\n{more}\n"
@@ -33,18 +33,18 @@ fn alerts(to: &str, more: &str) -> String {
 }
 
 /// A receiver of Slack's form, whose address has a secret in it.
-fn slack(ops: &Upstream) -> String {
+pub(crate) fn slack(ops: &Upstream) -> String {
     format!("{{ url = 'http://user:LITERAL@{}/LITERAL?k=LITERAL', form = 'slack' }}", ops.address)
 }
 
 /// What each request says.
-fn texts(got: &[Got]) -> Vec<String> {
+pub(crate) fn texts(got: &[Got]) -> Vec<String> {
     let text = |got: &Got| serde_json::from_slice::<Value>(&got.body).unwrap()["text"].as_str().unwrap().to_owned();
     got.iter().map(text).collect()
 }
 
 /// Waits until the receiver was told something with this in it.
-async fn told(ops: &Upstream, what: &str) -> String {
+pub(crate) async fn told(ops: &Upstream, what: &str) -> String {
     eventually(async || texts(&ops.requests()).into_iter().find(|text| text.contains(what))).await
 }
 
@@ -57,7 +57,7 @@ async fn heard_again(world: &World, ops: &Upstream) -> String {
     .await
 }
 
-fn edit(world: &World, change: impl FnOnce(String) -> String) {
+pub(crate) fn edit(world: &World, change: impl FnOnce(String) -> String) {
     let file = world.folder.path().join("relay.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, change(text)).unwrap();
@@ -134,7 +134,7 @@ async fn a_failing_destination_is_told_in_signed_documents() {
 }
 
 /// Whether a receiver with the secret would believe it.
-fn is_signed(got: &Got) -> bool {
+pub(crate) fn is_signed(got: &Got) -> bool {
     let secret = Secret::try_new(SIGNING.into(), None).unwrap();
     let scheme = preset::find("standard-webhooks").unwrap().scheme.clone();
     let mut headers = Headers::default();

@@ -181,6 +181,50 @@ fn rules_and_dashboard_name_what_there_is() {
     assert!(used.len() > 20, "{used:?}");
 }
 
+/// The rectangle of a panel: left, top, right, bottom.
+fn rectangle(panel: &Value) -> [u64; 4] {
+    let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+    [x, y, x + w, y + h]
+}
+
+/// What Grafana asks of the file of a dashboard: a version that it can read and raises by itself, and panels that are laid out.
+/// Whether Prometheus can read the expressions is for promtool (`.ci/run`).
+#[test]
+fn the_dashboard_is_one_that_grafana_loads() {
+    let dashboard: Value = serde_json::from_str(&file("packaging/prometheus/grafana.json")).unwrap();
+    // 36 is where a panel names its source of data as type and uid, as it does here.
+    assert!((36..=41).contains(&dashboard["schemaVersion"].as_u64().unwrap()));
+    assert!((1..=40).contains(&dashboard["uid"].as_str().unwrap().len()) && !dashboard["title"].as_str().unwrap().is_empty());
+    // Who imports it has no such number.
+    assert!(dashboard.get("id").is_none_or(Value::is_null));
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let known: BTreeSet<&str> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    let source = variables.iter().find(|variable| variable["name"] == "datasource").unwrap();
+    assert_eq!([&source["type"], &source["query"]], ["datasource", "prometheus"]);
+    let panels = dashboard["panels"].as_array().unwrap();
+    for (n, panel) in panels.iter().enumerate() {
+        assert!(!panel["title"].as_str().unwrap().is_empty(), "{panel}");
+        let [left, top, right, bottom] = rectangle(panel);
+        assert!(left < right && right <= 24 && top < bottom, "{panel}");
+        for other in &panels[n + 1..] {
+            let [l, t, r, b] = rectangle(other);
+            assert!(right <= l || r <= left || bottom <= t || b <= top, "{} covers {}", panel["title"], other["title"]);
+        }
+        let targets: Vec<&Value> = panel["targets"].as_array().into_iter().flatten().collect();
+        assert_eq!(panel["type"] == "row", targets.is_empty(), "{panel}");
+        let letters: BTreeSet<_> = targets.iter().map(|target| target["refId"].as_str().unwrap()).collect();
+        assert_eq!(letters.len(), targets.len(), "{panel}");
+        for target in targets {
+            let expression = target["expr"].as_str().unwrap();
+            for variable in expression.split('$').skip(1) {
+                let is_part = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+                let name = variable.trim_start_matches('{').split(is_part).next().unwrap();
+                assert!(known.contains(name) || name.starts_with("__"), "{name} of {expression}");
+            }
+        }
+    }
+}
+
 /// The series of an exposition: names and labels, without values.
 fn series(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));

@@ -102,6 +102,99 @@ async fn told() -> (World, String) {
 }
 
 #[tokio::test]
+async fn an_id_or_a_type_from_what_is_hidden_is_hidden_too() {
+    let more = r#"
+        [sources.open]
+        path = "/in/open"
+        provider = "none"
+        dedupe = { pointer = "/order/id", for = "1h" }
+        mask = { body = ["/order"] }
+        [[routes]]
+        from = "open"
+        to = ["app"]
+    "#;
+    let mut world = World::start("", more).await;
+    guard(&mut world).await;
+    change(&mut world, "mask = { body = [\"/user/email\"], peer = true }", "mask = { headers = [\"X-GitHub-*\"] }").await;
+    assert_eq!(world.post("/in/open", &[], br#"{"order":{"id":"IDMARK"},"a":1}"#).await.status, 200);
+    assert_eq!(send(&world, SECRET, "{}").await, 200);
+    // `World` has no token, and nobody without one is let in any more.
+    eventually(async || {
+        let done = json_of(&world, OPS, "/deliveries?state=delivered").await;
+        (done["items"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    let named = async |token: &str| {
+        let listed = json_of(&world, token, "/events?order=oldest").await;
+        let of = |event: &Value| [&event["provider_event_id"], &event["type"]].map(|value| value.as_str().map(str::to_owned));
+        listed["items"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(named(OPS).await, [[text("IDMARK"), None], [text("d-1"), text("push")]]);
+    for token in [DASH, NIGHT] {
+        assert_eq!(named(token).await, [[text("***"), None], [text("***"), text("***")]]);
+    }
+    for (path, seen, masked) in [
+        ("/events?provider_event_id=IDMARK", 200, 403),
+        ("/events?source=open&provider_event_id=IDMARK", 200, 403),
+        ("/events?type=push", 200, 403),
+        ("/events?type=push&source=gh", 200, 403),
+        ("/events?type=push&source=open", 200, 200),
+        ("/events?source=gh", 200, 200),
+    ] {
+        assert_eq!(get(&world, OPS, path).await.status, seen, "{path}");
+        assert_eq!(get(&world, DASH, path).await.status, masked, "{path}");
+    }
+    let refused = text_of_problem(&get(&world, DASH, "/events?type=push").await);
+    assert!(refused.contains("`type` comes from a part of requests that this token may not see"), "{refused}");
+    // Counting what a replay would take tells as much.
+    for (token, status) in [(OPS, 200), (NIGHT, 403)] {
+        let bearer = format!("Bearer {token}");
+        let fields = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let wish = br#"{"filter":{"type":"push"},"dry_run":true}"#;
+        let trust = tls::client_config(None).unwrap();
+        let answer = call(&world.admin_address(), trust, Method::POST, "/api/v1/replays", &fields, wish).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
+fn text_of_problem(answer: &Answer) -> String {
+    serde_json::from_slice::<Value>(&answer.body).unwrap()["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn masks_are_not_forwarded() {
+    let (world, id) = told().await;
+    let forward = |token: &'static str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookhold"));
+        let admin = world.admin_address();
+        command.args(["--admin", &admin, "forward", "--source", "gh", "--to", "http://127.0.0.1:1/", "--cursor", token]);
+        command.env("HOOKHOLD_TOKEN", token).current_dir(world.folder.path());
+        command
+    };
+    for token in [DASH, NIGHT] {
+        let mut command = forward(token);
+        let ended = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains("masks are not forwarded") && said.contains("`unmasked = true`"), "{said}");
+        assert!(!said.contains("forwarding gh"), "{said}");
+        assert_eq!(json_of(&world, token, &format!("/events/{id}")).await["is_masked"], true);
+    }
+    // Who sees all is not refused.
+    let mut child = forward(WALL).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut said, begins) = (String::new(), "forwarding gh to");
+    let mut from = std::io::BufReader::new(child.stderr.take().unwrap());
+    tokio::task::block_in_place(|| {
+        while !said.contains(begins) && std::io::BufRead::read_line(&mut from, &mut said).unwrap() > 0 {}
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains(begins), "{said}");
+    assert_eq!(json_of(&world, OPS, &format!("/events/{id}")).await["is_masked"], false);
+}
+
+#[tokio::test]
 async fn masks_are_for_those_who_need_not_see() {
     let (world, id) = told().await;
     let quarantined = json_of(&world, OPS, "/quarantine").await["items"][0]["id"].as_str().unwrap().to_owned();

@@ -60,6 +60,20 @@ impl Process {
         Self::start_by(command, folder, Stdio::inherit())
     }
 
+    /// One whose writes can be made to fail, see [`Process::writes_nothing_more`]. The signal that would end it is ignored, so it gets
+    /// the error that a full disk gives, too.
+    pub(crate) fn start_without_signal(folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ && exec \"$0\" --config relay.toml serve", env!("CARGO_BIN_EXE_hookhold")]);
+        Self::start_by(command, folder, Stdio::null())
+    }
+
+    /// From now on no file of it grows: each write fails.
+    pub(crate) fn writes_nothing_more(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &pid, "--fsize=1:1"]).status().unwrap().success());
+    }
+
     #[expect(clippy::zombie_processes, reason = "a relay that does not start ends the test")]
     pub(crate) fn start_by(mut command: Command, folder: &Path, log: Stdio) -> Self {
         let mut child = command.current_dir(folder).stdout(Stdio::piped()).stderr(log).spawn().unwrap();

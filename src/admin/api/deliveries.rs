@@ -11,7 +11,7 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::cancel_all;
+use super::many;
 use crate::admin::auth::Caller;
 use crate::admin::openapi::answers::{Conflicts, Kept, Missing, StoreTrouble};
 use crate::admin::openapi::parameters::{PageParameters, query};
@@ -28,7 +28,8 @@ use crate::time::Timestamp;
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(cancel_all::cancel_all))
+        .routes(routes!(many::cancel_all))
+        .routes(routes!(many::retry_all))
         .routes(routes!(show))
         .routes(routes!(retry))
         .routes(routes!(park))

@@ -1,22 +1,25 @@
 //! `destinations`: how each application stands, and pausing it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::openapi::answers::{Missing, StoreTrouble};
-use crate::admin::openapi::parameters::PageParameters;
+use crate::admin::openapi::parameters::{PageParameters, text, word};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
 use crate::admin::sight::Sight;
-use crate::admin::view::{DeliveryView, List, shown};
+use crate::admin::standing::Standing;
+use crate::admin::view::{DeliveryView, shown};
 use crate::config::settings::Destination;
 use crate::pace::bucket::Bucket;
 use crate::record::{BreakerState, Name, StateName};
@@ -28,6 +31,33 @@ const BLOCKED_BY_MAX: usize = 20;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(pause)).routes(routes!(resume))
+}
+
+/// Which destinations a list shows, and which come first.
+struct DestinationParameters;
+
+impl IntoParams for DestinationParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            text("name", "Whose name has this text in it.", None),
+            word("order", "Which come first: by name, or those that need a look.", ["name", "trouble"]),
+        ]
+    }
+}
+
+/// A page of destinations.
+#[derive(Serialize, ToSchema)]
+struct DestinationList {
+    items: Vec<DestinationView>,
+    /// The `cursor` of the next page; `null` at the end.
+    #[schema(required)]
+    next: Option<String>,
+    /// How many there are, on all pages.
+    total: usize,
+    /// How many of them stand how; with `order=trouble`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<BTreeMap<String, u64>>)]
+    standing: Option<BTreeMap<&'static str, u64>>,
 }
 
 /// One destination with what order keys hold up there (`order_by`).
@@ -50,6 +80,8 @@ struct DestinationView {
     /// Without what could be secret.
     url: String,
     paused: bool,
+    #[schema(value_type = Standing)]
+    standing: &'static str,
     #[schema(value_type = BreakerState)]
     breaker: &'static str,
     #[schema(required)]
@@ -80,21 +112,47 @@ struct DestinationView {
     is_ordered: bool,
 }
 
-/// Destinations, by name.
+/// Destinations, by name unless asked otherwise.
 #[utoipa::path(
-    get, path = "/destinations", operation_id = "listDestinations", tag = "destinations", params(PageParameters),
-    responses((status = 200, description = "A page of destinations.", body = List<DestinationView>), StoreTrouble)
+    get, path = "/destinations", operation_id = "listDestinations", tag = "destinations",
+    params(DestinationParameters, PageParameters),
+    responses((status = 200, description = "A page of destinations.", body = DestinationList), StoreTrouble)
 )]
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<DestinationView>>, Problem> {
-    let page = parameters.named_page()?;
+async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<DestinationList>, Problem> {
+    let (page, part) = (parameters.named_page()?, parameters.text("name")?.unwrap_or_default());
+    let by_trouble = parameters.take("order", "name or trouble", trouble_first)?.unwrap_or(false);
     parameters.finish()?;
     let settings = context.settings();
-    let (shown, next) = page.of(&settings.destinations, |d| &d.name);
-    let mut items = Vec::with_capacity(shown.len());
-    for destination in shown {
-        items.push(view(&context, destination).await?);
+    let mut fitting: Vec<_> = settings.destinations.iter().filter(|d| d.name.as_str().contains(&part)).cloned().collect();
+    let total = fitting.len();
+    if !by_trouble {
+        let (shown, next) = page.of(&fitting, |d| &d.name);
+        let mut items = Vec::with_capacity(shown.len());
+        for destination in shown {
+            items.push(view(&context, destination).await?);
+        }
+        return Ok(Json(DestinationList { items, next, total, standing: None }));
     }
-    Ok(Json(List { items, next }))
+    fitting.sort_by(|a, b| a.name.cmp(&b.name));
+    let (mut all, mut standing) = (Vec::with_capacity(total), BTreeMap::new());
+    for destination in &fitting {
+        let (found, view) = stands(&context, destination).await?;
+        *standing.entry(found.as_str()).or_default() += 1;
+        all.push((found, view));
+    }
+    // By name they are already, and this order is stable.
+    all.sort_by_key(|(found, _)| *found);
+    let (items, next) = page.of_ordered(all, |(_, view)| &view.name);
+    Ok(Json(DestinationList { items: items.into_iter().map(|(_, view)| view).collect(), next, total, standing: Some(standing) }))
+}
+
+/// `order=trouble`: for who looks whether all is well.
+fn trouble_first(word: &str) -> Option<bool> {
+    match word {
+        "name" => Some(false),
+        "trouble" => Some(true),
+        _ => None,
+    }
 }
 
 /// One destination, and what order keys hold up there.
@@ -155,15 +213,22 @@ fn named(context: &Context, name: &str) -> Result<Arc<Destination>, Problem> {
 }
 
 async fn view(context: &Context, destination: &Destination) -> Result<DestinationView, Problem> {
+    stands(context, destination).await.map(|(_, view)| view)
+}
+
+async fn stands(context: &Context, destination: &Destination) -> Result<(Standing, DestinationView), Problem> {
     let backlog = context.store.backlog(&destination.name).await?;
     let metrics = context.metrics.destination(&destination.name);
     let (breaker, next_probe_at) = metrics.breaker();
     let now = context.clock.now();
     let (last_error_at, last_error) = metrics.last_error().unzip();
-    Ok(DestinationView {
+    let paused = context.pauses.is_paused(Pausable::Destination, &destination.name);
+    let standing = Standing::of(paused, &metrics, &backlog, now);
+    let view = DestinationView {
         name: destination.name.clone(),
         url: shown(destination),
-        paused: context.pauses.is_paused(Pausable::Destination, &destination.name),
+        paused,
+        standing: standing.as_str(),
         breaker: breaker.as_str(),
         next_probe_at,
         rests_until: metrics.rests_until().filter(|until| *until > now),
@@ -178,5 +243,6 @@ async fn view(context: &Context, destination: &Destination) -> Result<Destinatio
         in_flight_max: destination.in_flight,
         per_second: destination.per_second.as_ref().map(Bucket::per_second),
         is_ordered: destination.order_by.is_some(),
-    })
+    };
+    Ok((standing, view))
 }

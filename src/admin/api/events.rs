@@ -21,17 +21,20 @@ use crate::admin::openapi::answers::{BadBodies, Conflicts, Kept, Missing, StoreT
 use crate::admin::openapi::parameters::{PageParameters, query, text, word};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
-use crate::admin::sight::Sight;
+use crate::admin::sight::{Named, Sight};
 use crate::admin::view::{EventView, List};
 use crate::admin::{Context, etag};
 use crate::delivery::routed;
 use crate::record::{DeliveryId, Event, EventId, Name};
-use crate::store::{EventFilter, EventState};
+use crate::store::{Cursor, EventFilter, EventState};
 use crate::time::Timestamp;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(body)).routes(routes!(replay))
 }
+
+/// Deliveries of all events of a page, but for those of its last one: an event that was replayed often has many, and each is read.
+const DELIVERIES_MAX: usize = 2000;
 
 /// Which events a list shows.
 struct EventParameters;
@@ -46,7 +49,7 @@ impl IntoParams for EventParameters {
             query::<Timestamp>("since", "Received at this time or later."),
             query::<Timestamp>("until", "Received before this time."),
             text("provider_event_id", "With this id of the provider.", None),
-            text("q", search::ABOUT, Some(search::TEXT_BYTES_MAX)),
+            text("q", search::ABOUT, Some(search::TEXT_CHARS_MAX)),
             word("order", "Which come first.", ["newest", "oldest"]),
         ]
     }
@@ -71,17 +74,36 @@ async fn list(
             "this token may not see all of every body: name a `source` whose bodies it sees whole, or search with another token",
         ));
     }
+    may_filter(&sight, &filter)?;
     let filter = search::bounded(filter, context.clock.now())?;
     let listed = match oldest_first {
         true => context.store.events_oldest_first(&filter, page).await?,
         false => context.store.events(&filter, page).await?,
     };
-    let mut items = Vec::with_capacity(listed.items.len());
-    for event in listed.items {
-        let deliveries = context.store.deliveries_of(event.id).await?;
+    let (mut items, mut shown, mut left) = (Vec::with_capacity(listed.items.len()), 0, listed.items.into_iter().peekable());
+    while let Some(event) = left.next() {
+        let (id, deliveries) = (event.id, context.store.deliveries_of(event.id).await?);
+        shown += deliveries.len();
         items.push(EventView::new(&sight, event, deliveries));
+        if shown >= DELIVERIES_MAX && left.peek().is_some() {
+            let next = Cursor(DeliveryId { event: id, ordinal: 0 });
+            return Ok(Json(List { items, next: Some(next.to_string()) }));
+        }
     }
     Ok(Json(List { items, next: listed.next.map(|cursor| cursor.to_string()) }))
+}
+
+/// Whether this caller may look for what the filter names: who sees masks could guess what is behind them.
+pub(super) fn may_filter(sight: &Sight, filter: &EventFilter) -> Result<(), Problem> {
+    let refuses = |is_asked: bool, what| is_asked && !sight.may_filter_by(what, filter.source.as_ref());
+    let refused =
+        [(filter.kind.is_some(), Named::Kind, "type"), (filter.provider_event_id.is_some(), Named::Id, "provider_event_id")];
+    match refused.into_iter().find(|(is_asked, what, _)| refuses(*is_asked, *what)) {
+        None => Ok(()),
+        Some((.., field)) => Err(Problem::forbidden(&format!(
+            "`{field}` comes from a part of requests that this token may not see: name another `source`, or use another token"
+        ))),
+    }
 }
 
 /// `order=oldest`: for who follows what comes, from a time (`since`) or a cursor on.

@@ -3,14 +3,15 @@
 mod alerts;
 mod audit;
 mod backup;
-mod cancel_all;
 mod config;
 mod deliveries;
 mod destinations;
 mod events;
 mod history;
 mod live;
+mod many;
 mod quarantine;
+mod reasons;
 mod reload;
 mod replays;
 mod search;

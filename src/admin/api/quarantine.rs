@@ -34,7 +34,12 @@ use crate::time::Timestamp;
 const IDS_MAX: usize = 500;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Context>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release)).routes(routes!(show, drop_one)).routes(routes!(body))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(super::reasons::list))
+        .routes(routes!(release))
+        .routes(routes!(show, drop_one))
+        .routes(routes!(body))
 }
 
 /// Which requests a list shows.

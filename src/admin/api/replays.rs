@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::events::state;
+use super::events::{may_filter, state};
 use crate::admin::Context;
 use crate::admin::audit::Told;
 use crate::admin::auth::Caller;
@@ -20,6 +20,7 @@ use crate::admin::openapi::answers::{BadBodies, Conflicts, Missing, StoreTrouble
 use crate::admin::openapi::parameters::PageParameters;
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
+use crate::admin::sight::Sight;
 use crate::admin::view::List;
 use crate::delivery::{NotReplayed, Replay, ReplayState, Wanted};
 use crate::record::{EventId, Name};
@@ -125,11 +126,13 @@ impl From<Replay> for ReplayView {
 async fn create(
     State(context): State<Arc<Context>>,
     Extension(caller): Extension<Caller>,
+    sight: Sight,
     _: NoParameters,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {
     let is_dry = request.dry_run;
     let (wanted, asked) = wanted(&context, request)?;
+    may_filter(&sight, &wanted.filter)?;
     if is_dry {
         let matched = context.replays.count(&wanted.filter).await?;
         return Ok(Json(Matched { matched }).into_response());

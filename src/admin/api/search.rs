@@ -10,7 +10,7 @@ use crate::store::EventFilter;
 use crate::time::Timestamp;
 
 /// The longest text: enough for any id or address.
-pub(super) const TEXT_BYTES_MAX: usize = 256;
+pub(super) const TEXT_CHARS_MAX: usize = 256;
 
 /// The longest range of one search: a month has it.
 const RANGE_MAX: Duration = Duration::from_secs(31 * 86_400);
@@ -23,8 +23,8 @@ pub(super) const ABOUT: &str = "With this text in the body: these UTF-8 bytes, a
 /// The filter, where its search is bounded.
 pub(super) fn bounded(filter: EventFilter, now: Timestamp) -> Result<EventFilter, Problem> {
     let Some(text) = &filter.text else { return Ok(filter) };
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(Problem::field("q", format!("q must have {TEXT_BYTES_MAX} bytes at most")));
+    if text.chars().count() > TEXT_CHARS_MAX {
+        return Err(Problem::field("q", format!("q must have {TEXT_CHARS_MAX} characters at most")));
     }
     let Some(since) = filter.since else {
         return Err(Problem::field(
@@ -52,11 +52,11 @@ mod tests {
             bounded(filter, now).is_ok()
         };
         let ago = |days: u64| Some(now.before(Duration::from_secs(days * 86_400)));
-        assert!(asks("x", ago(31), None) && asks("x", ago(400), ago(380)) && asks(&"x".repeat(TEXT_BYTES_MAX), ago(1), None));
+        assert!(asks("x", ago(31), None) && asks("x", ago(400), ago(380)) && asks(&"ä".repeat(TEXT_CHARS_MAX), ago(1), None));
         assert!(
             !asks("x", None, None) && !asks("x", None, ago(1)) && !asks("x", ago(32), None) && !asks("x", ago(400), ago(360))
         );
-        assert!(!asks(&"ä".repeat(TEXT_BYTES_MAX), ago(1), None));
+        assert!(!asks(&"x".repeat(TEXT_CHARS_MAX + 1), ago(1), None));
         assert!(bounded(EventFilter::default(), now).is_ok());
     }
 }

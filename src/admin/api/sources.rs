@@ -1,12 +1,14 @@
 //! `sources`: where webhooks enter, how many did, pausing one, and letting one take the secret that its provider brings.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,10 +16,9 @@ use crate::admin::Context;
 use crate::admin::auth::Caller;
 use crate::admin::body::{JsonBody, whole};
 use crate::admin::openapi::answers::{BadBodies, Conflicts, Missing, StoreTrouble};
-use crate::admin::openapi::parameters::PageParameters;
+use crate::admin::openapi::parameters::{PageParameters, text, word};
 use crate::admin::parameters::{Id, NoParameters, Parameters};
 use crate::admin::problem::Problem;
-use crate::admin::view::List;
 use crate::config::settings::{Source, SourcePath};
 use crate::ingest::ARMED_TIME_MAX;
 use crate::record::Name;
@@ -176,17 +177,58 @@ struct SourceView {
     last_event_at: Option<Timestamp>,
 }
 
-/// Sources, by name.
+/// Which sources a list shows, and which come first.
+struct SourceParameters;
+
+impl IntoParams for SourceParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            text("name", "Whose name has this text in it.", None),
+            word("order", "Which come first: by name, or those with the latest event.", ["name", "latest"]),
+        ]
+    }
+}
+
+/// A page of sources.
+#[derive(Serialize, ToSchema)]
+struct SourceList {
+    items: Vec<SourceView>,
+    /// The `cursor` of the next page; `null` at the end.
+    #[schema(required)]
+    next: Option<String>,
+    /// How many there are, on all pages.
+    total: usize,
+}
+
+/// Sources, by name unless asked otherwise.
 #[utoipa::path(
-    get, path = "/sources", operation_id = "listSources", tag = "sources", params(PageParameters),
-    responses((status = 200, description = "A page of sources.", body = List<SourceView>))
+    get, path = "/sources", operation_id = "listSources", tag = "sources", params(SourceParameters, PageParameters),
+    responses((status = 200, description = "A page of sources.", body = SourceList))
 )]
-async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<List<SourceView>>, Problem> {
-    let page = parameters.named_page()?;
+async fn list(State(context): State<Arc<Context>>, mut parameters: Parameters) -> Result<Json<SourceList>, Problem> {
+    let (page, part) = (parameters.named_page()?, parameters.text("name")?.unwrap_or_default());
+    let by_event = parameters.take("order", "name or latest", latest_first)?.unwrap_or(false);
     parameters.finish()?;
     let settings = context.settings();
-    let (shown, next) = page.of(&settings.sources, |s| &s.name);
-    Ok(Json(List { items: shown.into_iter().map(|source| view(&context, source)).collect(), next }))
+    let mut fitting: Vec<_> = settings.sources.iter().filter(|s| s.name.as_str().contains(&part)).cloned().collect();
+    let total = fitting.len();
+    let (shown, next) = if by_event {
+        let latest = |source: &Arc<Source>| context.metrics.source(&source.name).last_event_at();
+        fitting.sort_by_cached_key(|source| (Reverse(latest(source)), source.name.clone()));
+        page.of_ordered(fitting.iter().map(Arc::as_ref).collect(), |s| &s.name)
+    } else {
+        page.of(&fitting, |s| &s.name)
+    };
+    Ok(Json(SourceList { items: shown.into_iter().map(|source| view(&context, source)).collect(), next, total }))
+}
+
+/// `order=latest`: for who looks whether anything comes.
+fn latest_first(word: &str) -> Option<bool> {
+    match word {
+        "name" => Some(false),
+        "latest" => Some(true),
+        _ => None,
+    }
 }
 
 fn view(context: &Context, source: &Source) -> SourceView {

@@ -12,7 +12,7 @@ const API: &str = "/api/v1/";
 /// What a route without a verb is called: who posts to a list makes something.
 const LISTS: [&str; 1] = ["replays"];
 /// Members of bodies that say what is changed, and how.
-const MEMBERS: [&str; 18] = [
+const MEMBERS: [&str; 19] = [
     "filter",
     "source",
     "sources",
@@ -31,6 +31,7 @@ const MEMBERS: [&str; 18] = [
     "force",
     "for_ms",
     "provider_event_id",
+    "cursor",
 ];
 /// A text of a body that is longer is no name, no id and no time.
 const TEXT_CHARS_MAX: usize = 200;

@@ -6,6 +6,7 @@
 //! Never here: a word about one operation, but for the links between them.
 
 pub(super) mod answers;
+mod etags;
 mod links;
 pub(super) mod parameters;
 pub(super) mod schema;
@@ -49,7 +50,8 @@ const ABOUT: &str = "What can be seen and done at a relay. JSON in and out; time
     page is the `cursor` of the next one, and `null` at the end. A page's work is bounded, so where few items fit it may have fewer than \
     `limit`, or none, and still a `next`. A cursor is a place in the list: it may be used with another filter, and stays good.\n\nWhere \
     tokens are configured (`[admin] tokens`), each call needs one; a viewer's may look, an operator's may change. Without tokens, which is \
-    possible on loopback only, none is needed.";
+    possible on loopback only, none is needed.\n\nA head that is no HTTP (400), a target of more than 64 KiB (414), and a head \
+    with too many or too large fields (431) are refused before any operation is known: those answers have no body.";
 
 const SECURITY: &str = "A token of `[admin] tokens`. Not needed where none is configured.";
 
@@ -116,6 +118,7 @@ pub(super) fn described(routes: OpenApiRouter<Arc<Context>>) -> (Router<Arc<Cont
     components.schemas.insert(Document::name().into_owned(), <Document as utoipa::PartialSchema>::schema());
     for operation in api.paths.paths.values_mut().flat_map(operations) {
         answers::add_those_of_all(operation);
+        etags::add(operation);
         if let Some(RefOr::T(body)) = &mut operation.request_body {
             without_null(body);
         }

@@ -25,7 +25,7 @@ fn text() -> ObjectBuilder {
 }
 
 /// One of these words.
-fn words<'a>(about: &str, words: impl IntoIterator<Item = &'a str>) -> RefOr<Schema> {
+pub(in crate::admin) fn words<'a>(about: &str, words: impl IntoIterator<Item = &'a str>) -> RefOr<Schema> {
     text().enum_values(Some(words)).description(Some(about)).build().into()
 }
 

@@ -72,6 +72,11 @@ struct Shown {
     headers: Vec<(String, Value)>,
 }
 
+/// Whether the API showed masks in place of something.
+pub(super) fn is_masked(shown: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(shown).is_ok_and(|shown| shown["is_masked"] == true)
+}
+
 /// From what the API shows of one event.
 pub(super) fn event(shown: &[u8]) -> anyhow::Result<Event> {
     let shown: Shown = serde_json::from_slice(shown).context("the relay's answer is not an event")?;

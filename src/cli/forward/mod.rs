@@ -40,6 +40,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// An application that ends the connection each time is not asked for ever: it may be this event that ends it.
 const CUTS_MAX: u32 = 3;
 
+/// Why nothing is sent on that is not what came.
+const MASKED: &str = "this token sees masks in place of signatures, credentials or parts of bodies, and masks are not forwarded: use a \
+    token that sees all, in relay.toml one with `unmasked = true`";
+
 /// What goes where.
 #[derive(ClapArgs)]
 pub(super) struct Args {
@@ -138,6 +142,7 @@ impl Forward<'_> {
         let mut wake = Wake { watch: Watch::of(self.client, Some(&self.args.source), None), is_connected: false };
         // Before the list is read: what comes behind it wakes. Without it the list has to do.
         wake.is_connected = wake.watch.connect().await.is_ok();
+        self.look_at_newest().await?;
         eprintln!("forwarding {} to {}", self.args.source, self.args.to);
         let (mut looked_back, mut owed, mut backoff) = (None::<Stopwatch>, false, Backoff::default());
         loop {
@@ -160,6 +165,16 @@ impl Forward<'_> {
                 }
             }
         }
+    }
+
+    /// Whether this token may see what came shows on any event: it is said at once, not when the next one comes.
+    async fn look_at_newest(&self) -> anyhow::Result<()> {
+        let newest = self.client.ask(&format!("/events?limit=1&source={}", encoded(&self.args.source))).await?;
+        let newest: Value = serde_json::from_slice(&newest)?;
+        let Some(id) = newest["items"][0]["id"].as_str() else { return Ok(()) };
+        let is_masked = self.client.ask(&format!("/events/{}", encoded(id))).await.is_ok_and(|shown| local::is_masked(&shown));
+        anyhow::ensure!(!is_masked, MASKED);
+        Ok(())
     }
 
     /// Sends all that is new; with `back`, also what became durable late. Gives whether there was anything.
@@ -234,7 +249,12 @@ impl Forward<'_> {
     }
 
     async fn fetched(&self, id: EventId) -> anyhow::Result<(Event, bytes::Bytes)> {
-        let event = local::event(&self.client.ask(&format!("/events/{id}")).await?)?;
+        let shown = self.client.ask(&format!("/events/{id}")).await?;
+        // No application could believe it, and one that did would store masks.
+        if local::is_masked(&shown) {
+            return Err(Fatal(anyhow::anyhow!(MASKED)).into());
+        }
+        let event = local::event(&shown)?;
         let body = self.client.ask(&format!("/events/{id}/body")).await?;
         Ok((event, body))
     }

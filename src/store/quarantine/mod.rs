@@ -74,6 +74,21 @@ pub struct Quarantined {
     file_bytes: u64,
 }
 
+/// What is kept of one source for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The source.
+    pub source: Name,
+    /// Why they were not believed.
+    pub reason: Arc<str>,
+    /// How many there are.
+    pub requests: u64,
+    /// When the first of them came.
+    pub first_at: Timestamp,
+    /// When the last of them came.
+    pub last_at: Timestamp,
+}
+
 /// Which requests; what is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct QuarantineFilter {
@@ -154,6 +169,13 @@ impl Quarantine {
     pub fn list(&self, filter: &QuarantineFilter, after: Option<EventId>, limit: usize) -> Vec<Quarantined> {
         let shelf = self.inner.shelf();
         shelf.newest_first(after).filter(|found| filter.fits(found)).take(limit).cloned().collect()
+    }
+
+    /// What is kept, by source and reason, the largest first; costs as much as there are sources and reasons.
+    pub fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = self.inner.shelf().groups().collect();
+        groups.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| (&a.source, &a.reason).cmp(&(&b.source, &b.reason))));
+        groups
     }
 
     /// One request as lists show it.

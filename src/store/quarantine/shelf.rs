@@ -1,8 +1,9 @@
 //! What is in the quarantine, in memory: for lists, and to know what has to go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::{Bounds, Quarantined};
+use super::{Bounds, Group, Quarantined};
 use crate::record::{EventId, Name};
 use crate::time::Timestamp;
 
@@ -21,22 +22,34 @@ pub(super) struct Shelf {
 #[derive(Debug, Default)]
 struct Usage {
     bytes: u64,
-    unsigned: std::collections::BTreeSet<EventId>,
-    signed: std::collections::BTreeSet<EventId>,
+    /// What is there for each reason, none of them empty.
+    reasons: BTreeMap<Arc<str>, BTreeSet<EventId>>,
 }
 
 impl Usage {
     fn requests(&self) -> usize {
-        self.unsigned.len() + self.signed.len()
+        self.reasons.values().map(BTreeSet::len).sum()
     }
 
-    fn of(&mut self, found: &Quarantined) -> &mut std::collections::BTreeSet<EventId> {
-        if *found.reason == *UNSIGNED { &mut self.unsigned } else { &mut self.signed }
+    fn put(&mut self, found: &Quarantined) {
+        self.bytes += found.file_bytes;
+        self.reasons.entry(found.reason.clone()).or_default().insert(found.id);
+    }
+
+    fn remove(&mut self, found: &Quarantined) {
+        self.bytes -= found.file_bytes;
+        if let Some(ids) = self.reasons.get_mut(&found.reason) {
+            ids.remove(&found.id);
+            if ids.is_empty() {
+                self.reasons.remove(&found.reason);
+            }
+        }
     }
 
     /// What goes next.
     fn first(&self) -> Option<EventId> {
-        self.unsigned.first().or(self.signed.first()).copied()
+        let unsigned = self.reasons.get(UNSIGNED).and_then(BTreeSet::first);
+        unsigned.or_else(|| self.reasons.values().filter_map(BTreeSet::first).min()).copied()
     }
 }
 
@@ -46,9 +59,7 @@ impl Shelf {
     }
 
     pub(super) fn put(&mut self, found: Quarantined) {
-        let usage = self.sources.entry(found.source.clone()).or_default();
-        usage.bytes += found.file_bytes;
-        usage.of(&found).insert(found.id);
+        self.sources.entry(found.source.clone()).or_default().put(&found);
         self.requests.insert(found.id, found);
     }
 
@@ -59,8 +70,7 @@ impl Shelf {
     pub(super) fn remove(&mut self, id: EventId) -> Option<Quarantined> {
         let found = self.requests.remove(&id)?;
         if let Some(usage) = self.sources.get_mut(&found.source) {
-            usage.bytes -= found.file_bytes;
-            usage.of(&found).remove(&id);
+            usage.remove(&found);
         }
         Some(found)
     }
@@ -71,6 +81,15 @@ impl Shelf {
             None => self.requests.range(..),
         };
         behind.rev().map(|(_, found)| found)
+    }
+
+    /// What is there by source and reason, in no order.
+    pub(super) fn groups(&self) -> impl Iterator<Item = Group> {
+        let groups = self.sources.iter().flat_map(|(source, usage)| usage.reasons.iter().map(move |found| (source, found)));
+        groups.filter_map(|(source, (reason, ids))| {
+            let (first_at, last_at) = (ids.first()?.made_at(), ids.last()?.made_at());
+            Some(Group { source: source.clone(), reason: reason.clone(), requests: ids.len() as u64, first_at, last_at })
+        })
     }
 
     pub(super) fn count(&self) -> usize {

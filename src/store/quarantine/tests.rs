@@ -73,6 +73,21 @@ fn filters_fit() {
     assert_eq!(found(QuarantineFilter { since: Some(received(2, b"").at), ..Default::default() }), 2);
     assert_eq!(found(QuarantineFilter { until: Some(received(2, b"").at), ..Default::default() }), 1);
     assert_eq!((quarantine.count_of(&name("a")), quarantine.count_of(&name("c"))), (2, 0));
+    quarantine.keep(&name("b"), "mismatch", received(4, b"x"));
+    settled(&quarantine, 4);
+    let groups = || -> Vec<_> {
+        let at = |at: Timestamp| at.ms() - NOW.ms();
+        let groups = quarantine.groups().into_iter();
+        groups.map(|g| (g.source.to_string(), g.reason.to_string(), g.requests, at(g.first_at), at(g.last_at))).collect()
+    };
+    let line = |source: &str, reason: &str, requests, first, last| (source.to_owned(), reason.to_owned(), requests, first, last);
+    let (a, b) =
+        ([line("a", "bad_encoding", 1, 2000, 2000), line("a", "mismatch", 1, 1000, 1000)], line("b", "mismatch", 2, 3000, 4000));
+    assert_eq!(groups(), [b, a[0].clone(), a[1].clone()]);
+    let ids: Vec<_> = quarantine.list(&QuarantineFilter::default(), None, 10).iter().map(|found| found.id).collect();
+    quarantine.remove(ids[0]).unwrap();
+    quarantine.remove(ids[3]).unwrap();
+    assert_eq!(groups(), [a[0].clone(), line("b", "mismatch", 1, 3000, 3000)]);
 }
 
 #[test]

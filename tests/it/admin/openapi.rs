@@ -62,6 +62,11 @@ fn faults(api: &Value) -> Vec<String> {
 
 fn answers(operation: &Value, fault: &mut impl FnMut(String)) {
     let answers = operation["responses"].as_object().unwrap();
+    let has_tag = |status: &str| answers.get(status).is_some_and(|answer| answer["headers"]["ETag"].is_object());
+    let (may_be_kept, asks) = (answers.contains_key("304"), named(operation, "header").contains("If-None-Match"));
+    if [asks, has_tag("200"), has_tag("304")] != [may_be_kept; 3] {
+        fault("304, If-None-Match and ETag go together".to_owned());
+    }
     let is_open = operation["security"].is_array();
     for status in ["400", "401", "403"] {
         if !is_open && !answers.contains_key(status) {

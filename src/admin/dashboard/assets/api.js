@@ -39,14 +39,14 @@ export async function bytes(path, signal) {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
-/** A page of a list with these filters; times may be `2h` and the like. What cannot be looked for is told in `problem`, so that the
- *  filters stay on the page for who wants to correct them. */
+/** A page of a list with these filters; times may be `2h` and the like. What cannot, or may not, be looked for is told in `problem`, so
+ *  that the filters stay on the page for who wants to correct them. */
 export async function listed(path, query, signal) {
   const times = { since: moment(query.since), until: moment(query.until) };
   try {
     return { ...(await get(path, { ...query, ...times }, signal)), problem: null };
   } catch (problem) {
-    if (problem.status !== 400) throw problem;
+    if (problem.status !== 400 && problem.status !== 403) throw problem;
     return { items: [], next: null, problem };
   }
 }

@@ -13,7 +13,7 @@ export function heading(text, ...beside) {
 const LOOKS = {
   delivered: "good", ok: "good", ready: "good", closed: "good", done: "good",
   pending: "busy", in_flight: "busy", retrying: "warn", running: "busy", behind: "warn", probing: "warn",
-  parked: "bad", "not answering": "bad", "not ready": "bad", failing: "bad", "refuses many": "bad", firing: "bad", unreadable: "bad",
+  parked: "bad", not_answering: "bad", "not ready": "bad", failing: "bad", "refuses many": "bad", firing: "bad", unreadable: "bad",
   expired: "bad", cancelled: "quiet", ended: "quiet", unrouted: "quiet", paused: "warn", resting: "warn", "ends soon": "warn",
 };
 
@@ -83,8 +83,9 @@ export function wrong(problem) {
 /** What a filter by time takes. */
 export const TIMES = "So long ago (90s, 15m, 2h, 3d), or a time with its offset (2026-11-25T10:00:00Z)";
 
-/** Filters of a list, which are in the address bar. A field is `{ name, label, options | hint }`. */
-export function filters(page, fields, query) {
+/** Filters of a list, which are in the address bar. A field is `{ name, label, options | hint }`. `complete` adds to what was filled in
+ *  what it needs beside. */
+export function filters(page, fields, query, complete = (given) => given) {
   const control = (field) => {
     const value = query[field.name] ?? "";
     if (!field.options) {
@@ -98,7 +99,7 @@ export function filters(page, fields, query) {
   const active = fields.some((field) => query[field.name]);
   const submit = (event) => {
     event.preventDefault();
-    go(link(page, null, Object.fromEntries(new FormData(event.target))));
+    go(link(page, null, complete(Object.fromEntries(new FormData(event.target)))));
   };
   // While somebody types, the page is refreshed around the form. It is another one when what it shows, or can offer, is.
   const keep = JSON.stringify([page, fields.map((field) => [query[field.name], field.options])]);
@@ -159,29 +160,12 @@ export function asking(context, label, open, props = {}) {
   return context.operates && h("button", { type: "button", ...props, onclick: open }, label);
 }
 
-/** How a destination stands, in a word. Trouble has a reason that the API tells: paused, a breaker, or what is due. */
-export function standing(destination, now = Date.now()) {
-  if (destination.paused) return "paused";
-  if (destination.breaker === "open") return "not answering";
-  if (destination.breaker === "half_open") return "probing";
-  if (fails(destination)) return "failing";
-  if (destination.rests_until) return "resting";
-  if (!destination.oldest_due_at || !destination.pending) return "ok";
-  const late = now - Date.parse(destination.oldest_due_at);
-  // What is due goes out at once; what is due later has failed before.
-  if (late < 0) return "retrying";
-  return late < LATE_MS ? "ok" : "behind";
-}
-
-/** Whether its last attempt failed, as far as is known since the start. */
-const fails = ({ last_error_at: failed, last_success_at: taken }) => Boolean(failed) && (!taken || Date.parse(failed) > Date.parse(taken));
-
-/** What that means, and what a person may do; null where there is nothing to say. */
+/** What a destination's standing means, and what a person may do; null where there is nothing to say. */
 export function advice(destination) {
   const parked = destination.parked ? " What is parked waits for you: retry it when the application is mended." : "";
-  switch (standing(destination)) {
+  switch (destination.standing) {
     case "paused": return "Nothing is sent to it until somebody resumes it. What is for it waits, and is kept.";
-    case "not answering":
+    case "not_answering":
       return `No answer came ten times in a row, so it is only probed now and then. It goes on by itself when it answers.${parked}`;
     case "probing": return "It is being tried with one delivery. It goes on by itself when it answers.";
     case "failing": return `Its last attempt failed. What can be tried again is tried again by itself.${parked}`;
@@ -191,21 +175,11 @@ export function advice(destination) {
   }
 }
 
-/** A delivery that has been due for so long is waiting for others. */
-const LATE_MS = 5000;
-
 /** How long the longest due delivery has been due. */
 export function oldestDue(destination, now = Date.now()) {
   if (!destination.oldest_due_at || !destination.pending) return null;
   const late = now - Date.parse(destination.oldest_due_at);
   return late < 1000 ? (late < -1000 ? `next in ${duration(-late)}` : "now") : `due for ${duration(late)}`;
-}
-
-/** Destinations by how much they need a look, then by name. */
-export function byTrouble(destinations) {
-  const order = ["not answering", "failing", "probing", "behind", "resting", "retrying", "paused", "ok"];
-  const rank = (d) => order.indexOf(standing(d));
-  return [...destinations].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
 }
 
 /** What a list shows, for the line above it. */

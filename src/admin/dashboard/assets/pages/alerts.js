@@ -14,7 +14,7 @@ export function view({ items, enabled, receivers }, context) {
   const now = items.filter((a) => a.state !== "ended");
   const over = items.filter((a) => a.state === "ended");
   if (!enabled) {
-    return [heading("Alerts"), empty("Nothing alarms. ", h("code", {}, "[alerts]"), " in relay.toml switches it on.")];
+    return [heading("Alerts"), empty("Alarms are off: ", h("code", {}, "[alerts]"), " in relay.toml switches them on.")];
   }
   return [
     heading("Alerts", receivers.length > 0 && test(context)),

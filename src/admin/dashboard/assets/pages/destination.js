@@ -1,10 +1,10 @@
 // One application: how it stands, what that means, and what is held up there.
 
-import { get } from "../api.js";
+import { get, post } from "../api.js";
 import { note, trend } from "../backlog.js";
 import { h } from "../dom.js";
-import { NOTHING, count, counted, relative } from "../format.js";
-import { advice, data, empty, facts, heading, oldestDue, section, standing, state, table } from "../parts.js";
+import { NOTHING, count, counted, duration, relative, time } from "../format.js";
+import { advice, ask, asking, data, empty, facts, heading, oldestDue, section, state, table } from "../parts.js";
 import { link } from "../route.js";
 import { columns } from "./deliveries.js";
 import { pause } from "./destinations.js";
@@ -17,7 +17,20 @@ export async function load({ id }, signal) {
     get(["deliveries"], { destination: id, limit: 10 }, signal),
   ]);
   note([destination]);
-  return { ...destination, latest: waiting.items };
+  return { ...destination, latest: waiting.items, failed: await failed(destination, signal) };
+}
+
+/** Deliveries among which one is looked for that was attempted: others wait behind it. */
+const LOOKED_AT = 20;
+
+/** The newest delivery that gave up, or else waits after a failure, with its attempts: it tells why; null where none does. */
+async function failed({ name, parked, pending, blocked_by: blocking }, signal) {
+  const state = parked ? "parked" : pending ? "pending" : null;
+  if (!state) return null;
+  const { items } = await get(["deliveries"], { destination: name, state, limit: LOOKED_AT }, signal);
+  const found = [...items, ...blocking].find((one) => one.attempts_made > 0);
+  // It may be gone meanwhile, and then it tells nothing.
+  return found ? get(["deliveries", found.id], {}, signal).catch(() => null) : null;
 }
 
 export function view(destination, context) {
@@ -25,8 +38,9 @@ export function view(destination, context) {
   const to = (number, word) => h("a", { href: link("deliveries", null, { destination: name, state: word }) }, count(number));
   const said = advice(destination);
   return [
-    heading(data(name), state(standing(destination)), pause(destination, context)),
-    said && h("p", { class: "advice" }, said, destination.parked > 0 && [" ", replayable(name)]),
+    heading(data(name), state(destination.standing), retryAll(destination, context), pause(destination, context)),
+    said && h("p", { class: "advice" }, said),
+    destination.failed && section("Why", why(destination.failed)),
     facts([
       ["URL", data(destination.url)],
       ["Waiting", [to(destination.pending, "pending"), trend(name) && quiet(` ${trend(name)}`)]],
@@ -52,8 +66,39 @@ export function view(destination, context) {
 
 const quiet = (text) => h("span", { class: "quiet" }, text);
 
-/** All that is parked can be replayed at once, from the list of its events. */
-const replayable = (name) => h("a", { href: link("events", null, { state: "parked", destination: name }) }, "Replay many at once");
+/** What the application said last to a delivery that failed, in full: nobody should have to look for it. */
+function why(delivery) {
+  const last = delivery.attempts[delivery.attempts.length - 1];
+  if (!last) return empty("No attempt was made.");
+  const said = last.status === null
+    ? ["No whole answer came: ", data(last.detail ?? last.error)]
+    : `The application answered ${last.status}.`;
+  return [
+    h("p", { class: "line" }, h("strong", {}, said), time(last.started_at),
+      quiet(`attempt ${last.number}, after ${duration(last.duration_ms)}`),
+      h("a", { href: link("events", delivery.event_id, { delivery: delivery.id }) }, "The event")),
+    last.response_body && h("pre", { tabindex: "0", class: "short", "aria-label": "What the application answered" }, last.response_body),
+  ];
+}
+
+/** All that gave up is due again; what gives up once more is not met twice. */
+function retryAll(destination, context) {
+  const { name, parked } = destination;
+  if (!parked) return null;
+  const open = () => ask(context, `Retry all that is parked for ${name}`, "Retry them",
+    h("p", {}, `${counted(parked, "delivery gets", "deliveries get")} a new budget and ${parked === 1 ? "is" : "are"} due now. `,
+      "Is the application mended?"),
+    async () => {
+      let [retried, cursor] = [0, null];
+      do {
+        const done = await post(["deliveries", "retry"], { filter: { destination: name }, ...(cursor && { cursor }) });
+        retried += done.retried;
+        cursor = done.next;
+      } while (cursor);
+      return `${counted(retried, "delivery is", "deliveries are")} due now.`;
+    });
+  return asking(context, `Retry all ${count(parked)} parked`, open, { class: "main", "data-do": "retry", "data-key": "retry" });
+}
 
 /** Order keys for which deliveries wait behind one that fails: that one is mended, parked or cancelled, and the rest goes on. */
 function held(destination, context) {

@@ -1,33 +1,34 @@
 // The applications: how each stands, and pausing one. Those that need a look come first.
 
-import { all, post } from "../api.js";
+import { get, post } from "../api.js";
 import { note, trend } from "../backlog.js";
 import { h } from "../dom.js";
-import { NOTHING, count, relative } from "../format.js";
-import { action, byTrouble, data, empty, heading, oldestDue, rowLink, standing, state, table } from "../parts.js";
+import { NOTHING, count, counted, relative } from "../format.js";
+import { action, data, empty, heading, oldestDue, rowLink, state, table } from "../parts.js";
 import { go, link } from "../route.js";
 
 /** Rows at once; a filter by name finds the rest. */
 const ROWS_MAX = 200;
+/** More than these are looked through by name. */
+export const FEW = 20;
 
 export const title = () => "Destinations";
 
 export async function load({ query }, signal) {
-  const destinations = await all(["destinations"], signal);
-  note(destinations);
-  return { destinations, query };
+  const list = await get(["destinations"], { order: "trouble", limit: ROWS_MAX, name: query.name }, signal);
+  note(list.items);
+  return { list, query };
 }
 
-export function view({ destinations, query }, context) {
-  const fitting = byTrouble(destinations).filter((d) => !query.name || d.name.includes(query.name));
-  const troubled = destinations.filter((d) => !["ok", "retrying"].includes(standing(d))).length;
-  const beside = troubled ? `${count(troubled)} of ${count(destinations.length)} need a look` : `${count(destinations.length)} configured`;
+export function view({ list, query }, context) {
+  const { items, total, standing } = list;
+  const well = (standing.ok ?? 0) + (standing.retrying ?? 0);
+  const beside = well < total ? `${count(total - well)} of ${count(total)} need a look` : counted(total, "destination");
   return [
     heading("Destinations", h("p", { class: "shown" }, beside)),
-    destinations.length > ROWS_MAX / 10 && finder("destinations", query),
-    fitting.length ? rows(fitting.slice(0, ROWS_MAX), context)
-      : empty(destinations.length ? "No destination has such a name." : "No destination is configured."),
-    fitting.length > ROWS_MAX && empty(`The first ${count(ROWS_MAX)} of ${count(fitting.length)}: find others by name.`),
+    (query.name || total > FEW) && finder("destinations", query),
+    total ? rows(items, context) : empty(query.name ? "No destination has such a name." : "No destination is configured."),
+    total > items.length && empty(`Those that need a look most, ${count(items.length)} of ${count(total)}: find others by name.`),
   ];
 }
 
@@ -47,7 +48,7 @@ function rows(destinations, context) {
   const deliveries = (d, number, word) => h("a", { href: link("deliveries", null, { destination: d.name, state: word }) }, count(number));
   const columns = [
     { name: "Name", of: (d) => rowLink(link("destinations", d.name), data(d.name)) },
-    { name: "State", of: (d) => state(standing(d)) },
+    { name: "State", of: (d) => state(d.standing) },
     { name: "Oldest due", of: (d) => [oldestDue(d) ?? NOTHING, trend(d.name) && h("span", { class: "under" }, trend(d.name))] },
     { name: "Waiting", class: "number", of: (d) => deliveries(d, d.pending, "pending") },
     { name: "In flight", class: "number", of: (d) => `${count(d.in_flight)} of ${count(d.in_flight_max)}` },
@@ -74,5 +75,6 @@ export function pause(destination, context) {
     await post(["destinations", destination.name, word]);
     return `${destination.name} ${said}.`;
   };
-  return action(context, label, work, { "aria-label": `${label} ${destination.name}` });
+  // It stays the same button when another one comes beside it: nobody must press that instead.
+  return action(context, label, work, { "aria-label": `${label} ${destination.name}`, "data-key": "pause" });
 }

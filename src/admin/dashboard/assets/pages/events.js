@@ -11,6 +11,10 @@ const STATES = ["pending", "delivered", "parked", "cancelled", "unrouted"];
 /** Destinations of an event that are named in its row. */
 const NAMED_MAX = 3;
 
+/** How far back text is looked for where nobody says it: a search reads bodies, and must have an end. */
+const SEARCHED = "7d";
+const SEARCH = `Within at most 31 days; where no time is said, the last ${SEARCHED}`;
+
 export const title = () => "Events";
 
 export async function load({ query }, signal) {
@@ -27,17 +31,23 @@ export function view({ list, query, sources, destinations }, context) {
     { name: "state", label: "State", options: STATES },
     { name: "destination", label: "Destination", options: destinations },
     { name: "provider_event_id", label: "Provider's id", hint: "evt_…" },
+    { name: "q", label: "Text in the body", hint: "as written", title: SEARCH },
     { name: "since", label: "Since", hint: "2h, or a time", title: TIMES },
     { name: "until", label: "Until", hint: "15m, or a time", title: TIMES },
   ];
+  const complete = (given) => (given.q && !given.since ? { ...given, since: SEARCHED } : given);
   return [
     heading("Events", shown(list, "event", "events", query),
-      list.items.length > 0 && context.can("replays") && begin(context, { sources, destinations, preset: query, label: "Replay these" })),
-    filters("events", fields, query),
-    list.problem ? wrong(list.problem) : list.items.length ? rows(list.items) : empty("No event is like this."),
+      list.items.length > 0 && !query.q && context.can("replays") &&
+        begin(context, { sources, destinations, preset: query, label: "Replay these" })),
+    filters("events", fields, query, complete),
+    list.problem ? wrong(list.problem) : list.items.length ? rows(list.items) : none(list),
     pager("events", query, list.next),
   ];
 }
+
+/** A page reads a bounded part of what is stored: nothing on it is not yet nothing at all. */
+const none = (list) => empty(list.next ? "Nothing is like this so far: the search goes on with Older." : "No event is like this.");
 
 function rows(events) {
   return table("Events", [

@@ -2,8 +2,8 @@
 
 import { get, listed, namesOf, post } from "../api.js";
 import { h } from "../dom.js";
-import { bytes, counted, moment, relative, time } from "../format.js";
-import { TIMES, ask, asking, data, empty, facts, filters, heading, pager, rowLink, shown, table, wrong } from "../parts.js";
+import { bytes, count, counted, moment, relative, time } from "../format.js";
+import { TIMES, ask, asking, data, empty, facts, filters, heading, pager, rowLink, section, shown, table, wrong } from "../parts.js";
 import { link } from "../route.js";
 
 /** Why requests are not believed, in the API's words and in ours. */
@@ -21,11 +21,14 @@ const TOLD_MAX = 500;
 export const title = () => "Quarantine";
 
 export async function load({ query }, signal) {
-  const [list, sources] = await Promise.all([listed(["quarantine"], query, signal), namesOf("sources", signal)]);
-  return { list, query, sources };
+  const [list, sources, found] = await Promise.all([
+    listed(["quarantine"], query, signal), namesOf("sources", signal), get(["quarantine", "reasons"], {}, signal),
+  ]);
+  const fits = (group) => ["source", "reason"].every((name) => !query[name] || query[name] === group[name]);
+  return { list, query, sources, groups: found.items.filter(fits) };
 }
 
-export function view({ list, query, sources }, context) {
+export function view({ list, query, sources, groups }, context) {
   const fields = [
     { name: "source", label: "Source", options: sources },
     { name: "reason", label: "Reason", options: Object.keys(REASONS) },
@@ -34,10 +37,48 @@ export function view({ list, query, sources }, context) {
   ];
   return [
     heading("Quarantine", shown(list, "request", "requests", query), list.items.length > 0 && releaseMany(query, context)),
+    !query.cursor && groups.length > 0 && section("Why", reasons(groups, context)),
     filters("quarantine", fields, query),
     list.problem ? wrong(list.problem) : list.items.length ? rows(list.items) : empty("No request is kept aside."),
     pager("quarantine", query, list.next),
   ];
+}
+
+/** Reasons that are shown; the rest is in the list. */
+const GROUPS_MAX = 10;
+
+/** A line for each source and reason: how many, what to do, and doing it. */
+function reasons(groups, context) {
+  const columns = [
+    { name: "Source", of: (g) => h("a", { href: link("quarantine", null, { source: g.source }), class: "row" }, data(g.source)) },
+    { name: "Reason", of: (g) => reason(g.reason) },
+    { name: "Requests", class: "number", of: (g) => count(g.requests) },
+    { name: "Last", of: (g) => relative(g.last_at) },
+    { name: "What helps", class: "wide", of: (g) => sentence(g.advice) },
+  ];
+  if (context.operates) columns.push({ name: "Do", class: "do", of: (g) => release(g, context) });
+  return [
+    table("Why", columns, groups.slice(0, GROUPS_MAX), (g) => `${g.source} ${g.reason}`, "roomy"),
+    groups.length > GROUPS_MAX && empty(`The ${GROUPS_MAX} largest of ${count(groups.length)}: choose a source or a reason for others.`),
+  ];
+}
+
+const sentence = (words) => h("bdi", {}, `${words[0].toUpperCase()}${words.slice(1)}.`);
+
+/** Reads secrets again, so that who has just corrected one needs no other page; then what passes goes its way. */
+function release(group, context) {
+  const filter = { source: group.source, reason: group.reason };
+  const open = () => ask(context, `Release what now passes for ${group.source}`, "Release",
+    [h("p", {}, "Each request is verified again with the present secrets. What passes becomes an event of the time at which it came, ",
+      "and is delivered; what does not stays here."),
+    h("label", { class: "check" }, h("input", { type: "checkbox", name: "reload", checked: true }),
+      "First read relay.toml and its secrets again")],
+    async (given) => {
+      if (given.get("reload")) await post(["reload"]);
+      const result = await post(["quarantine", "release"], filter);
+      return [released(result), ...(result.still_refused ? await why(filter) : [])].join("\n");
+    });
+  return asking(context, "Release what now passes", open, { "aria-label": `Release what now passes for ${group.source}` });
 }
 
 /** A reason for people; the API's word where it is a new one. */

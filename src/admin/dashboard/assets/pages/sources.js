@@ -1,11 +1,11 @@
 // Where webhooks enter: what came, what was refused, pausing one, and letting one take the secret that its provider brings.
 
-import { all, post } from "../api.js";
+import { get, post } from "../api.js";
 import { h } from "../dom.js";
 import { clock, count, relative } from "../format.js";
 import { action, ask, asking, data, empty, heading, rowLink, state, table } from "../parts.js";
 import { link } from "../route.js";
-import { finder } from "./destinations.js";
+import { FEW, finder } from "./destinations.js";
 
 /** What a person needs to make the webhook at the provider; the command line waits as long. */
 const ARMED_MS = 10 * 60 * 1000;
@@ -20,17 +20,15 @@ const ACKS = { stored: "when stored", upstream: "as the application", "upstream-
 export const title = () => "Sources";
 
 export async function load({ query }, signal) {
-  return { sources: await all(["sources"], signal), query };
+  return { list: await get(["sources"], { limit: ROWS_MAX, name: query.name }, signal), query };
 }
 
-export function view({ sources, query }, context) {
-  const fitting = sources.filter((s) => !query.name || s.name.includes(query.name));
+export function view({ list: { items, total }, query }, context) {
   return [
     heading("Sources", h("p", { class: "shown" }, "counts are since the start")),
-    sources.length > ROWS_MAX / 10 && finder("sources", query),
-    fitting.length ? rows(fitting.slice(0, ROWS_MAX), context)
-      : empty(sources.length ? "No source has such a name." : "No source is configured."),
-    fitting.length > ROWS_MAX && empty(`The first ${count(ROWS_MAX)} of ${count(fitting.length)}: find others by name.`),
+    (query.name || total > FEW) && finder("sources", query),
+    total ? rows(items, context) : empty(query.name ? "No source has such a name." : "No source is configured."),
+    total > items.length && empty(`The first ${count(items.length)} of ${count(total)}: find others by name.`),
   ];
 }
 
