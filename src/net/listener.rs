@@ -138,6 +138,8 @@ where
                     tracing::warn!(%error, "connections cannot be accepted");
                 }
                 failed += 1;
+                setup.observer.refused("descriptors");
+                setup.door.ask();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -171,7 +173,10 @@ where
     let Some(config) = &setup.tls else {
         return http1(stream, peer, &bounds, setup, service).await;
     };
-    let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
+    let begun = match setup.door.handshake(&bounds) {
+        Ok(begun) => begun,
+        Err(reason) => return refused(reason),
+    };
     let handshake = agree(stream, config, setup.asking.as_deref());
     let accepted = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIME, handshake) => accepted,

@@ -13,6 +13,7 @@ mod driver;
 pub mod fetch;
 pub mod forwarded;
 mod h2;
+pub mod lag;
 pub mod listener;
 mod moving;
 pub mod otlp;

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors::Descriptors;
 use crate::admin;
 use crate::config::settings::{Listen, Listener, Serve, Settings};
 use crate::ingest::Line;
@@ -23,9 +24,7 @@ use crate::net::forwarded::Proxies;
 use crate::net::listener::{self, Observer, Peer, Setup};
 use crate::net::redirect;
 use crate::net::tls::{self, Certificates};
-
-/// Connections of the admin listener at once.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
+use crate::pace::overload::Patience;
 
 /// A listener that serves: how to stop it, and a task that ends when its last connection has ended.
 pub(super) struct Serving {
@@ -57,10 +56,14 @@ pub(super) fn bind(address: SocketAddr, setting: &str, own_family_only: bool) ->
 /// What connections may do.
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     let edge = &settings.limits.edge;
+    // Where there are fewer places than asked for, half of those that there are.
+    let places = Descriptors::present(settings).connections;
+    let half = if places < settings.limits.connections { places.div_ceil(2) } else { usize::MAX };
     Bounds {
         proxies: Proxies::new(settings.listen.trusted_proxies.clone()),
-        per_address: edge.connections_per_address,
-        handshakes: edge.handshakes,
+        per_address: edge.connections_per_address.min(half),
+        handshakes: edge.handshakes.min(half),
+        lag: Patience::new(settings.limits.accept_within).lag_max(),
         header_fields: edge.header_fields,
         streams: edge.http2_streams,
         requests: edge.requests_per_connection,
@@ -136,9 +139,14 @@ pub(super) fn serve_public(
     bound.into_iter().map(serve).unzip()
 }
 
-pub(super) fn serve_admin(listener: TcpListener, tls: Option<Arc<ServerConfig>>, context: admin::Context) -> Serving {
+pub(super) fn serve_admin(
+    listener: TcpListener,
+    connections_max: usize,
+    tls: Option<Arc<ServerConfig>>,
+    context: admin::Context,
+) -> Serving {
     let stop = CancellationToken::new();
-    let door = Door::new(ADMIN_CONNECTIONS_MAX, Bounds::default());
+    let door = Door::new(connections_max, Bounds::default());
     let setup = Setup::new(tls, door, stop.clone(), Arc::new(Uncounted));
     let router = TowerToHyperService::new(admin::router(Arc::new(context)));
     let handle = move |mut request: Request<Incoming>, peer: Peer| {

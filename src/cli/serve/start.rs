@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::audit_log;
+use super::descriptors::Descriptors;
 use super::listeners::{self, Serving, bind, bind_public, serve_admin, serve_public};
 use super::reload::{Changing, watch_certificates};
 use super::traces::Traces;
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
+use crate::net::lag::Lag;
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
@@ -93,8 +95,13 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
     let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
-    let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
-    let door = Door::new(settings.limits.connections, listeners::bounds(&settings));
+    let (lag, stored) = (Lag::start(), (store.clone(), space.clone()));
+    let line = Arc::new(Line::new(gate, stored, quarantine.clone(), metrics.clone(), clock).watching(lag.clone()));
+    let descriptors = Descriptors::present(&settings);
+    if let Some(shortage) = descriptors.shortage(&settings) {
+        tracing::warn!("{shortage}");
+    }
+    let door = Door::watching(lag, descriptors.connections, listeners::bounds(&settings));
     let (bound, public) = serve_public(public, &door, (&public_tls, &asking), &line, &metrics);
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
@@ -126,7 +133,7 @@ pub async fn start(loaded: Loaded, clock: Clock) -> anyhow::Result<Relay> {
         clock,
         started_at,
     };
-    let private = serve_admin(private, admin_tls, context);
+    let private = serve_admin(private, descriptors.admin, admin_tls, context);
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
