@@ -7,6 +7,8 @@ mod listeners;
 mod proxies;
 mod proxy_protocol;
 mod raw;
+mod slow;
+mod smuggling;
 mod tls;
 
 use crate::world::World;
