@@ -260,7 +260,7 @@ fn what_is_said_of_the_edge_arrives() {
         connection_age: Duration::from_secs(12),
         keep_alive: Duration::from_secs(13),
     };
-    assert_eq!(settings.limits.edge, expected);
+    assert_eq!((settings.limits.edge, settings.limits.accept_within), (expected, Duration::from_secs(2)));
     let source = &settings.sources[0];
     assert_eq!((settings.tls_min, source.client_ca.is_some()), (TlsVersion::V13, true));
     assert_eq!(source.per_second, Meter::try_new(2.5, 3).ok());

@@ -26,6 +26,11 @@ pub(crate) struct Load {
     journeys: Option<Arc<Journeys>>,
 }
 
+/// Handshakes at once: the connections are there before the clock starts, and their opening is not what is measured.
+const OPENING_MAX: usize = 16;
+/// A busy machine may be too late for one.
+const OPENING_TRIES: usize = 5;
+
 /// When a closed loop ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Until {
@@ -46,6 +51,13 @@ pub(crate) struct Slice {
     pub(crate) errors: BTreeMap<String, u64>,
     /// Of accepted requests; measured in open loops only. Ascending.
     pub(crate) latencies: Vec<Duration>,
+}
+
+impl Slice {
+    /// Answers that asked to come later.
+    pub(crate) fn refused(&self) -> u64 {
+        self.errors.get("status 503").copied().unwrap_or_default()
+    }
 }
 
 /// A server that refuses gets no hot loop.
@@ -73,8 +85,7 @@ impl Load {
         }));
         let barrier = Arc::new(Barrier::new(self.connections));
         let mut tasks = JoinSet::new();
-        for _ in 0..self.connections {
-            let mut worker = self.worker().await?;
+        for mut worker in self.workers().await? {
             let (budget, barrier) = (budget.clone(), barrier.clone());
             tasks.spawn(async move {
                 barrier.wait().await;
@@ -99,10 +110,7 @@ impl Load {
         let total = usize::try_from(rate_per_s * time.as_secs())?;
         let gap = Duration::from_secs(1) / u32::try_from(rate_per_s)?;
         let (due, taken) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut workers = Vec::new();
-        for _ in 0..self.connections {
-            workers.push(self.worker().await?);
-        }
+        let workers = self.workers().await?;
         let start = Instant::now() + Duration::from_millis(20);
         let mut tasks = JoinSet::new();
         for mut worker in workers {
@@ -127,11 +135,29 @@ impl Load {
         slice
     }
 
-    async fn worker(&self) -> Result<Worker> {
-        let connection = Connection::open(self.port, &self.tls).await?;
-        let (tls, requests) = (self.tls.clone(), self.requests.clone());
-        let (journeys, slice) = (self.journeys.clone(), Slice::default());
-        Ok(Worker { port: self.port, tls, requests, connection, journeys, buffer: Vec::new(), failed: 0, slice })
+    async fn workers(&self) -> Result<Vec<Worker>> {
+        let (opening, mut opened) = (Arc::new(Semaphore::new(OPENING_MAX)), JoinSet::new());
+        for _ in 0..self.connections {
+            let (opening, port, tls) = (opening.clone(), self.port, self.tls.clone());
+            opened.spawn(async move {
+                let _turn = opening.acquire().await?;
+                for _ in 1..OPENING_TRIES {
+                    match Connection::open(port, &tls).await {
+                        Err(_) => tokio::time::sleep(REST_AFTER_ERROR).await,
+                        opened => return opened,
+                    }
+                }
+                Connection::open(port, &tls).await
+            });
+        }
+        let mut workers = Vec::with_capacity(self.connections);
+        while let Some(connection) = opened.join_next().await {
+            let (tls, requests) = (self.tls.clone(), self.requests.clone());
+            let (journeys, slice) = (self.journeys.clone(), Slice::default());
+            let connection = connection??;
+            workers.push(Worker { port: self.port, tls, requests, connection, journeys, buffer: Vec::new(), failed: 0, slice });
+        }
+        Ok(workers)
     }
 }
 
@@ -170,9 +196,20 @@ impl Worker {
                 }
                 return Ok(());
             }
+            Ok(503) => {
+                *self.slice.errors.entry("status 503".to_owned()).or_default() += 1;
+                // A sender that keeps to its schedule does not wait; others would ask in a hot loop.
+                if scheduled.is_none() {
+                    tokio::time::sleep(REST_AFTER_ERROR).await;
+                }
+                return Ok(());
+            }
             Ok(status) => format!("status {status}"),
             Err(error) => {
-                self.connection = Connection::open(self.port, &self.tls).await?;
+                // A server that has enough to do lets nobody in; the old one fails again, and it is tried again then.
+                if let Ok(connection) = Connection::open(self.port, &self.tls).await {
+                    self.connection = connection;
+                }
                 error.to_string()
             }
         };

@@ -1,7 +1,8 @@
 //! An end-to-end measurement: a real relay process, TLS, signatures, its store on this disk, and delivery to a sink.
 //!
 //! `cargo bench --bench relay -- [--seconds 8] [--connections 64] [--body 1024] [--rate 500] [--bin PATH]
-//! [--fill N | --scale N | --isolation N | --backlog N [--per-second R] | --deliver N | --live N]`
+//! [--fill N | --scale N | --isolation N | --backlog N [--per-second R] | --deliver N | --live N | --overload N [--sync-ms N] |
+//! --idle N --slow N]`
 //!
 //! It alternates short closed-loop slices between the relay and a bare server (hyper, TLS and HMAC, no storage), so that a ratio
 //! comes out although the machine is noisy; then sends at a constant rate for latency. Generator, sink and servers share the
@@ -11,11 +12,13 @@
 
 mod backlog;
 mod bare;
+mod crowd;
 mod deliver;
 mod isolation;
 mod journeys;
 mod live;
 mod load;
+mod overload;
 mod process;
 mod report;
 mod scale;
@@ -97,6 +100,23 @@ struct Arguments {
     #[arg(long, num_args = 0..=1, default_missing_value = "8",
           conflicts_with_all = ["fill", "scale", "isolation", "backlog", "deliver"])]
     live: Option<usize>,
+    /// Measure with so many times what the relay can take, and afterwards, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "3",
+          conflicts_with_all = ["fill", "scale", "isolation", "backlog", "deliver", "live"])]
+    overload: Option<f64>,
+    /// Syncs of its disk take so many milliseconds more (needs strace)
+    #[arg(long, requires = "overload", default_value_t = 0)]
+    sync_ms: u64,
+    /// Measure honest senders beside so many connections on which nothing happens, instead
+    #[arg(long, num_args = 0..=1, default_missing_value = "10000",
+          conflicts_with_all = ["fill", "scale", "isolation", "backlog", "deliver", "live", "overload"])]
+    idle: Option<usize>,
+    /// And so many on which next to nothing happens
+    #[arg(long, requires = "idle", default_value_t = 1000)]
+    slow: usize,
+    /// Connections that the relay may have; more than there are, where nothing is said
+    #[arg(long, requires = "idle")]
+    places: Option<usize>,
     /// Measure the bare server only; no relay is started
     #[arg(long)]
     bare_only: bool,
@@ -145,6 +165,14 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
     }
     if let Some(readers) = arguments.live {
         report.live = Some(live::measure(arguments, readers).await?);
+        return Ok(report);
+    }
+    if let Some(times) = arguments.overload {
+        report.overload = Some(overload::measure(arguments, times).await?);
+        return Ok(report);
+    }
+    if let Some(idle) = arguments.idle {
+        report.crowd = Some(crowd::measure(arguments, idle).await?);
         return Ok(report);
     }
     let sink = Sink::start().await?;

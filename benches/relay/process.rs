@@ -33,14 +33,26 @@ pub(crate) struct Relay {
 impl Relay {
     /// Starts `binary` with these settings and waits until it is ready. Its log goes to a file in its folder, at the default level.
     pub(crate) async fn start(binary: &Path, settings: &Settings, secret: &str) -> Result<Self> {
+        Self::start_by(Command::new(binary), settings, secret).await
+    }
+
+    /// The same, on a disk whose syncs take so much longer: `strace` holds each of them up. The relay is its child's parent, not its
+    /// child, so that what is asked of the process is asked of the relay.
+    pub(crate) async fn start_slow(binary: &Path, settings: &Settings, secret: &str, sync: Duration) -> Result<Self> {
+        let mut command = Command::new("strace");
+        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf", "-e", "trace=fdatasync,fsync"]);
+        command.arg("-e").arg(format!("inject=fdatasync,fsync:delay_exit={}", sync.as_micros())).arg(binary);
+        Self::start_by(command, settings, secret).await
+    }
+
+    async fn start_by(mut command: Command, settings: &Settings, secret: &str) -> Result<Self> {
         let (folder, port, admin_port) = (tempfile::tempdir()?, free_port().await?, free_port().await?);
         let config = folder.path().join("relay.toml");
         std::fs::write(&config, settings.relay_toml(port, admin_port))?;
         let log = std::fs::File::create(folder.path().join("log"))?;
-        let mut command = Command::new(binary);
         command.arg("--config").arg(&config).arg("serve").current_dir(folder.path()).env("BENCH_SECRET", secret);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let mut relay = Self { port, admin_port, process: Process(child), command, folder };
         relay.wait_until_ready().await?;
         Ok(relay)
@@ -79,6 +91,18 @@ impl Relay {
     /// What the process has used so far.
     pub(crate) fn usage(&self) -> Result<Usage> {
         self.process.usage()
+    }
+
+    /// Files and sockets that it has open.
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id()))?.count())
+    }
+
+    /// What it counts under this name, labels included.
+    pub(crate) async fn counted(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("{name} is not counted"))?.trim().parse()?)
     }
 
     /// Asks it to end and waits.

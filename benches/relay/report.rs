@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::backlog::Backlog;
+use crate::crowd::Crowd;
 use crate::deliver::Deliver;
 use crate::isolation::Isolation;
 use crate::journeys::Travelled;
 use crate::live::Live;
 use crate::load::Slice;
+use crate::overload::Overload;
 use crate::process::Usage;
 use crate::rate_per_s;
 use crate::scale::Scale;
@@ -52,6 +54,10 @@ pub(crate) struct Report {
     pub(crate) deliver: Option<Deliver>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) live: Option<Live>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) overload: Option<Overload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) crowd: Option<Crowd>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store_events: Option<Value>,
     /// `GET /api/v1/status` at the end.

@@ -19,6 +19,12 @@ impl Settings {
         self
     }
 
+    /// With these lines of `[limits]`.
+    pub(crate) fn limits(mut self, lines: &str) -> Self {
+        self.add(&format!("[limits]\n{lines}\n"));
+        self
+    }
+
     /// With a source whose events go to all of these.
     pub(crate) fn source(mut self, name: &str, to: &[impl AsRef<str>]) -> Self {
         let to: Vec<_> = to.iter().map(|name| format!("{:?}", name.as_ref())).collect();

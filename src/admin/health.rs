@@ -54,6 +54,7 @@ async fn exposition(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let bytes = context.store.bytes().await.unwrap_or_default();
     context.metrics.set_store(bytes, counts.events, context.store.health().is_ok(), counts.damaged);
     context.metrics.set_space(counts.bytes, context.space.free_bytes(), context.space.is_full());
+    context.metrics.set_waits(context.store.wait(), context.line.lag());
     context.watch.show_certificates();
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], context.metrics.render())
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::serve::descriptors::Descriptors;
 use crate::config::{self, Problem};
 
 /// Prints one line a problem, then how many sources and destinations there are. Fails where one of the problems is an error.
@@ -20,6 +21,9 @@ fn print(config: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         }
     };
     print_problems(loaded.warnings.iter(), out)?;
+    if let Some(shortage) = Descriptors::of_relay(&loaded.settings).shortage(&loaded.settings) {
+        writeln!(out, "warning: {}: {shortage}", config.display())?;
+    }
     let sources = count(loaded.settings.sources.len(), "source");
     let destinations = count(loaded.settings.destinations.len(), "destination");
     writeln!(out, "{} is fine: {sources}, {destinations}", config.display())?;

@@ -22,6 +22,10 @@ const CONNECTIONS_DEFAULT: usize = 10_000;
 /// Slower than any network that a provider has; faster than somebody who holds connections open.
 const BODY_BYTES_PER_SECOND_DEFAULT: u64 = 1000;
 const BODY_BYTES_PER_SECOND: RangeInclusive<u64> = 1..=1 << 30;
+/// An answer that a sender waits for, and a tenth of the time after which many of them give up.
+const ACCEPT_WITHIN_DEFAULT: Duration = Duration::from_secs(1);
+/// Less than a disk that spins may need; no sender waits for longer.
+const ACCEPT_WITHIN: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// Deliveries that are counted.
 const PENDING: RangeInclusive<u64> = 1..=u32::MAX as u64;
 /// Of connections and handshakes.
@@ -66,6 +70,13 @@ per_second_per_address = { rate = 50, burst = 100 }
         .or("\"1000B\""),
         Key::new("pending", Kind::Integer(PENDING), "Deliveries that wait. With so many, new events are refused with 503.")
             .or_else("as many as there is room for"),
+        Key::new(
+            "accept_within",
+            Kind::Duration(ACCEPT_WITHIN),
+            "An event that is taken is durable within so long. Where more come than that allows, some are refused with 503 before they \
+             are read.",
+        )
+        .or("\"1s\""),
         Key::new("connections_per_address", Kind::Integer(NUMBER), "Connections of one address at once; trusted proxies have any number.")
             .or_else("half of `connections`"),
         Key::new("handshakes", Kind::Integer(NUMBER), "TLS handshakes at once.").or_else("half of `connections`"),
@@ -118,6 +129,7 @@ pub(super) fn prove(mut section: Section<'_>) -> Limits {
         connections,
         body_bytes_per_second: section.or("body_rate", BODY_BYTES_PER_SECOND_DEFAULT, |value| value.size(BODY_BYTES_PER_SECOND)),
         pending: section.take("pending").and_then(|value| value.integer(PENDING)),
+        accept_within: section.or("accept_within", ACCEPT_WITHIN_DEFAULT, |value| value.duration(ACCEPT_WITHIN)),
         edge: edge(&mut section, connections),
     };
     section.finish();

@@ -140,6 +140,8 @@ pub struct Limits {
     pub body_bytes_per_second: u64,
     /// Pending deliveries, above which nothing new is accepted.
     pub pending: Option<u64>,
+    /// An event that is taken is durable within so long.
+    pub accept_within: Duration,
     /// Of connections and requests.
     pub edge: EdgeLimits,
 }

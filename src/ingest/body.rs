@@ -20,6 +20,10 @@ const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// And for so long.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
+/// What comes with its head, mostly, and need not be waited for.
+const SKIPPED_BYTES_MAX: u64 = 64 * 1024;
+const SKIP_TIME: Duration = Duration::from_millis(100);
+
 /// What a body may be.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
@@ -121,6 +125,24 @@ pub(super) async fn read(body: &mut Incoming, bounds: &Bounds) -> Result<Whole, 
         bounds.memory.take(&mut share, taken)?;
     }
     Ok(Whole { bytes: pieces.join(), share })
+}
+
+/// Reads a body past that will not be used, where it is short and there; whether its connection can go on. A handshake for the next request
+/// would cost more than this, when there is too much already.
+pub(super) async fn skip(body: &mut Incoming) -> bool {
+    if body.size_hint().upper().is_none_or(|bytes| bytes > SKIPPED_BYTES_MAX) {
+        return false;
+    }
+    let whole = async {
+        loop {
+            match body.frame().await {
+                None => return true,
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+            }
+        }
+    };
+    tokio::time::timeout(SKIP_TIME, whole).await.unwrap_or(false)
 }
 
 /// Reads on for a bounded while after a refusal: a connection that is closed with bytes unread is reset, and the sender may

@@ -16,6 +16,7 @@ use crate::net::fetch::Fetcher;
 use crate::net::forwarded::Proxies;
 use crate::net::published::Published;
 use crate::pace::meter::{Crowd, Meter, Metered};
+use crate::pace::overload::Patience;
 use crate::record::Name;
 use crate::route;
 use crate::signature::Selector;
@@ -31,6 +32,7 @@ pub struct Gate {
     pub(super) proxies: Proxies,
     pub(super) header_fields_max: usize,
     pub(super) pending_max: Option<u64>,
+    pub(super) patience: Patience,
     pub(super) outside: Outside,
     pub(super) arming: Arc<Arming>,
     pub(super) spans: Spans,
@@ -108,8 +110,8 @@ impl Gate {
         let proxies = Proxies::new(settings.listen.trusted_proxies.clone());
         let crowd = settings.limits.edge.per_second_per_address.map(|meter| crowd(meter, before));
         let (header_fields_max, pending_max) = (settings.limits.edge.header_fields, settings.limits.pending);
-        let spans = Spans::default();
-        Self { sources, proxies, header_fields_max, pending_max, outside, arming, spans, memory, rates, crowd }
+        let (patience, spans) = (Patience::new(settings.limits.accept_within), Spans::default());
+        Self { sources, proxies, header_fields_max, pending_max, patience, outside, arming, spans, memory, rates, crowd }
     }
 
     /// The same, and the spans of requests go there.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body_util::Full;
@@ -18,6 +18,7 @@ use super::body;
 use super::challenge;
 use super::gate::{Entry, Gate};
 use super::head;
+use super::overload::Overload;
 use super::reply::{self, Refusal};
 use super::spans::Noted;
 use super::upstream::{Listening, Said};
@@ -25,6 +26,7 @@ use crate::config::settings::{Ack, Source};
 use crate::metrics::{Metrics, RequestOutcome};
 use crate::net::client_certificate::Shown;
 use crate::net::forwarded::Client;
+use crate::net::lag::Lag;
 use crate::net::listener::Peer;
 use crate::net::published::Supply;
 use crate::record::{CLIENT, EventId, Received};
@@ -43,6 +45,7 @@ pub struct Line {
     metrics: Arc<Metrics>,
     clock: Clock,
     uptime: Stopwatch,
+    overload: Overload,
 }
 
 /// Where the names of a sender's certificate are kept.
@@ -59,7 +62,13 @@ impl Line {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        Self { gate: ArcSwap::from_pointee(gate), store, space, quarantine, metrics, clock, uptime: Stopwatch::start() }
+        let (gate, uptime, overload) = (ArcSwap::from_pointee(gate), Stopwatch::start(), Overload::default());
+        Self { gate, store, space, quarantine, metrics, clock, uptime, overload }
+    }
+
+    /// The same, which also refuses events where everything is late.
+    pub fn watching(self, lag: Arc<Lag>) -> Self {
+        Self { overload: Overload::new(lag), ..self }
     }
 
     /// The present gate.
@@ -70,6 +79,11 @@ impl Line {
     /// The present.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// How late everything is that is ready, as far as is known.
+    pub fn lag(&self) -> Duration {
+        self.overload.lag()
     }
 
     /// The present, in nanoseconds.
@@ -97,9 +111,7 @@ impl Line {
         let (at, watch) = (self.clock.now(), Stopwatch::start());
         let (mut head, mut body) = request.into_parts();
         head.headers.remove(CLIENT);
-        // HTTP/2 ends the stream, not the connection.
-        let close = |rest: Incoming, version: Version| body::drain(rest) && version < Version::HTTP_2;
-        let version = head.version;
+        let (version, waits) = (head.version, head.headers.contains_key(EXPECT));
         let gate = self.gate.load_full();
         let client = gate.proxies.client(peer, &head.headers);
         let authority = head::authority(&head).map(|named| client.host.clone().unwrap_or(named));
@@ -112,7 +124,7 @@ impl Line {
                 noted.refused(refusal);
             }
             let refusal = let_in.err().unwrap_or_else(|| self.without_source(authority.is_some()));
-            let answer = refusal.answer(close(body, version));
+            let answer = refusal.answer(closes(&refusal, body, version, waits).await);
             self.noted(noted, &gate, entry.map(|entry| &*entry.source), &answer);
             return answer;
         };
@@ -140,7 +152,7 @@ impl Line {
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
                 tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
-                let answer = refusal.answer(close(body, version));
+                let answer = refusal.answer(closes(&refusal, body, version, waits).await);
                 let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
                 if is_empty { reply::emptied(answer) } else { answer }
             }
@@ -253,11 +265,19 @@ impl Line {
         let echo = reply::echo(&verified.received().headers, &entry.source.answer);
         let (intake, listening) = self.listen(&entry.source, intake(entry, verified))?;
         noted.iter_mut().for_each(|noted| noted.commits());
-        let appended = self.append(entry, intake).await;
+        let appended = self.append_in_time(gate, entry, intake).await;
         noted.iter_mut().for_each(|noted| noted.committed());
         let appended = appended?;
         drop(share);
         Ok(Taken::Event(appended, echo, listening.map(Box::new)))
+    }
+
+    /// Makes it durable, unless that takes too long by now.
+    async fn append_in_time(&self, gate: &Gate, entry: &Entry, intake: Intake) -> Result<Appended, Refusal> {
+        let under_way = self.overload.begin(gate.patience, || self.store.wait()).ok_or_else(|| self.overloaded())?;
+        let appended = self.append(entry, intake).await;
+        drop(under_way);
+        Ok(appended?)
     }
 
     /// Makes it durable, and counts it where no route took it.
@@ -285,10 +305,16 @@ impl Line {
         if self.space.is_full() {
             return Err(Refusal::StoreFull);
         }
-        match gate.pending_max {
-            Some(max) if self.store.counts().pending >= max => Err(Refusal::Overload),
-            _ => Ok(()),
+        if gate.pending_max.is_some_and(|max| self.store.counts().pending >= max) {
+            return Err(Refusal::Overload);
         }
+        if self.overload.takes(gate.patience, || self.store.wait()) { Ok(()) } else { Err(self.overloaded()) }
+    }
+
+    /// More comes than can be made durable in time.
+    fn overloaded(&self) -> Refusal {
+        self.overload.refused(self.uptime_ns(), self.store.wait());
+        Refusal::Overload
     }
 
     /// A request that was not believed: what it is answered, and whether it is kept aside.
@@ -324,6 +350,16 @@ impl Line {
         self.metrics.unknown_source();
         if has_host { Refusal::UnknownSource } else { Refusal::BadRequest }
     }
+}
+
+/// Whether a connection must end with a refusal, as what is left of the request is not read. `waits`: its sender sends a body only once
+/// it is asked to.
+async fn closes(refusal: &Refusal, mut rest: Incoming, version: Version, waits: bool) -> bool {
+    if refusal.asks_to_come_again() && !waits && body::skip(&mut rest).await {
+        return false;
+    }
+    // HTTP/2 ends the stream, not the connection.
+    body::drain(rest) && version < Version::HTTP_2
 }
 
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key

@@ -43,7 +43,8 @@ pub(super) fn authority(head: &Parts) -> Option<String> {
     let host = host.map(|host| host.to_str().ok().filter(|host| host.bytes().all(is_of_host)));
     match (head.uri.authority(), host) {
         (_, Some(None)) => None,
-        (Some(authority), _) => Some(authority.as_str().to_owned()),
+        // Whoever names a user there, too, wants it to be taken for a host (RFC 9110 §4.2.4).
+        (Some(authority), _) => Some(authority.as_str().to_owned()).filter(|host| host.bytes().all(is_of_host)),
         (None, Some(Some(host))) => Some(host.to_owned()),
         // HTTP/1.0 knows no Host.
         (None, None) => (head.version <= Version::HTTP_10).then(String::new),
@@ -91,6 +92,10 @@ mod tests {
         assert_eq!(of(Version::HTTP_11, "/", &[("host", "[::1]:1")]), is("[::1]:1"));
         assert_eq!(of(Version::HTTP_11, "http://other/", &[("host", "h")]), is("other"));
         assert_eq!(of(Version::HTTP_2, "https://h/", &[]), is("h"));
+        for target in ["http://u@h/", "http://u:p@h/", "http://@h/"] {
+            assert_eq!(of(Version::HTTP_11, target, &[("host", "h")]), None, "{target}");
+            assert_eq!(of(Version::HTTP_2, target, &[]), None, "{target}");
+        }
         assert_eq!(of(Version::HTTP_10, "/", &[]), is(""));
         assert_eq!(of(Version::HTTP_11, "/", &[]), None);
         for host in ["a b", "u@h", "a/b", "a\"b", "a\\b", "h\u{e9}"] {

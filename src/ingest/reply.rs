@@ -107,6 +107,11 @@ impl Refusal {
         }
     }
 
+    /// Whether an honest sender comes again, soon and often: what it has, it shall keep.
+    pub(super) fn asks_to_come_again(&self) -> bool {
+        matches!(self, Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::RateLimited(_))
+    }
+
     /// The answer to it. `close`: what is left of the request must not be taken for the next one.
     pub(super) fn answer(&self, close: bool) -> Response<Full<Bytes>> {
         let mut answer = match self {

@@ -35,7 +35,8 @@ use crate::record::Name;
 use crate::time::Timestamp;
 
 /// The reasons for which connections are let go.
-const CONNECTION_REFUSALS: [&str; 6] = ["per_address", "handshakes", "untrusted", "proxy_header", "proxy_slow", "malformed"];
+const CONNECTION_REFUSALS: [&str; 8] =
+    ["per_address", "handshakes", "overload", "descriptors", "untrusted", "proxy_header", "proxy_slow", "malformed"];
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -143,6 +144,8 @@ struct Whole {
     store_free_bytes: Gauge,
     store_purged: Counter,
     store_purged_bytes: Counter,
+    commit_wait: Seconds,
+    lag: Seconds,
     start_time: Seconds,
 }
 
@@ -247,6 +250,12 @@ impl Metrics {
         self.whole.store_full.set(i64::from(is_full));
     }
 
+    /// How long whoever comes now would wait: until it is durable, and for its turn on the processor.
+    pub fn set_waits(&self, commit: Duration, lag: Duration) {
+        self.whole.commit_wait.set(commit.as_secs_f64());
+        self.whole.lag.set(lag.as_secs_f64());
+    }
+
     /// Counts events that were removed, and their bytes.
     pub fn purged(&self, events: u64, bytes: u64) {
         self.whole.store_purged.inc_by(events);
@@ -329,6 +338,8 @@ impl Whole {
             store_free_bytes: Gauge::default(),
             store_purged: Counter::default(),
             store_purged_bytes: Counter::default(),
+            commit_wait: Seconds::default(),
+            lag: Seconds::default(),
             start_time: Seconds::default(),
         };
         registry.register("tls_handshakes", "TLS handshakes by outcome", handshakes);
@@ -341,6 +352,8 @@ impl Whole {
         registry.register("commit_records", "Records that shared one sync", made.commit_records.clone());
         registry.register("commit_bytes", "Bytes that were committed", made.commit_bytes.clone());
         registry.register("commit_sync_seconds", "Time that one sync took", made.commit_sync.clone());
+        registry.register("commit_wait_seconds", "How long a new event would wait to be durable", made.commit_wait.clone());
+        registry.register("lag_seconds", "How long what is ready waits for its turn", made.lag.clone());
         registry.register("store_bytes", "Bytes that the store takes", made.store_bytes.clone());
         registry.register("store_events", "Events in the store", made.store_events.clone());
         registry.register("store_ready", "1 while the store can make things durable", made.store_ready.clone());

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::door::Bounds;
 use super::listener::{Peer, Setup};
+use crate::time::Stopwatch;
 
 /// A peer that has not sent a whole head by then is let go; idle time between requests counts, too.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -35,16 +36,22 @@ const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const H2_PING: Duration = Duration::from_secs(20);
 /// When a connection is at its end and no request is under way, its peer may read what is left for so long.
 const LINGER: Duration = Duration::from_secs(10);
+/// A connection that nobody has used for so long gives its place to somebody who waits for one.
+const REST: Duration = Duration::from_secs(1);
+/// And has so long to say goodbye.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// When a listener stops, a connection of HTTP/1.1 may ask once more for so long, and hears with the answer that the connection ends. One
 /// that is closed at once loses the request that is on its way.
 const PARTING: Duration = Duration::from_secs(1);
 
 /// What happened on a connection.
-#[derive(Default)]
 struct Use {
+    since: Stopwatch,
     begun: AtomicU64,
     running: AtomicU64,
+    /// When the last request ended, in milliseconds since the connection began.
+    ended_ms: AtomicU64,
     /// It has had as many requests as it may.
     full: Notify,
 }
@@ -53,6 +60,11 @@ struct Use {
 struct Running(Arc<Use>);
 
 impl Use {
+    fn new() -> Arc<Self> {
+        let [begun, running, ended_ms] = [(); 3].map(|()| AtomicU64::new(0));
+        Arc::new(Self { since: Stopwatch::start(), begun, running, ended_ms, full: Notify::new() })
+    }
+
     fn begin(self: &Arc<Self>, requests_max: u64) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
         if self.begun.fetch_add(1, Ordering::Relaxed) + 1 >= requests_max {
@@ -68,10 +80,20 @@ impl Use {
     fn is_idle(&self) -> bool {
         self.running.load(Ordering::Relaxed) == 0
     }
+
+    /// Whether nothing has happened for a while.
+    fn rests(&self) -> bool {
+        self.is_idle() && self.age_ms().saturating_sub(self.ended_ms.load(Ordering::Relaxed)) >= REST.as_millis() as u64
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.0.ended_ms.store(self.0.age_ms(), Ordering::Relaxed);
         self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -84,7 +106,7 @@ where
     F: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
-    let used = Arc::<Use>::default();
+    let used = Use::new();
     let answer = service_fn(|request| {
         let running = used.begin(bounds.requests);
         // On the heap at once: hyper moves it several times.
@@ -115,7 +137,7 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let (used, requests_max) = (Arc::<Use>::default(), bounds.requests);
+    let (used, requests_max) = (Use::new(), bounds.requests);
     let (begun, who) = (used.clone(), peer.clone());
     let answer = service_fn(move |request| {
         let (running, answer) = (begun.begin(requests_max), service(request, who.clone()));
@@ -152,7 +174,7 @@ where
         // First what has come: a request that is here is not lost to a clock.
         biased;
         ended = connection.as_mut() => Err(ended),
-        () = over(bounds, used) => Ok(LINGER),
+        linger = over(bounds, used, setup.door.part()) => Ok(linger),
         () = stopped => Ok(PARTING),
     };
     let ended = match lingers {
@@ -176,8 +198,8 @@ where
     }
 }
 
-/// Ends when a connection is too old, unused, or used up.
-async fn over(bounds: &Bounds, used: &Use) {
+/// Ends when a connection is too old, unused, or used up, or somebody else `wants` its place: how long its peer may read then.
+async fn over(bounds: &Bounds, used: &Use, wants: &Notify) -> Duration {
     let unused = async {
         loop {
             let before = used.begun();
@@ -187,9 +209,18 @@ async fn over(bounds: &Bounds, used: &Use) {
             }
         }
     };
+    let wanted = async {
+        loop {
+            wants.notified().await;
+            if used.rests() {
+                return;
+            }
+        }
+    };
     tokio::select! {
-        () = tokio::time::sleep(bounds.age) => {}
-        () = unused => {}
-        () = used.full.notified() => {}
+        () = tokio::time::sleep(bounds.age) => LINGER,
+        () = unused => LINGER,
+        () = used.full.notified() => LINGER,
+        () = wanted => FAREWELL,
     }
 }

@@ -4,16 +4,23 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::forwarded::Proxies;
+use super::lag::Lag;
 use crate::pace::meter::member;
 
+/// So many handshakes are let begin however late the relay is: enough to go on, few enough to end soon.
+const HANDSHAKES_MIN: usize = 64;
+/// Where all places are taken, connections that nobody uses are asked for theirs, so many parts of them one after the other.
+const PARTS: usize = 16;
+/// A part has so long to go before the next one is asked.
+const PART_TIME: Duration = Duration::from_millis(50);
 /// Longer than any process lives.
 const EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
@@ -26,6 +33,8 @@ pub struct Bounds {
     pub per_address: usize,
     /// TLS handshakes at once.
     pub handshakes: usize,
+    /// Where what is ready waits longer than this for its turn, hardly any handshakes begin.
+    pub lag: Duration,
     /// Header fields of one request.
     pub header_fields: usize,
     /// Requests at once on one HTTP/2 connection.
@@ -45,6 +54,7 @@ impl Default for Bounds {
             proxies: Proxies::default(),
             per_address: usize::MAX,
             handshakes: usize::MAX,
+            lag: EVER,
             header_fields: 100,
             streams: 100,
             requests: u64::MAX,
@@ -61,19 +71,35 @@ pub struct Door {
     /// How many connections there may be, and how many too many there are since that became fewer.
     size: Mutex<(usize, usize)>,
     handshakes: AtomicUsize,
+    lag: Arc<Lag>,
     addresses: Mutex<HashMap<IpAddr, usize>>,
     bounds: ArcSwap<Bounds>,
+    /// Connections so far.
+    numbers: AtomicU64,
+    /// Wakes a part of the connections that nobody uses: there is no place left.
+    wanted: [Notify; PARTS],
+    /// How often a part was asked.
+    asked: AtomicUsize,
 }
 
 impl Door {
     /// With room for so many connections.
     pub fn new(connections_max: usize, bounds: Bounds) -> Arc<Self> {
+        Self::watching(Arc::default(), connections_max, bounds)
+    }
+
+    /// The same, which lets fewer in where the relay is late.
+    pub fn watching(lag: Arc<Lag>, connections_max: usize, bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
             room: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
             size: Mutex::new((connections_max.min(Semaphore::MAX_PERMITS), 0)),
             handshakes: AtomicUsize::new(0),
+            lag,
             addresses: Mutex::default(),
             bounds: ArcSwap::from_pointee(bounds),
+            numbers: AtomicU64::new(0),
+            wanted: Default::default(),
+            asked: AtomicUsize::new(0),
         })
     }
 
@@ -101,9 +127,26 @@ impl Door {
 
     /// Room for one more connection, as soon as there is some.
     pub(super) async fn room(self: &Arc<Self>) -> Option<Room> {
-        // It is never closed.
-        let permit = self.room.clone().acquire_owned().await.ok()?;
-        Some(Room(Some(permit), self.clone()))
+        let mut room = std::pin::pin!(self.room.clone().acquire_owned());
+        loop {
+            match tokio::time::timeout(PART_TIME, room.as_mut()).await {
+                // It is never closed.
+                Ok(permit) => return Some(Room(Some(permit.ok()?), self.clone())),
+                Err(_) => self.ask(),
+            }
+        }
+    }
+
+    /// Asks some of the connections that nobody uses for their places.
+    pub(super) fn ask(&self) {
+        let turn = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.wanted[turn % PARTS].notify_waiters();
+    }
+
+    /// Which part a new connection belongs to.
+    pub(super) fn part(&self) -> &Notify {
+        // A remainder fits.
+        &self.wanted[(self.numbers.fetch_add(1, Ordering::Relaxed) % PARTS as u64) as usize]
     }
 
     /// A place among the connections of `address`; none where it has as many as it may.
@@ -121,10 +164,15 @@ impl Door {
         })
     }
 
-    /// A place among the handshakes that are under way.
-    pub(super) fn handshake(self: &Arc<Self>, bounds: &Bounds) -> Option<Handshake> {
+    /// A place among the handshakes that are under way; else why there is none.
+    pub(super) fn handshake(self: &Arc<Self>, bounds: &Bounds) -> Result<Handshake, &'static str> {
         let begun = Handshake(self.clone());
-        (self.handshakes.fetch_add(1, Ordering::Relaxed) < bounds.handshakes).then_some(begun)
+        let others = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        if others >= bounds.handshakes {
+            return Err("handshakes");
+        }
+        // A handshake costs more than many requests.
+        if others >= HANDSHAKES_MIN && self.lag.now() > bounds.lag { Err("overload") } else { Ok(begun) }
     }
 
     fn leave(&self, member: IpAddr) {
@@ -227,8 +275,8 @@ mod tests {
         let bounds = Bounds { handshakes: 2, ..Bounds::default() };
         let door = Door::new(100, bounds.clone());
         let (one, two) = (door.handshake(&bounds), door.handshake(&bounds));
-        assert!(one.is_some() && two.is_some() && door.handshake(&bounds).is_none());
+        assert!(one.is_ok() && two.is_ok() && door.handshake(&bounds).is_err());
         drop(one);
-        assert!(door.handshake(&bounds).is_some());
+        assert!(door.handshake(&bounds).is_ok());
     }
 }

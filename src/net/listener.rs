@@ -148,6 +148,8 @@ where
                     tracing::warn!(%error, "connections cannot be accepted");
                 }
                 failed += 1;
+                setup.observer.refused("descriptors");
+                setup.door.ask();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -180,7 +182,10 @@ where
     let Some(config) = &setup.tls else {
         return http1(stream, peer, &bounds, setup, service).await;
     };
-    let Some(begun) = setup.door.handshake(&bounds) else { return refused("handshakes") };
+    let begun = match setup.door.handshake(&bounds) {
+        Ok(begun) => begun,
+        Err(reason) => return refused(reason),
+    };
     let config = config.load_full();
     let accepted = in_time(HANDSHAKE_TIME, agree(stream, &config, setup), setup).await;
     drop(begun);

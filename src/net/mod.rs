@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod forwarded;
 mod h2;
 pub mod issued;
+pub mod lag;
 pub mod listener;
 mod moving;
 pub mod otlp;

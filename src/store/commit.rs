@@ -7,7 +7,7 @@
 //! Never here: going on after a failure. A ledger that failed once, or panicked, is not asked again; whoever waits is told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::Error;
+use crate::pace::overload::{Ahead, smoothed};
 use crate::time::Stopwatch;
 
 /// Jobs in one group: bounds how long the first of a group waits for the others' writing.
@@ -87,26 +88,80 @@ pub type CommitObserver = Arc<dyn Fn(CommitReport) + Send + Sync>;
 /// The way to the writer thread.
 pub(super) struct Commit<J> {
     jobs: Mutex<Option<Sender<J>>>,
+    weight: fn(&J) -> usize,
     state: Arc<State>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct State {
     failed: OnceLock<String>,
+    /// Jobs that are queued or in the group that is being written, and their bytes.
     waiting: AtomicUsize,
+    waiting_bytes: AtomicUsize,
+    since: Stopwatch,
+    /// When that group began, in microseconds since then; [`RESTING`] where there is none.
+    began_us: AtomicU64,
+    /// What a group takes, as of late, in microseconds.
+    group_us: AtomicU64,
     answers: TaskTracker,
+}
+
+/// No group is being written.
+const RESTING: u64 = u64::MAX;
+
+impl State {
+    fn new() -> Self {
+        Self {
+            failed: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            since: Stopwatch::start(),
+            began_us: AtomicU64::new(RESTING),
+            group_us: AtomicU64::new(0),
+            answers: TaskTracker::new(),
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn begins(&self) {
+        self.began_us.store(self.now_us(), Ordering::Relaxed);
+    }
+
+    /// A group has ended, for which somebody waited or not.
+    fn ended(&self, records: usize, bytes: usize, was_awaited: bool) {
+        self.waiting.fetch_sub(records, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let began = self.began_us.swap(RESTING, Ordering::Relaxed);
+        if was_awaited {
+            let group = Duration::from_micros(self.group_us.load(Ordering::Relaxed));
+            let next = smoothed(group, Duration::from_micros(self.now_us().saturating_sub(began)));
+            self.group_us.store(u64::try_from(next.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    fn ahead(&self) -> Ahead {
+        let groups = self.waiting.load(Ordering::Relaxed) / GROUP_JOBS_MAX;
+        let began = self.began_us.load(Ordering::Relaxed);
+        Ahead {
+            groups: groups.max(self.waiting_bytes.load(Ordering::Relaxed) / GROUP_BYTES_MAX),
+            group: Duration::from_micros(self.group_us.load(Ordering::Relaxed)),
+            running: Duration::from_micros(self.now_us().saturating_sub(began)),
+        }
+    }
 }
 
 impl<J: Send + 'static> Commit<J> {
     /// Starts the writer thread of `ledger`.
     pub(super) fn start<L: Ledger<Job = J>>(ledger: L, observer: CommitObserver) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State::new());
         let writer =
             Writer { ledger, receiver, state: state.clone(), observer, runtime: Handle::try_current().ok(), unsynced: None };
         let thread = std::thread::Builder::new().name("hookhold-commit".into()).spawn(move || writer.run())?;
-        Ok(Self { jobs: Mutex::new(Some(sender)), state, thread: Mutex::new(Some(thread)) })
+        Ok(Self { jobs: Mutex::new(Some(sender)), weight: L::weight, state, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a job.
@@ -120,7 +175,13 @@ impl<J: Send + 'static> Commit<J> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = jobs.as_ref().ok_or(Error::Closed)?;
         self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        self.state.waiting_bytes.fetch_add((self.weight)(&job), Ordering::Relaxed);
         sender.send(job).map_err(|_| self.gone())
+    }
+
+    /// How long a job that is queued now waits until it is durable, as far as can be foreseen.
+    pub(super) fn wait(&self) -> Duration {
+        self.state.ahead().wait()
     }
 
     /// `Err` says why nothing can be made durable any more.
@@ -185,13 +246,14 @@ impl<L: Ledger> Writer<L> {
     /// One group; `false` once there is none left and all is durable.
     fn step(&mut self) -> Result<bool, Error> {
         let Some(first) = self.first()? else { return Ok(false) };
-        let jobs = self.gather(first);
+        let (jobs, weight) = self.gather(first);
+        self.state.begins();
         let (records, urgent) = (jobs.len(), jobs.iter().any(L::is_urgent));
         let Written { first, then, bytes } = self.ledger.write(jobs)?;
         let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
         let is_synced = urgent || lazy_is_over;
         let sync = if is_synced { self.sync()? } else { Duration::ZERO };
-        self.state.waiting.fetch_sub(records, Ordering::Relaxed);
+        self.state.ended(records, weight, urgent);
         first.into_iter().for_each(|act| act());
         self.answer(then);
         (self.observer)(CommitReport { records, bytes, sync });
@@ -224,7 +286,8 @@ impl<L: Ledger> Writer<L> {
         }
     }
 
-    fn gather(&self, first: L::Job) -> Vec<L::Job> {
+    /// The jobs of a group, and their bytes.
+    fn gather(&self, first: L::Job) -> (Vec<L::Job>, usize) {
         let watch = Stopwatch::start();
         let is_hurried = |job: &L::Job| L::is_urgent(job) || L::is_awaited(job);
         let (mut bytes, mut hurried) = (L::weight(&first), is_hurried(&first));
@@ -247,7 +310,7 @@ impl<L: Ledger> Writer<L> {
             hurried |= is_hurried(&job);
             jobs.push(job);
         }
-        jobs
+        (jobs, bytes)
     }
 
     fn sync(&mut self) -> Result<Duration, Error> {
@@ -320,6 +383,23 @@ mod tests {
         assert_eq!(commit.health(), Err("no space".to_owned()));
         assert!(matches!(ask(&commit), Err(Error::Failed(_))));
         assert_eq!(syncs.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn what_waits_is_foreseen() {
+        let state = State::new();
+        assert_eq!(state.ahead().wait(), Duration::ZERO);
+        state.group_us.store(10_000, Ordering::Relaxed);
+        state.waiting.store(3 * GROUP_JOBS_MAX + 1, Ordering::Relaxed);
+        assert_eq!(state.ahead(), Ahead { groups: 3, group: Duration::from_millis(10), running: Duration::ZERO });
+        state.waiting_bytes.store(5 * GROUP_BYTES_MAX, Ordering::Relaxed);
+        assert_eq!(state.ahead().groups, 5);
+        state.begins();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(state.ahead().wait() >= Duration::from_millis(90));
+        state.ended(3 * GROUP_JOBS_MAX + 1, 5 * GROUP_BYTES_MAX, true);
+        let ahead = state.ahead();
+        assert!(ahead.groups == 0 && ahead.running.is_zero() && ahead.group >= Duration::from_millis(20), "{ahead:?}");
     }
 
     #[test]

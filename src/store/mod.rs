@@ -52,6 +52,7 @@ pub use waiter::{Asking, Heard, PASSED_BYTES_MAX, Passed, UnderWay, Waiter, Wait
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name, Verdict};
 use crate::time::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A durable store of events and deliveries.
 ///
@@ -164,6 +165,11 @@ pub trait Store: Send + Sync + 'static {
     /// be called within a runtime.
     fn backup(&self) -> Result<Backup, Error> {
         Err(Error::Conflict("this kind of store has no backups".to_owned()))
+    }
+
+    /// How long a change that is handed in now waits until it is durable, as far as can be foreseen.
+    fn wait(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Whether the store can still make things durable; `Err` says why not. It does not recover without a restart.

@@ -8,6 +8,8 @@ mod moved;
 mod proxies;
 mod proxy_protocol;
 mod raw;
+mod slow;
+mod smuggling;
 mod tls;
 
 use crate::world::World;

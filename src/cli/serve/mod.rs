@@ -1,6 +1,7 @@
 //! `hookhold serve`: the composition root. Puts the parts together, runs them until a signal, and takes them down in order.
 
 mod audit_log;
+pub(super) mod descriptors;
 mod handed;
 mod listeners;
 pub(super) mod log;
@@ -35,6 +36,7 @@ pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
         let _ = writeln!(std::io::stderr(), "{warning}");
     }
     let level = log::install(&loaded.settings.log);
+    descriptors::raise();
     let (handed, successor) = (Handed::receive()?, Successor::new(config));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {

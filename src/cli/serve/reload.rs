@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
+use super::descriptors::Descriptors;
 use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
 use super::traces::Traces;
 use super::{audit_log, serving};
@@ -92,7 +93,7 @@ impl Relay {
     fn edge_follows(&self, before: &Settings, settings: &Settings) {
         let (door, speech) = (&self.listeners.service.door, &self.listeners.service.speech);
         door.replace(serving::bounds(settings));
-        door.resize(settings.limits.connections);
+        door.resize(Descriptors::present(settings).connections);
         speech.asking.replace(serving::asked(settings));
         if before.tls_min != settings.tls_min {
             speech.replace(settings.tls_min);

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors::Descriptors;
 use crate::admin;
 use crate::config::settings::{Listener, Serve, Settings, TlsVersion};
 use crate::ingest::Line;
@@ -27,9 +28,7 @@ use crate::net::forwarded::Proxies;
 use crate::net::listener::{self, Observer, Peer, Setup};
 use crate::net::redirect;
 use crate::net::tls::{self, Certificates};
-
-/// Connections of the admin listener at once.
-const ADMIN_CONNECTIONS_MAX: usize = 256;
+use crate::pace::overload::Patience;
 
 /// A listener that is served: how to stop it, and a task that ends when its last connection has ended.
 pub(super) struct Serving {
@@ -71,10 +70,14 @@ fn configs(oldest: TlsVersion, certificates: &Arc<Certificates>) -> [Arc<ServerC
 /// What connections may do.
 pub(super) fn bounds(settings: &Settings) -> Bounds {
     let edge = &settings.limits.edge;
+    // Where there are fewer places than asked for, half of those that there are.
+    let places = Descriptors::present(settings).connections;
+    let half = if places < settings.limits.connections { places.div_ceil(2) } else { usize::MAX };
     Bounds {
         proxies: Proxies::new(settings.listen.trusted_proxies.clone()),
-        per_address: edge.connections_per_address,
-        handshakes: edge.handshakes,
+        per_address: edge.connections_per_address.min(half),
+        handshakes: edge.handshakes.min(half),
+        lag: Patience::new(settings.limits.accept_within).lag_max(),
         header_fields: edge.header_fields,
         streams: edge.http2_streams,
         requests: edge.requests_per_connection,
@@ -107,6 +110,8 @@ pub(super) struct Service {
     pub(super) https_port: Arc<AtomicU16>,
     /// What the admin listener answers.
     pub(super) admin: Router,
+    /// How many connections it may have at once.
+    pub(super) admin_connections: usize,
 }
 
 impl Service {
@@ -144,7 +149,7 @@ impl Service {
     /// Serves the admin listener.
     pub(super) fn admin(&self, speaks_tls: bool, socket: Arc<TcpListener>) -> Serving {
         let stop = CancellationToken::new();
-        let door = Door::new(ADMIN_CONNECTIONS_MAX, Bounds::default());
+        let door = Door::new(self.admin_connections, Bounds::default());
         let mut setup = Setup::new(None, door, stop.clone(), Arc::new(Uncounted));
         setup.tls = speaks_tls.then(|| self.speech.admin.clone());
         let router = TowerToHyperService::new(self.admin.clone());

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::audit_log;
+use super::descriptors::Descriptors;
 use super::handed::Handed;
 use super::listeners::{Listeners, Sockets};
 use super::reload::{Changing, watch_certificates};
@@ -29,6 +30,7 @@ use crate::net::challenges::Challenges;
 use crate::net::confirm::Confirmer;
 use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
+use crate::net::lag::Lag;
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
@@ -107,8 +109,9 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
     let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
-    let line = Arc::new(Line::new(gate, (store.clone(), space.clone()), quarantine.clone(), metrics.clone(), clock));
-    let door = Door::new(settings.limits.connections, bounds(&settings));
+    let (lag, stored) = (Lag::start(), (store.clone(), space.clone()));
+    let line = Arc::new(Line::new(gate, stored, quarantine.clone(), metrics.clone(), clock).watching(lag.clone()));
+    let (door, admin_connections) = open_door(&settings, lag);
     let (acme, challenges) = start_acme(&settings, &certificates, &metrics, clock).await?;
     let audit = audit_log::open(&settings, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
@@ -141,13 +144,23 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
         started_at,
     };
     let (admin, https_port) = (admin::router(Arc::new(context)), Arc::default());
-    let service = Service { door, speech, line: line.clone(), metrics: metrics.clone(), challenges, https_port, admin };
+    let (counts, handles) = (metrics.clone(), line.clone());
+    let service = Service { door, speech, line: handles, metrics: counts, challenges, https_port, admin, admin_connections };
     let listeners = Listeners::serve(sockets, service);
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
     let changing = Changing { imprint, line, quarantine, told, configuration, pauses, acme, metrics, watch, audit };
     Ok(Relay { listeners, store, lanes, replays, retention, watching, history, changing, traces, reloads })
+}
+
+/// The door of all listeners of webhooks, and how many connections the admin listener may have.
+fn open_door(settings: &Settings, lag: Arc<Lag>) -> (Arc<Door>, usize) {
+    let descriptors = Descriptors::present(settings);
+    if let Some(shortage) = descriptors.shortage(settings) {
+        tracing::warn!("{shortage}");
+    }
+    (Door::watching(lag, descriptors.connections, bounds(settings)), descriptors.admin)
 }
 
 /// The sources whose secret comes in a request, with what was taken before.

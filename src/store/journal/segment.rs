@@ -29,6 +29,12 @@ const ZEROS: usize = 256 * 1024;
 /// than never, but somebody must hear of it.
 const FULL_PAUSE: Duration = Duration::from_millis(250);
 const FULL_TIME: Duration = Duration::from_secs(30);
+/// The system's words for it (EMFILE, ENFILE): the process has as many descriptors as it may, or all processes together have.
+const NO_DESCRIPTOR: i32 = 24;
+const NO_FILE: i32 = 23;
+/// Then it is tried again so often, that is for ten seconds.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(20);
+const DESCRIPTOR_TRIES: usize = 500;
 /// The bits of an id.
 const ID_MAX: SegmentId = u32::MAX >> 1;
 /// The end of a segment's name.
@@ -70,16 +76,16 @@ impl Segment {
         let file = match old {
             Some(old) => {
                 fs::rename(old, &path)?;
-                File::options().read(true).write(true).open(&path)?
+                with_patience(|| File::options().read(true).write(true).open(&path))?
             }
             None => {
-                let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+                let file = with_patience(|| File::options().read(true).write(true).create_new(true).open(&path))?;
                 // What was made of it would be missed most where it is not whole since the disk is full.
                 fill(&file, bytes).inspect_err(|_| drop(fs::remove_file(&path)))?;
                 file
             }
         };
-        File::open(folder)?.sync_all()?;
+        with_patience(|| File::open(folder))?.sync_all()?;
         library.add(id, path.clone());
         Ok(Self { id, path, file, salt, bytes, at: 0 })
     }
@@ -110,6 +116,18 @@ impl Segment {
     /// The segment as one that is not written any more.
     pub(super) fn closed(self, last: u64) -> Closed {
         Closed { id: self.id, path: self.path, salt: self.salt, bytes: self.bytes, last }
+    }
+}
+
+/// Opens a file. That the system has no descriptor to give is no fault of the file: somebody may give one back before it is missed.
+fn with_patience(open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    let mut tries = 0..DESCRIPTOR_TRIES;
+    loop {
+        let lacks_one = |error: &io::Error| error.raw_os_error().is_some_and(|code| [NO_DESCRIPTOR, NO_FILE].contains(&code));
+        match open() {
+            Err(error) if lacks_one(&error) && tries.next().is_some() => std::thread::sleep(DESCRIPTOR_PAUSE),
+            opened => return opened,
+        }
     }
 }
 
@@ -329,4 +347,27 @@ impl Maker {
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_descriptor_is_waited_for_and_nothing_else_is() {
+        let tries = Cell::new(0);
+        let open = |codes: [i32; 2]| {
+            tries.set(0);
+            with_patience(|| {
+                tries.set(tries.get() + 1);
+                codes
+                    .get(tries.get() - 1)
+                    .map_or_else(|| File::open("/dev/null"), |code| Err(io::Error::from_raw_os_error(*code)))
+            })
+        };
+        assert!(open([NO_DESCRIPTOR, NO_FILE]).is_ok() && tries.get() == 3);
+        assert_eq!(open([2, 2]).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(tries.get(), 1);
+    }
 }

@@ -379,6 +379,10 @@ impl Store for Sled {
         Ok(backup)
     }
 
+    fn wait(&self) -> Duration {
+        self.commit.wait()
+    }
+
     fn health(&self) -> Result<(), String> {
         self.commit.health()?;
         self.checkpoints.number().map(drop).map_err(|error| error.to_string())

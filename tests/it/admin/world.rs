@@ -299,6 +299,7 @@ fn settings(tokens: Vec<Token>, tls: bool) -> Settings {
             connections: 10,
             body_bytes_per_second: 1000,
             pending: None,
+            accept_within: Duration::from_secs(1),
             edge: EdgeLimits::of(10),
         },
         log: Log { level: tracing::Level::INFO, format: LogFormat::Text },

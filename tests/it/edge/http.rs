@@ -208,13 +208,13 @@ const PROBES: &[Probe] = &[
 ];
 
 /// An application that keeps the bytes of each request as they came.
-struct Sink {
-    port: u16,
+pub(super) struct Sink {
+    pub(super) port: u16,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Sink {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, seen) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
         let kept = seen.clone();
@@ -232,7 +232,7 @@ impl Sink {
         Self { port, seen }
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         self.seen.lock().unwrap().drain(..).map(|bytes| String::from_utf8(bytes).unwrap()).collect()
     }
 }
@@ -286,7 +286,7 @@ async fn each_request_has_one_reading() {
 }
 
 /// What of a request that the application got could be read in two ways, or should not be there.
-fn ambiguous(request: &str) -> Vec<String> {
+pub(super) fn ambiguous(request: &str) -> Vec<String> {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let mut problems = Vec::new();
     let length = field(head, "content-length").map(|length| length.parse().unwrap());

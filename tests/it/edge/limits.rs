@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::raw::{connect, is_ended, statuses, talk};
+use super::raw::{connect, connect_after, is_ended, statuses, talk, trust};
 use super::{EAGER, listening, open_source, with_lines};
 use crate::process::Process;
-use crate::world::{World, eventually};
+use crate::world::{Upstream, World, eventually, github_signature};
 
 /// A world whose `[limits]` has these lines.
 async fn limited(lines: &str, more: &str) -> World {
@@ -129,32 +129,80 @@ async fn a_head_has_so_many_fields() {
     world.listed("/events", 1).await;
 }
 
-/// Descriptors run out while peers hold connections; when they go, all is as before.
-#[tokio::test]
+/// Peers hold more connections than there are descriptors: whoever is in is served, the store stores, applications get what is theirs,
+/// and the admin API answers; when the peers go, all is as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn running_out_of_descriptors_ends_nothing() {
-    let folder = TempDir::new().unwrap();
+    let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
     tls::install_provider();
-    let text = "[listen]\nhttps = '127.0.0.1:0'\n[tls]\nself_signed = true\n[admin]\nlisten = '127.0.0.1:0'\n\
-                [sources.gh]\npath = '/in/gh'\nprovider = 'github'\nsecrets = [{ file = 's' }]\n\
-                [[routes]]\nfrom = 'gh'\nto = 'app'\n[destinations.app]\nurl = 'http://127.0.0.1:9/'\n";
+    let text = format!(
+        "[listen]\nhttps = '127.0.0.1:0'\n[tls]\nself_signed = true\n[admin]\nlisten = '127.0.0.1:0'\n\
+         [sources.gh]\npath = '/in/gh'\nprovider = 'github'\nsecrets = [{{ file = 's' }}]\n\
+         [[routes]]\nfrom = 'gh'\nto = 'app'\n[destinations.app]\nurl = 'http://{}/'\n",
+        app.address
+    );
     std::fs::write(folder.path().join("relay.toml"), text).unwrap();
     std::fs::write(folder.path().join("s"), "s").unwrap();
     let relay = Process::start_with_descriptors(folder.path(), 96);
     assert_eq!(relay.send("before", b"{}").await.status, 200);
-    let address = relay.https.trim_start_matches("https://").to_owned();
+    let address = relay.https.trim_start_matches("https://").parse().unwrap();
+    let trust = || trust(folder.path(), &[b"http/1.1"]);
+    let mut inside = connect_after(address, trust(), b"").await.unwrap();
     let open_files = || std::fs::read_dir(format!("/proc/{}/fd", relay.id())).unwrap().count();
+    let quiet = open_files();
     let mut held = Vec::new();
     for _ in 0..200 {
-        held.push(TcpStream::connect(&address).await.unwrap());
+        held.push(TcpStream::connect(address).await.unwrap());
     }
-    // Those that it holds hang in their handshakes; it takes more as soon as one of them is over.
-    eventually(async || (open_files() >= 90).then_some(())).await;
-    drop(held);
-    eventually(async || (open_files() < 60).then_some(())).await;
-    assert_eq!(relay.send("after", b"{}").await.status, 200);
+    // Half of its places are for handshakes that hang; the others of the crowd are let go.
+    eventually(async || (open_files() >= quiet + 20).then_some(())).await;
+    let signature = github_signature("s", b"{}");
+    for n in 0..20 {
+        let request = format!(
+            "POST /in/gh HTTP/1.1\r\nHost: h\r\nX-GitHub-Delivery: full-{n}\r\nX-GitHub-Event: push\r\n\
+             X-Hub-Signature-256: {signature}\r\nContent-Length: 2\r\n{}\r\n{{}}",
+            if n == 19 { "Connection: close\r\n" } else { "" }
+        );
+        inside.write_all(request.as_bytes()).await.unwrap();
+    }
+    assert_eq!(statuses(&talk(&mut inside, b"").await), [200; 20]);
     assert_eq!(relay.admin(Method::GET, "/status").await.status, 200);
-    assert_eq!(relay.get("/events").await["items"].as_array().unwrap().len(), 2);
+    app.got(21).await;
+    assert!(open_files() < 96, "some are left");
+    drop(held);
+    // Some of its connections to the application are kept for a while.
+    eventually(async || (open_files() <= quiet + 8).then_some(())).await;
+    assert_eq!(relay.send("after", b"{}").await.status, 200);
+    assert_eq!(relay.get("/events").await["items"].as_array().unwrap().len(), 22);
     // Time for the store to write what it has where it may have found no descriptor.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(relay.send("later", b"{}").await.status, 200);
+    app.got(23).await;
+}
+
+/// All places are taken by connections on which nothing happens: whoever comes gets one of theirs.
+#[tokio::test]
+async fn a_connection_that_nobody_uses_makes_room() {
+    let world = limited("connections = 10\nconnections_per_address = 10", &open_source("")).await;
+    let mut quiet = Vec::new();
+    // One place is kept by the loop that accepts.
+    for n in 0..9 {
+        let protocol: &[u8] = if n % 2 == 0 { b"http/1.1" } else { b"h2" };
+        let mut stream = connect(&world, &[protocol]).await;
+        if n % 2 == 1 {
+            stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        }
+        quiet.push(stream);
+    }
+    counted(&world, "hookhold_connections 9").await;
+    let start = tokio::time::Instant::now();
+    for _ in 0..3 {
+        // Each keeps its place for a while: the client's pool ends with the call, the relay's connection soon after.
+        assert_eq!(world.post("/in/open", &[], b"x").await.status, 200);
+    }
+    let more =
+        [connect(&world, &[b"http/1.1"]).await, connect(&world, &[b"http/1.1"]).await, connect(&world, &[b"http/1.1"]).await];
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    drop((more, quiet));
+    assert_eq!(world.post("/in/open", &[], b"x").await.status, 200);
 }
