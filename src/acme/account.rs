@@ -15,7 +15,7 @@ pub(super) async fn open(folder: &Folder, settings: &Acme, caller: &Caller) -> R
         Ok(Some(kept)) => Ok((known(folder, settings, caller, kept).await?, true)),
         Ok(None) => Ok((register(folder, settings, caller).await?, false)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            tracing::warn!(folder = ?folder, %error, "the account at the CA cannot be used; the relay makes a new one");
+            tracing::warn!(directory = %settings.directory, %error, "the account at the CA cannot be used; the relay makes a new one");
             set_aside(folder).await?;
             Ok((register(folder, settings, caller).await?, false))
         }

@@ -26,10 +26,12 @@ impl Issued {
     /// For `host`, from what is, or will be, in `file`.
     pub fn read(host: &str, file: &Path, pem: &[u8]) -> Result<Self, Error> {
         let bad = |why: String| Error::File { file: file.into(), why };
-        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|e| bad(e.to_string()))?;
+        // What the parser says quotes lines, and some of them are secret.
+        let not_pem = |what: &str| bad(format!("{what} is not PEM, or not whole"));
+        let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().map_err(|_| not_pem("it"))?;
         let Some(leaf) = chain.first() else { return Err(bad("no certificate is in it".to_owned())) };
         let facts = CertificateFacts::read(leaf).ok_or_else(|| bad("its certificate cannot be read".to_owned()))?;
-        let private = PrivateKeyDer::from_pem_slice(pem).map_err(|e| bad(format!("its key: {e}")))?;
+        let private = PrivateKeyDer::from_pem_slice(pem).map_err(|_| not_pem("its key"))?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(chain, private, &provider).map_err(|e| bad(e.to_string()))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|e| bad(e.to_string()))?;
