@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{self, Problem};
+use crate::time::Clock;
 
 /// Prints one line a problem, then how many sources and destinations there are. Fails where one of the problems is an error.
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -19,7 +20,7 @@ fn print(config: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    print_problems(loaded.warnings.iter(), out)?;
+    print_problems(loaded.warnings.at(Clock::system().now()).iter(), out)?;
     let sources = count(loaded.settings.sources.len(), "source");
     let destinations = count(loaded.settings.destinations.len(), "destination");
     writeln!(out, "{} is fine: {sources}, {destinations}", config.display())?;

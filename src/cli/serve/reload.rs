@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
-use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
 use super::traces::Traces;
 use super::{audit_log, listeners};
 use crate::admin::{Configuration, Told};
@@ -78,7 +78,7 @@ impl Relay {
         audit.set_bounds(audit_log::bounds(&settings));
         told.replace(settings.clone(), arming);
         watch.replace(watched);
-        self.changing.configuration.replace(shown, lines(&warnings));
+        self.changing.configuration.replace(shown, warnings);
         let mut changes = self.told_of(&changes).await;
         changes.extend(later(&before, &settings).map(|setting| format!("{setting}: takes effect at the next start")));
         self.changing.imprint = imprint;

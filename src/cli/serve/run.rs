@@ -10,6 +10,7 @@ use super::log::Level;
 use super::start::Relay;
 use crate::admin::Reload;
 use crate::config;
+use crate::time::Clock;
 
 /// Runs until SIGTERM or SIGINT, then stops the relay; a second signal exits at once. SIGHUP reads the configuration again.
 pub(super) async fn run(mut relay: Relay, config: &Path, level: &Level) -> ExitCode {
@@ -77,7 +78,7 @@ async fn read(config: PathBuf) -> Result<config::Loaded, Vec<String>> {
     let read = tokio::task::spawn_blocking(move || config::load(&config)).await;
     let loaded = read.map_err(|error| vec![format!("error: the configuration could not be read: {error}")])?;
     let loaded = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.at(Clock::system().now()) {
         tracing::warn!(%warning, "the configuration");
     }
     Ok(loaded)

@@ -133,7 +133,12 @@ impl World {
             line: Arc::new(line),
             replays,
             told: Arc::new(Told::new(settings, arming)),
-            configuration: Arc::new(Configuration::new(Shown::default(), Vec::new(), certificates, clock)),
+            configuration: Arc::new(Configuration::new(
+                Shown::default(),
+                hookhold::config::Warnings::default(),
+                certificates,
+                clock,
+            )),
             history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
             watch,
