@@ -19,12 +19,15 @@ use hookhold::pace::meter::Meter;
 use hookhold::pace::retry::Rule;
 use hookhold::record::Headers;
 use hookhold::route::filter::Facts;
+use hookhold::time::Timestamp;
 use proptest::prelude::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-const VALID: usize = 20;
-const INVALID: usize = 38;
+const VALID: usize = 21;
+const INVALID: usize = 39;
+/// When `check` looks at these files: 2026-11-28.
+const NOW: Timestamp = Timestamp::from_ms(1_795_824_000_000);
 
 /// An RSA key that Wise publishes for its sandbox.
 const PUBLIC: &str = "\
@@ -71,7 +74,7 @@ impl World {
     /// What `check` would print, line by line.
     fn problems(&self, text: &str) -> (bool, String) {
         let (good, lines): (_, Vec<_>) = match self.parse(text) {
-            Ok(loaded) => (true, loaded.warnings.iter().map(ToString::to_string).collect()),
+            Ok(loaded) => (true, loaded.warnings.at(NOW).iter().map(ToString::to_string).collect()),
             Err(problems) => (false, problems.iter().map(ToString::to_string).collect()),
         };
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -133,6 +136,33 @@ fn valid_files_have_warnings_only() {
     assert_eq!(run("valid", true), VALID);
 }
 
+/// Networks of providers change: who relies on old ones is told, with the page to compare, and at the place where it was written.
+#[test]
+fn networks_of_a_provider_are_warned_of_when_they_are_old() {
+    let text = fs::read_to_string(files("valid").iter().find(|path| path.ends_with("ranges.toml")).unwrap()).unwrap();
+    let loaded = World::new().parse(&text).unwrap();
+    let lines = |now: Timestamp| loaded.warnings.at(now).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let github = |lines: &[String]| lines.iter().find(|line| line.contains("api.github.com/meta")).cloned();
+    let old = Timestamp::parse("2027-07-30T00:00:00Z").unwrap();
+    assert_eq!(github(&lines(old.before(Duration::from_millis(1)))), None);
+    assert_eq!(
+        github(&lines(old)).unwrap(),
+        "warning: relay.toml: line 9, column 10: sources.github: allow[0] stands for networks that were read on 2026-10-29, more \
+         than nine months ago, compare them with https://api.github.com/meta, and write those that are right"
+    );
+    let late = lines(old.after(10 * 365 * 24 * HOUR));
+    assert_eq!(late.iter().filter(|line| line.contains("nine months")).count(), 2, "{late:?}");
+    assert!(loaded.warnings.at(old).iter().map(|warning| (warning.line, warning.column)).is_sorted());
+
+    let source = |name: &str| loaded.settings.sources.iter().find(|source| source.name.as_str() == name).unwrap();
+    let admits = |name: &str, address: &str| source(name).admits(address.parse().unwrap(), true);
+    assert!(["192.30.252.1", "9.234.98.191", "2606:50c0::1"].iter().all(|address| admits("github", address)));
+    assert!(["192.30.251.255", "9.234.98.192", "127.0.0.1", "2607::1"].iter().all(|address| !admits("github", address)));
+    assert!(admits("mixed", "149.154.160.9") && admits("mixed", "203.0.113.7") && !admits("mixed", "203.0.113.8"));
+    assert!(!admits("mixed", "91.108.4.4"), "deny wins");
+    assert!(loaded.shown.text.contains("allow = [\"provider\", \"203.0.113.7\"]"), "{}", loaded.shown.text);
+}
+
 #[test]
 fn problems_come_in_order_and_with_their_severity() {
     let text = fs::read_to_string(&files("invalid")[0]).unwrap();
@@ -190,7 +220,7 @@ fn what_may_be_shown_holds_no_secret_and_says_the_rest() {
 #[test]
 fn what_is_written_arrives() {
     let Loaded { settings, warnings, .. } = everything();
-    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(warnings.at(NOW).is_empty(), "{warnings:?}");
     assert_eq!(settings.listen.https().map(|address| address.to_string()).collect::<Vec<_>>(), ["[::]:8443"]);
     assert!(matches!(&settings.tls, Tls::Certificates(pairs) if pairs.len() == 2 && pairs[0].cert.is_absolute()));
     assert_eq!((settings.admin.tls, settings.admin.tokens.len()), (true, 2));

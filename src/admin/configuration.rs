@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::config::Shown;
+use crate::config::{Shown, Warnings};
 use crate::net::tls::Certificates;
 use crate::time::{Clock, Timestamp};
 
@@ -17,7 +17,7 @@ pub struct Configuration {
 
 struct State {
     shown: Arc<Shown>,
-    warnings: Vec<String>,
+    warnings: Warnings,
     loaded_at: Timestamp,
     last_reload: Option<LastReload>,
 }
@@ -34,20 +34,21 @@ pub struct LastReload {
 /// The configuration at one moment.
 pub(super) struct Snapshot {
     pub(super) shown: Arc<Shown>,
+    /// Those of this moment, a line each.
     pub(super) warnings: Vec<String>,
     pub(super) loaded_at: Timestamp,
     pub(super) last_reload: Option<LastReload>,
 }
 
 impl Configuration {
-    /// From the first reading. `warnings`: what somebody should look at all the same, a line each.
-    pub fn new(shown: Shown, warnings: Vec<String>, certificates: Arc<Certificates>, clock: Clock) -> Self {
+    /// From the first reading. `warnings`: what somebody should look at all the same.
+    pub fn new(shown: Shown, warnings: Warnings, certificates: Arc<Certificates>, clock: Clock) -> Self {
         let state = State { shown: Arc::new(shown), warnings, loaded_at: clock.now(), last_reload: None };
         Self { certificates, clock, state: Mutex::new(state) }
     }
 
     /// Another one is in force.
-    pub fn replace(&self, shown: Shown, warnings: Vec<String>) {
+    pub fn replace(&self, shown: Shown, warnings: Warnings) {
         let mut state = self.lock();
         (state.shown, state.warnings, state.loaded_at) = (Arc::new(shown), warnings, self.clock.now());
     }
@@ -59,7 +60,8 @@ impl Configuration {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let State { shown, warnings, loaded_at, last_reload } = &*self.lock();
-        Snapshot { shown: shown.clone(), warnings: warnings.clone(), loaded_at: *loaded_at, last_reload: last_reload.clone() }
+        let warnings = warnings.at(self.clock.now()).iter().map(ToString::to_string).collect();
+        Snapshot { shown: shown.clone(), warnings, loaded_at: *loaded_at, last_reload: last_reload.clone() }
     }
 
     pub(super) fn certificates(&self) -> &Certificates {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::serve::descriptors::Descriptors;
 use crate::config::{self, Problem};
+use crate::time::Clock;
 
 /// Prints one line a problem, then how many sources and destinations there are. Fails where one of the problems is an error.
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
@@ -20,7 +21,7 @@ fn print(config: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    print_problems(loaded.warnings.iter(), out)?;
+    print_problems(loaded.warnings.at(Clock::system().now()).iter(), out)?;
     if let Some(shortage) = Descriptors::of_relay(&loaded.settings).shortage(&loaded.settings) {
         writeln!(out, "warning: {}: {shortage}", config.display())?;
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::table::{print, say};
 use crate::signature::handshake::Handshake;
-use crate::signature::preset::{self, Answer, Preset};
+use crate::signature::preset::{self, Addresses, Answer, Preset};
 use crate::signature::{Scheme, Selector, Without};
 
 /// Lists the providers that the relay knows, or shows one.
@@ -48,6 +48,7 @@ struct Item<'a> {
     deadline: Option<&'a str>,
     retries: Option<&'a str>,
     answer: &'a Answer,
+    addresses: Option<&'a Addresses>,
     covers_body: bool,
     signs_address: bool,
     settings: Vec<(&'a str, &'static str)>,
@@ -93,6 +94,7 @@ impl<'a> Item<'a> {
             deadline: p.deadline.as_deref(),
             retries: p.retries.as_deref(),
             answer: &p.answer,
+            addresses: p.addresses.as_ref(),
             covers_body: p.scheme.covers_body(),
             signs_address: p.scheme.signs_address(),
             settings: settings(p),
@@ -154,6 +156,7 @@ fn details(p: &Preset) -> anyhow::Result<String> {
         p.handshakes.iter().any(Handshake::takes_secret).then(|| ("its secret", ARMED.to_owned())),
         Some(("waits", p.deadline.clone().unwrap_or_else(|| UNKNOWN.to_owned()))),
         Some(("retries", p.retries.clone().unwrap_or_else(|| UNKNOWN.to_owned()))),
+        p.addresses.as_ref().map(|addresses| ("sends from", sends_from(addresses))),
         (!p.aliases.is_empty()).then(|| ("also known as", p.aliases.join(", "))),
         p.note.clone().map(|note| ("note", note)),
     ];
@@ -175,6 +178,19 @@ fn needs(p: &Preset) -> String {
 /// As `dedupe` in relay.toml. Presets have whole hours.
 fn window(dedupe: Option<Duration>) -> String {
     dedupe.map_or("off".to_owned(), |time| format!("{}h", time.as_secs() / 3600))
+}
+
+/// The networks, the page with them, and when they were read there.
+fn sends_from(addresses: &Addresses) -> String {
+    let Addresses { networks, published, as_of, note } = addresses;
+    let networks = match &networks[..] {
+        [] => UNKNOWN.to_owned(),
+        some => some.iter().map(|network| network.0.to_string()).collect::<Vec<_>>().join(", "),
+    };
+    let read =
+        as_of.as_ref().map_or_else(|| format!("see {published}"), |day| format!("read on {} at {published}", day.as_str()));
+    let note = note.as_ref().map(|note| format!(". {note}")).unwrap_or_default();
+    format!("{networks}; {read}{note}")
 }
 
 fn wants(answer: &Answer) -> String {
@@ -249,6 +265,22 @@ mod tests {
                 assert!(!line.trim().is_empty(), "{what}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn it_is_shown_from_where_a_provider_sends() {
+        let line = |name: &str| {
+            let text = details(preset::find(name).unwrap()).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("sends from     ")).map(str::to_owned)
+        };
+        let github = line("github").unwrap();
+        assert!(github.starts_with("192.30.252.0/22, ") && github.contains("2606:50c0::/32; read on 2026-"), "{github}");
+        assert!(github.contains(" at https://api.github.com/meta. "), "{github}");
+        assert!(line("mollie").unwrap().starts_with("not known; see https://help.mollie.com/"), "{:?}", line("mollie"));
+        assert_eq!(line("slack"), None);
+        let item = serde_json::to_value(Item::new(preset::find("telegram").unwrap())).unwrap();
+        assert_eq!(item["addresses"]["networks"], serde_json::json!(["149.154.160.0/20", "91.108.4.0/22"]));
+        assert!(item["addresses"]["as_of"].is_string(), "{item}");
     }
 
     #[test]

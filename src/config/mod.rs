@@ -48,7 +48,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use imprint::{Change, ChangeKind, Imprint};
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Problem, Problems, Severity, Warnings};
 use reading::Reading;
 pub use schema::schema;
 use settings::Settings;
@@ -62,8 +62,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub struct Loaded {
     /// What it says.
     pub settings: Settings,
-    /// What somebody should look at all the same, in the order of their lines.
-    pub warnings: Vec<Problem>,
+    /// What somebody should look at all the same.
+    pub warnings: Warnings,
     /// What it comes to, to be compared with another reading.
     pub imprint: Imprint,
     /// What it says in its own words, without secrets.
@@ -99,11 +99,11 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
             None
         }
     };
-    let (mut problems, imprint) = reading.finish();
+    let (problems, coming, imprint) = reading.finish();
     match settings {
         Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
-            problem::sort(&mut problems);
-            Ok(Loaded { settings, warnings: problems, imprint, shown: Shown::of(file_name, text) })
+            let warnings = Warnings::new(problems, coming);
+            Ok(Loaded { settings, warnings, imprint, shown: Shown::of(file_name, text) })
         }
         _ => Err(Problems::new(problems)),
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::time::Timestamp;
+
 /// Whether the relay can start in spite of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -29,6 +31,28 @@ pub struct Problem {
     pub column: usize,
 }
 
+/// What somebody should look at although a relay.toml can be used. Some of it is so only from a time on: what is configured reads
+/// no clock.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
+    always: Vec<Problem>,
+    coming: Vec<(Timestamp, Problem)>,
+}
+
+impl Warnings {
+    pub(super) fn new(always: Vec<Problem>, coming: Vec<(Timestamp, Problem)>) -> Self {
+        Self { always, coming }
+    }
+
+    /// Those of a time, in the order of their lines.
+    pub fn at(&self, now: Timestamp) -> Vec<Problem> {
+        let come = self.coming.iter().filter(|(from, _)| *from <= now).map(|(_, problem)| problem);
+        let mut warnings: Vec<_> = self.always.iter().chain(come).cloned().collect();
+        sort(&mut warnings);
+        warnings
+    }
+}
+
 /// All problems of a relay.toml that cannot be used, in the order of their lines; at least one is an error.
 #[derive(Debug, thiserror::Error)]
 pub struct Problems(Vec<Problem>);
@@ -47,7 +71,7 @@ impl Problems {
 }
 
 /// By line and column; what stands at one place stays in order.
-pub(super) fn sort(problems: &mut [Problem]) {
+fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|p| (p.line, p.column));
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::imprint::Imprint;
 use super::problem::{Problem, Severity};
+use crate::time::Timestamp;
 
 /// One reading of one relay.toml: what it may look at beside the text, and the problems so far.
 pub(super) struct Reading<'a> {
@@ -19,6 +20,7 @@ pub(super) struct Reading<'a> {
     /// Whether the relay is set up for development: on loopback, with a certificate of its own.
     pub(super) is_development: Cell<bool>,
     problems: RefCell<Vec<Problem>>,
+    coming: RefCell<Vec<(Timestamp, Problem)>>,
     imprint: RefCell<Imprint>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Reading<'a> {
             env,
             is_development: Cell::new(false),
             problems: RefCell::default(),
+            coming: RefCell::default(),
             imprint: RefCell::default(),
         }
     }
@@ -42,9 +45,19 @@ impl<'a> Reading<'a> {
 
     /// Adds a problem at a place of the text.
     pub(super) fn report(&self, severity: Severity, at: usize, message: String, help: Option<String>) {
-        let (line, column) = position(self.text, at);
-        let problem = Problem { severity, message, help, file: self.file.clone(), line, column };
+        let problem = self.problem(severity, at, message, help);
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Adds a warning that counts from a time on.
+    pub(super) fn report_from(&self, from: Timestamp, at: usize, message: String, help: Option<String>) {
+        let problem = self.problem(Severity::Warning, at, message, help);
+        self.coming.borrow_mut().push((from, problem));
+    }
+
+    fn problem(&self, severity: Severity, at: usize, message: String, help: Option<String>) -> Problem {
+        let (line, column) = position(self.text, at);
+        Problem { severity, message, help, file: self.file.clone(), line, column }
     }
 
     /// The line of a place of the text, from 1.
@@ -62,9 +75,9 @@ impl<'a> Reading<'a> {
         self.imprint.borrow_mut().add(section, content);
     }
 
-    /// All problems, and what was read.
-    pub(super) fn finish(self) -> (Vec<Problem>, Imprint) {
-        (self.problems.into_inner(), self.imprint.into_inner())
+    /// All problems, the warnings that count from a time on, and what was read.
+    pub(super) fn finish(self) -> (Vec<Problem>, Vec<(Timestamp, Problem)>, Imprint) {
+        (self.problems.into_inner(), self.coming.into_inner(), self.imprint.into_inner())
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn prove(written: Named<'_>, address: Option<Address>, routed: Routed
     let Named { name, mut section } = written;
     let provider = provider(&mut section);
     let body_bytes = section.or("body", limits.body_bytes, |value| limits::body(&value, limits.body_bytes_in_flight));
-    let senders = Senders::read(&mut section);
+    let senders = Senders::read(&mut section, provider.as_ref().map(|(provider, _)| provider.preset()));
     let methods = section.or("methods", vec![Method::POST], |value| methods(&value));
     let scheme = scheme(&mut section, provider.as_ref());
     let quarantines = quarantines(&mut section, scheme.as_ref());
@@ -145,9 +145,9 @@ struct Senders {
 }
 
 impl Senders {
-    fn read(section: &mut Section<'_>) -> Self {
-        let allow = section.or("allow", Vec::new(), |value| networks::some(&value, "nobody could send"));
-        let deny = section.or("deny", Vec::new(), |value| networks::some(&value, "nobody would be refused"));
+    fn read(section: &mut Section<'_>, preset: networks::Known) -> Self {
+        let allow = section.or("allow", Vec::new(), |value| networks::allowed(&value, preset));
+        let deny = section.or("deny", Vec::new(), |value| networks::denied(&value));
         networks::warn_if_void(section, &allow, &deny);
         let client_ca = section.take("client_ca").map_or(Some(None), |value| certificates::callers(&value).map(Some));
         let per_second = section.take("per_second").and_then(|value| limits::meter(&value));

@@ -18,6 +18,7 @@ use super::problem::{Severity, did_you_mean};
 use super::reading::Reading;
 use super::table::{Section, Told, in_section};
 use super::units;
+use crate::time::Timestamp;
 
 /// A value, under the name that messages give it.
 #[derive(Clone)]
@@ -93,6 +94,12 @@ impl<'a> Value<'a> {
     pub(super) fn warn(&self, message: &str, help: Option<String>) {
         let message = format!("{} {message}", self.label);
         self.reading.report(Severity::Warning, self.at(), in_section(&self.section, &message), help);
+    }
+
+    /// As [`Self::warn`], for what becomes true at a time.
+    pub(super) fn warn_from(&self, from: Timestamp, message: &str, help: Option<String>) {
+        let message = format!("{} {message}", self.label);
+        self.reading.report_from(from, self.at(), in_section(&self.section, &message), help);
     }
 
     fn must_be<T>(&self, what: &str) -> Option<T> {

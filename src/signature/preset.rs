@@ -1,6 +1,7 @@
 //! The providers that the relay knows, as data: one TOML file each in `providers/`, compiled in (see `files`) and proved by a
 //! test.
 
+mod addresses;
 mod files;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handshake::Handshake;
 use super::{Scheme, Selector};
+pub use addresses::{Addresses, Network};
 use files::FILES;
 
 /// How long a repeat is known where a provider has an id and the source says nothing: longer than providers retry by themselves.
@@ -47,6 +49,8 @@ pub struct Preset {
     pub kind: Option<Selector>,
     /// How long a repeat is known where the source does not say.
     pub dedupe: Option<Duration>,
+    /// Where it sends from, as far as it publishes that.
+    pub addresses: Option<Addresses>,
 }
 
 /// How sure it is that a preset is right.
@@ -172,12 +176,13 @@ struct File {
     verify: Scheme,
     #[serde(default)]
     handshake: Vec<Handshake>,
+    addresses: Option<Addresses>,
 }
 
 fn load(text: &str) -> Result<Preset, toml::de::Error> {
-    let File { name, aliases, title, doc, confidence, note, deadline, retries, dedupe, answer, verify: scheme, handshake } =
-        toml::from_str(text)?;
-    let handshakes = handshake;
+    let file: File = toml::from_str(text)?;
+    let File { name, aliases, title, doc, confidence, note, deadline, retries, dedupe, answer, addresses, .. } = file;
+    let (scheme, handshakes) = (file.verify, file.handshake);
     let (event_id, kind) = (scheme.event_id().cloned(), scheme.event_type().cloned());
     let dedupe = match dedupe.as_deref() {
         Some("off") => None,
@@ -199,6 +204,7 @@ fn load(text: &str) -> Result<Preset, toml::de::Error> {
         event_id,
         kind,
         dedupe,
+        addresses,
     })
 }
 

@@ -32,7 +32,7 @@ use crate::time::Clock;
 /// then.
 pub(super) fn run(config: &Path) -> anyhow::Result<ExitCode> {
     let loaded = crate::config::load(config)?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.at(Clock::system().now()) {
         let _ = writeln!(std::io::stderr(), "{warning}");
     }
     let level = log::install(&loaded.settings.log);

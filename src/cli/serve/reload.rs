@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use sha2::{Digest, Sha256};
 
 use super::descriptors::Descriptors;
-use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, lines, pairs, quarantine_bounds};
+use super::start::{PAUSES_UNREADABLE, Relay, arming, fetcher, known, pairs, quarantine_bounds};
 use super::traces::Traces;
 use super::{audit_log, serving};
 use crate::acme::Acme;
@@ -78,7 +78,7 @@ impl Relay {
         audit.set_bounds(audit_log::bounds(&settings));
         told.replace(settings.clone(), arming);
         watch.replace(watched);
-        self.changing.configuration.replace(shown, lines(&warnings));
+        self.changing.configuration.replace(shown, warnings);
         let mut changes = self.told_of(&changes).await;
         // Last: what comes there now is judged by the rest.
         changes.extend(self.listeners.replace(listeners));

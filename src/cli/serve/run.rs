@@ -15,6 +15,7 @@ use super::successor::Successor;
 use super::{audit_log, notify};
 use crate::admin::Reload;
 use crate::config;
+use crate::time::Clock;
 
 /// Signals that the relay listens to.
 pub(super) struct Signals {
@@ -162,7 +163,7 @@ async fn read(config: PathBuf) -> Result<config::Loaded, Vec<String>> {
     let read = tokio::task::spawn_blocking(move || config::load(&config)).await;
     let loaded = read.map_err(|error| vec![format!("error: the configuration could not be read: {error}")])?;
     let loaded = loaded.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.at(Clock::system().now()) {
         tracing::warn!(%warning, "the configuration");
     }
     Ok(loaded)

@@ -21,8 +21,8 @@ use crate::admin::history::{History, Keeping};
 use crate::admin::{self, Configuration, Reload, Told};
 use crate::chance::Chance;
 use crate::cli::private;
+use crate::config::Loaded;
 use crate::config::settings::{Listener, Settings, Tls};
-use crate::config::{Loaded, Problem};
 use crate::delivery::{Lanes, Replays, Surroundings};
 use crate::ingest::{Arming, Gate, Line, Outside};
 use crate::metrics::Metrics;
@@ -96,7 +96,7 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));
-    let configuration = Arc::new(Configuration::new(shown, lines(&warnings), certificates.clone(), clock));
+    let configuration = Arc::new(Configuration::new(shown, warnings, certificates.clone(), clock));
     let history = Arc::new(History::open(&settings.store.path, metrics.clone(), clock));
     let replays = open_replays(&settings, &store, told.clone(), clock)?;
     let mut traces = Traces::default();
@@ -166,11 +166,6 @@ fn open_door(settings: &Settings, lag: Arc<Lag>) -> (Arc<Door>, usize) {
 /// The sources whose secret comes in a request, with what was taken before.
 pub(super) fn arming(settings: &Settings) -> anyhow::Result<Arming> {
     Arming::new(settings, Brought::below(&settings.store.path)).context("a secret that was taken cannot be read")
-}
-
-/// What somebody should look at, a line each.
-pub(super) fn lines(warnings: &[Problem]) -> Vec<String> {
-    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// The files of the listeners' certificates.

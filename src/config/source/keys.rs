@@ -99,8 +99,13 @@ topic_arns = ["arn:aws:sns:us-east-1:123456789012:MyTopic"]
             .or_else("what the provider wants"),
         Key::new("body", Kind::Size(limits::BODY_BYTES), "Bytes of one body.").or_else("`limits.body`"),
         Key::new("methods", Kind::List(&Kind::Choice(&METHODS)), "Methods that are taken.").or("[\"POST\"]"),
-        Key::new("allow", Kind::List(&Kind::Text), "Addresses and networks that may send, such as `\"203.0.113.0/24\"`.")
-            .or_else("all"),
+        Key::new(
+            "allow",
+            Kind::List(&Kind::Text),
+            "Addresses and networks that may send, such as `\"203.0.113.0/24\"`; `\"provider\"` stands for those that the provider \
+             publishes. [EDGE.md](EDGE.md#who-may-send) tells more.",
+        )
+        .or_else("all"),
         Key::new("deny", Kind::List(&Kind::Text), "Addresses and networks that may not, whatever `allow` says.").or_else("none"),
         Key::new(
             "client_ca",

@@ -10,11 +10,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use hookhold::admin::history::History;
 use hookhold::admin::{Configuration, Context, Told, router};
-use hookhold::config::Shown;
 use hookhold::config::settings::{
     Admin, Audit, Destination, EdgeLimits, Fetch, Limits, Listen, Log, LogFormat, Mask, Proof, Retention, Role, Settings, Source,
     SourcePath, Store as StoreSettings, Tls, TlsVersion, Token,
 };
+use hookhold::config::{Shown, Warnings};
 use hookhold::delivery::Replays;
 use hookhold::ingest::{Arming, Gate, Line, Outside};
 use hookhold::metrics::Metrics;
@@ -133,7 +133,7 @@ impl World {
             line: Arc::new(line),
             replays,
             told: Arc::new(Told::new(settings, arming)),
-            configuration: Arc::new(Configuration::new(Shown::default(), Vec::new(), certificates, clock)),
+            configuration: Arc::new(Configuration::new(Shown::default(), Warnings::default(), certificates, clock)),
             history: Arc::new(History::open(folder.path(), metrics.clone(), clock)),
             metrics: metrics.clone(),
             watch,

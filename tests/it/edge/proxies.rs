@@ -57,6 +57,30 @@ async fn nobody_else_does() {
     assert_eq!(last.header("x-forwarded-host"), world.https().to_string());
 }
 
+/// What a provider publishes counts like what is written, and for whom the proxy speaks.
+#[tokio::test]
+async fn networks_of_a_provider_are_known_by_its_name() {
+    let source = "[sources.tg]\npath = '/in/tg'\nprovider = 'telegram'\nsecrets = [{ file = 'secret' }]\nallow = ['provider']\n\
+                  deny = ['149.154.160.66']\n[[routes]]\nfrom = 'tg'\nto = ['app']\n";
+    let world = listening("trusted_proxies = ['127.0.0.1']", source).await;
+    let token = ("x-telegram-bot-api-secret-token", crate::world::SECRET);
+    let status = async |client: Option<&str>, token: (&'static str, &str)| {
+        let fields: Vec<_> = client.map(|client| ("x-forwarded-for", client)).into_iter().chain([token]).collect();
+        world.post("/in/tg", &fields, br#"{"update_id":1}"#).await.status.as_u16()
+    };
+    assert_eq!(status(None, token).await, 403, "loopback is not Telegram");
+    for outside in ["149.154.159.255", "203.0.113.7", "2001:67c:4e8::1", "149.154.160.66"] {
+        assert_eq!(status(Some(outside), token).await, 403, "{outside}");
+    }
+    assert_eq!(
+        status(Some("149.154.167.220"), ("x-telegram-bot-api-secret-token", "wrong")).await,
+        401,
+        "an address proves nothing"
+    );
+    assert_eq!(status(Some("149.154.167.220"), token).await, 200);
+    assert_eq!(world.app.got(1).await[0].header("x-forwarded-for"), "149.154.167.220");
+}
+
 #[tokio::test]
 async fn the_host_that_a_provider_called_finds_the_source() {
     let source = open_source("host = 'hooks.example'");
