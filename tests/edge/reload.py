@@ -17,7 +17,8 @@ from world import CONFIG, SECRET, world
 SECONDS, PAUSE_S = 12, 0.2
 # Until a signal's reload is in force, and until the application has everything.
 IN_FORCE_S, DELIVERED_S = 3, 20
-PER_SECOND, P99_MS, AT_LEAST = 400, 1000, 2000
+# This is about failures. Late is what a sender would give up on; a busy machine must not be called a fault.
+PER_SECOND, P99_MS, AT_LEAST = 400, 5000, 2000
 RELOADS_MIN = 20
 STREAMS = ["-c", 4, "-m", 10, "--rps", 20]
 

@@ -19,7 +19,8 @@ NOTICED_S = 14
 # A reload reads files and parses them.
 TAKEN_S = 3
 SWAPS = 10
-PER_SECOND, P99_MS, AT_LEAST = 400, 1000, 2000
+# This is about failures. Late is what a sender would give up on; a busy machine must not be called a fault.
+PER_SECOND, P99_MS, AT_LEAST = 400, 5000, 2000
 # Senders of HTTP/2, each with requests of its own rate. They end by themselves, after the exchanges.
 STREAMS_S, STREAMS = 16, ["-c", 4, "-m", 10, "--rps", 20]
 
