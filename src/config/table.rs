@@ -178,6 +178,7 @@ pub(super) fn in_section(section: &str, message: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::Problems;
     use std::path::Path;
 
     static TABLE: Table = Table { name: "", tells: "", example: "", keys: &[], later: &["later"], others: Others::Any };
@@ -189,9 +190,8 @@ pub(super) mod tests {
         let mut section = Section::whole(&reading, table.get_ref(), &TABLE);
         read(&mut section);
         section.finish();
-        let (mut all, _) = reading.finish();
-        crate::config::problem::sort(&mut all);
-        all.iter().map(|p| p.to_string().replace("f: line ", "")).collect()
+        let (all, ..) = reading.finish();
+        Problems::new(all).iter().map(|p| p.to_string().replace("f: line ", "")).collect()
     }
 
     #[test]
