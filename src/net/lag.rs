@@ -79,13 +79,16 @@ mod tests {
     async fn it_is_as_late_as_its_task() {
         assert_eq!(Lag::default().now(), Duration::ZERO);
         let lag = Lag::start();
+        // Time is paused: it passes for the task alone, which tells nobody that it had a turn.
         tokio::time::sleep(EVERY * 10).await;
         assert!(lag.now() <= Duration::from_millis(2), "{:?}", lag.now());
         // The task has no turn while this one does not wait.
         tokio::time::advance(EVERY * 5).await;
         assert!(lag.now() >= EVERY * 3, "{:?}", lag.now());
+        // One turn of the task.
         tokio::time::sleep(EVERY).await;
         assert!(lag.now() >= EVERY, "{:?}", lag.now());
+        // Enough of them to forget.
         tokio::time::sleep(EVERY * 20).await;
         assert!(lag.now() <= Duration::from_millis(2), "{:?}", lag.now());
     }

@@ -395,6 +395,7 @@ mod tests {
         state.waiting_bytes.store(5 * GROUP_BYTES_MAX, Ordering::Relaxed);
         assert_eq!(state.ahead().groups, 5);
         state.begins();
+        // A group that takes so long.
         std::thread::sleep(Duration::from_millis(30));
         assert!(state.ahead().wait() >= Duration::from_millis(90));
         state.ended(3 * GROUP_JOBS_MAX + 1, 5 * GROUP_BYTES_MAX, true);

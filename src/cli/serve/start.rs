@@ -91,8 +91,7 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let sockets = Sockets::bind(&settings, handed)?;
     let store = open_store(&settings, &metrics).await?;
     let space = Arc::new(Space::new(&settings.store.path, settings.store.max_bytes));
-    let rule = settings.store.retention;
-    let retention = Retention::start(rule, store.clone(), space.clone(), metrics.clone(), clock).await;
+    let retention = Retention::start(settings.store.retention, store.clone(), space.clone(), metrics.clone(), clock).await;
     let pauses = Arc::new(Pauses::open(&settings.store.path, &settings).context(PAUSES_UNREADABLE)?);
     let arming = Arc::new(arming(&settings)?);
     let told = Arc::new(Told::new(settings.clone(), arming.clone()));

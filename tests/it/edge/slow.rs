@@ -27,6 +27,7 @@ async fn a_body_that_trickles_is_ended_by_its_rate_and_one_that_flows_is_not() {
         let writing = tokio::spawn(async move {
             // A byte at a time, as somebody does who wants to hold on.
             while writer.write_all(b"x").await.is_ok() && writer.flush().await.is_ok() {
+                // Slower than the rate that is asked for.
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
@@ -41,6 +42,7 @@ async fn a_body_that_trickles_is_ended_by_its_rate_and_one_that_flows_is_not() {
         for _ in 0..30 {
             stream.write_all(&[b'x'; 1000]).await.unwrap();
             stream.flush().await.unwrap();
+            // Faster than the rate that is asked for, and longer than the grace in all.
             tokio::time::sleep(Duration::from_millis(450)).await;
         }
         statuses(&talk(&mut stream, b"").await)
