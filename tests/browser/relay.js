@@ -146,8 +146,10 @@ export class Relay {
     rmSync(this.folder, { recursive: true });
   }
 
-  /** Sends a webhook as GitHub does, and gives the event's id; with another secret than the relay's it must be refused. */
+  /** Sends a webhook as GitHub does, and gives the event's id; with another secret than the relay's it must be refused, and is kept
+   *  in quarantine when this returns: the relay keeps it after its answer. */
   async send(body, { source = "github", type = "push", query = "", id = randomUUID(), headers = {}, secret = SECRET } = {}) {
+    const kept = secret === SECRET ? 0 : (await this.api("status")).counts.quarantined;
     const bytes = Buffer.from(body);
     const signature = `sha256=${createHmac("sha256", secret).update(bytes).digest("hex")}`;
     const own = { "content-type": "application/json", "x-github-event": type, "x-github-delivery": id };
@@ -162,6 +164,7 @@ export class Relay {
       request.end(bytes);
     });
     if (answer.statusCode !== (secret === SECRET ? 200 : 401)) throw new Error(`the relay answered ${answer.statusCode}`);
+    if (secret !== SECRET) await this.quarantined(kept + 1);
     return answer.headers["hookhold-event-id"];
   }
 
@@ -184,6 +187,15 @@ export class Relay {
   edit(change) {
     const file = join(this.folder, "relay.toml");
     writeFileSync(file, change(readFileSync(file, "utf8")));
+  }
+
+  /** Waits until so many requests are in quarantine. */
+  async quarantined(count) {
+    for (let tries = 0; tries < 200; tries += 1) {
+      if ((await this.api("status")).counts.quarantined >= count) return;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    throw new Error(`fewer than ${count} requests are in quarantine`);
   }
 
   /** Waits until an event's deliveries were attempted: one is delivered, one waits, one is parked. */
