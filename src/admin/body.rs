@@ -36,7 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = bytes(request, state).await?;
-        if bytes.trim_ascii().is_empty() { Ok(Self(T::default())) } else { read(&bytes).map(Self) }
+        if bytes.is_empty() { Ok(Self(T::default())) } else { read(&bytes).map(Self) }
     }
 }
 
@@ -127,6 +127,14 @@ mod tests {
         let n = |text: &str| read::<Outer>(text.as_bytes()).ok().map(|outer| outer.inner.0.n);
         assert_eq!([n(r#"{"inner": {"n": 3}}"#), n("{}")], [Some(3), Some(0)]);
         assert_eq!([n("[]"), n(r#"{"inner": []}"#), n(r#"{"inner": [3]}"#), n("null"), n("{} x")], [None; 5]);
+    }
+
+    #[tokio::test]
+    async fn white_space_is_not_nothing() {
+        for (body, taken) in [("", true), ("{}", true), (" ", false), ("\r", false), ("\n", false)] {
+            let read = MaybeJson::<Outer>::from_request(Request::new(body.into()), &()).await;
+            assert_eq!(read.is_ok(), taken, "{body:?}");
+        }
     }
 
     #[test]
