@@ -15,7 +15,8 @@ use url::Url;
 
 use super::Failure;
 use crate::acme::Folder;
-use crate::config::{self, settings};
+use crate::config::settings::{Acme, Tls};
+use crate::config::{self, Entrance};
 use crate::net::client::Server;
 use crate::net::pool::Pool;
 use crate::net::tls;
@@ -57,17 +58,13 @@ impl Client {
                 let url = url.ok_or_else(wrong)?;
                 Self::at(&url, tls::client_config(None)?, token_of_environment())
             }
-            None => {
-                let settings = config::load(config)?.settings;
-                Self::of(&settings)
-            }
+            None => Self::of(&config::entrance(config)?),
         }
     }
 
-    /// For the relay with these settings.
-    pub(super) fn of(settings: &settings::Settings) -> anyhow::Result<Self> {
-        let admin = &settings.admin;
-        let trust = match default_certificate(settings).filter(|_| admin.tls) {
+    fn of(admin: &Entrance) -> anyhow::Result<Self> {
+        let certificate = admin.certificates.as_ref().filter(|_| admin.tls);
+        let trust = match certificate.and_then(|(tls, acme)| default_certificate(tls, acme.as_deref(), &admin.store)) {
             Some(file) => tls::client_config_pinning(&file)?,
             None => tls::client_config(None)?,
         };
@@ -250,16 +247,16 @@ fn token_of_environment() -> Option<Token> {
     Some((token.into_bytes(), format!("the token in {TOKEN_VARIABLE}")))
 }
 
-/// The certificate that a relay with these settings shows to callers who name no host, as this program does; `None` where it has none.
+/// The certificate that a relay with these shows to callers who name no host, as this program does; `None` where it has none.
 /// It need not be there yet.
-pub(super) fn default_certificate(settings: &settings::Settings) -> Option<PathBuf> {
-    match &settings.tls {
-        settings::Tls::SelfSigned { folder } => return Some(folder.join(tls::SELF_SIGNED_FILES[0])),
-        settings::Tls::Certificates(files) if !files.is_empty() => return files.first().map(|files| files.cert.clone()),
-        settings::Tls::Certificates(_) => {}
+pub(super) fn default_certificate(shown: &Tls, acme: Option<&Acme>, store: &Path) -> Option<PathBuf> {
+    match shown {
+        Tls::SelfSigned { folder } => return Some(folder.join(tls::SELF_SIGNED_FILES[0])),
+        Tls::Certificates(files) if !files.is_empty() => return files.first().map(|files| files.cert.clone()),
+        Tls::Certificates(_) => {}
     }
-    let acme = settings.acme.as_ref()?;
-    let folder = Folder::of(&settings.store.path, &acme.directory);
+    let acme = acme?;
+    let folder = Folder::of(store, &acme.directory);
     let mut files = acme.hosts.iter().map(|host| folder.certificate(host));
     files.clone().find(|file| file.exists()).or_else(|| files.next())
 }

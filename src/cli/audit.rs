@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::admin::{Client, encoded};
 use super::table::{self, cell, items, say};
-use crate::config::settings::Settings;
+use crate::config::Entrance;
+use crate::config::settings::Audit;
 use crate::store::{AuditBounds, AuditLog, AuditOutcome, Deed};
 use crate::time::Clock;
 
@@ -64,17 +65,16 @@ fn row(entry: &Value) -> [String; 8] {
 }
 
 /// What is kept of who did what, as the settings say.
-pub(super) fn bounds(settings: &Settings) -> AuditBounds {
-    let crate::config::settings::Audit { keep_for, bytes_max } = settings.admin.audit;
+pub(super) fn bounds(Audit { keep_for, bytes_max }: Audit) -> AuditBounds {
     AuditBounds { keep_for, bytes_max }
 }
 
 /// A command changed a store while no relay ran. It is done by who may write there, so a log that cannot be written is told and no more.
-pub(super) fn note_at_rest(settings: &Settings, action: &str, parameters: Value, detail: String) {
+pub(super) fn note_at_rest(at: &Entrance, action: &str, parameters: Value, detail: String) {
     let deed =
         Deed { who: Some("command".to_owned()), action: action.to_owned(), parameters: Some(parameters), ..Deed::default() };
     let outcome = AuditOutcome { status: 200, detail: Some(detail) };
-    let log = AuditLog::open(&settings.store.path, bounds(settings), Clock::system());
+    let log = AuditLog::open(&at.store, bounds(at.audit), Clock::system());
     if let Err(error) = log.and_then(|log| log.note(deed, outcome)) {
         eprintln!("warning: this cannot be written to the audit log: {error}");
     }

@@ -61,7 +61,7 @@ fn write(config: &Path, address: Option<&str>, mut take: impl FnMut(&[u8]) -> an
     if !matches!(unreachable.downcast_ref(), Some(Failure::Unreachable { .. })) {
         return Err(unreachable);
     }
-    let path = config::load(config)?.settings.store.path;
+    let path = config::entrance(config)?.store;
     if is_free(&path).is_ok() {
         return Err(unreachable.context(format!("there is no store in {}", path.display())));
     }

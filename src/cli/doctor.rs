@@ -22,8 +22,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let settings = config::load(config)?.settings;
-    let path = settings.store.path.clone();
+    let at = config::entrance(config)?;
+    let path = at.store.clone();
     if is_free(&path).is_ok() {
         bail!("store.path: {}: there is no store", path.display());
     }
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     })?;
     if let Some(rebuilt) = &report.rebuilt {
         let detail = format!("{} keys added, {} removed", rebuilt.added, rebuilt.removed);
-        audit::note_at_rest(&settings, "doctor.rebuild-index", json!({}), detail);
+        audit::note_at_rest(&at, "doctor.rebuild-index", json!({}), detail);
     }
     if as_json {
         let mut all = serde_json::to_value(&report)?;

@@ -25,8 +25,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let settings = config::load(config)?.settings;
-    let path = settings.store.path.clone();
+    let at = config::entrance(config)?;
+    let path = at.store.clone();
     is_free(&path)?;
     serve::log::install_for_command();
     let archive = Archive::find(&args.folder, args.skip_damaged)?;
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     }
     let contents = restore(&archive, &proof, &path)?;
     let parameters = json!({ "from": args.folder, "skip_damaged": args.skip_damaged });
-    audit::note_at_rest(&settings, "restore", parameters, in_words(&contents));
+    audit::note_at_rest(&at, "restore", parameters, in_words(&contents));
     if as_json {
         let mut all = as_value(&contents);
         all["store"] = json!(path);

@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<E
     let request = request(source, entrance(&settings).address.port(), body, &id, &args.kind, now)?;
     let answer = send(&settings, request)?;
     let event = answer.headers.get("hookhold-event-id").and_then(|v| v.to_str().ok());
-    let became = event.map(|event| watch(&settings, event)).transpose().unwrap_or_default();
+    let became = event.map(|event| watch(config, event)).transpose().unwrap_or_default();
     if as_json {
         say(&format!("{}", json!({ "status": answer.status.as_u16(), "event_id": event, "event": became })));
     } else {
@@ -175,7 +175,7 @@ fn request(
 }
 
 fn send(settings: &Settings, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-    let certificate = default_certificate(settings).unwrap_or_default();
+    let certificate = default_certificate(&settings.tls, settings.acme.as_deref(), &settings.store.path).unwrap_or_default();
     let entrance = entrance(settings);
     let scheme = if entrance.is_https { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(entrance.address)).parse()?;
@@ -201,8 +201,8 @@ fn send(settings: &Settings, request: Request<Full<Bytes>>) -> anyhow::Result<An
 }
 
 /// The event once nothing of it is on its way any more, or an attempt was made; what is known after a while in any case.
-fn watch(settings: &Settings, event: &str) -> anyhow::Result<Value> {
-    let client = Client::of(settings)?;
+fn watch(config: &Path, event: &str) -> anyhow::Result<Value> {
+    let client = Client::new(config, None)?;
     let mut waited = Duration::ZERO;
     loop {
         let seen = client.get(&format!("/events/{event}"))?;

@@ -92,11 +92,10 @@ audit = { for = "365d", max_bytes = "256MiB" }
 
 pub(super) fn prove(mut section: Section<'_>, public: Option<&Listen>, has_certificate: bool) -> Admin {
     let written = section.take("listen");
-    let listen = written.as_ref().and_then(address).unwrap_or(ADMIN_LISTEN);
-    let tls = section.or("tls", false, |value| value.boolean());
-    let tokens = section.or("tokens", Vec::new(), |value| tokens(&value));
+    let (listen, tls) = place(&mut section);
+    let tokens = self::tokens(&mut section);
     let mask = mask::read(&mut section);
-    let audit = section.take("audit").and_then(|value| value.inner()).map_or(AUDIT_DEFAULT, audit);
+    let audit = self::audit(&mut section);
     if let Some(value) = &written {
         if !is_loopback(listen) && !tls {
             value.error::<()>("is not a loopback address: it needs tls = true");
@@ -118,7 +117,20 @@ pub(super) fn prove(mut section: Section<'_>, public: Option<&Listen>, has_certi
     Admin { listen, tls, tokens, mask, audit }
 }
 
-fn audit(mut section: Section<'_>) -> Audit {
+/// The address, and whether TLS is spoken there.
+pub(super) fn place(section: &mut Section<'_>) -> (SocketAddr, bool) {
+    let listen = section.or("listen", ADMIN_LISTEN, |value| address(&value));
+    (listen, section.or("tls", false, |value| value.boolean()))
+}
+
+/// Who may come in.
+pub(super) fn tokens(section: &mut Section<'_>) -> Vec<Token> {
+    section.or("tokens", Vec::new(), |value| all_tokens(&value))
+}
+
+/// What is kept of who did what.
+pub(super) fn audit(section: &mut Section<'_>) -> Audit {
+    let Some(mut section) = section.take("audit").and_then(|value| value.inner()) else { return AUDIT_DEFAULT };
     let Audit { keep_for, bytes_max } = AUDIT_DEFAULT;
     let audit = Audit {
         keep_for: section.or("for", keep_for, |value| value.duration(AUDIT_TIME)),
@@ -128,7 +140,7 @@ fn audit(mut section: Section<'_>) -> Audit {
     audit
 }
 
-fn tokens(value: &Value<'_>) -> Option<Vec<Token>> {
+fn all_tokens(value: &Value<'_>) -> Option<Vec<Token>> {
     let mut tokens: Vec<Token> = Vec::new();
     for item in value.list()? {
         let Some(token) = token(&item) else { continue };

@@ -11,6 +11,7 @@ mod answer;
 mod auth;
 mod certificates;
 mod destination;
+mod entrance;
 mod file;
 mod handshake;
 mod identity;
@@ -47,6 +48,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use entrance::Entrance;
 pub use imprint::{Change, ChangeKind, Imprint};
 pub use problem::{Problem, Problems, Severity, Warnings};
 use reading::Reading;
@@ -72,6 +74,18 @@ pub struct Loaded {
 
 /// Reads the relay.toml at `path`, and the environment for the secrets that it names. Relative paths in it start at its folder.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    of_file(path, parse)
+}
+
+/// Reads of the relay.toml at `path` how its relay is called. Nothing else of it need be right.
+pub fn entrance(path: &Path) -> Result<Entrance, Problems> {
+    of_file(path, parse_entrance)
+}
+
+/// How an environment variable is looked up.
+type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+fn of_file<T>(path: &Path, parse: fn(&str, &Path, &str, Env<'_>) -> Result<T, Problems>) -> Result<T, Problems> {
     let file_name = path.display().to_string();
     let bytes = read(path).map_err(|error| unreadable(&file_name, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -84,21 +98,13 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 /// Reads the text of a relay.toml that stands in `folder`. `env` gives the value of an environment variable.
 ///
 /// Beside its arguments it reads only the files of secrets and certificates that the text names.
-pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, Problems> {
-    // Some editors put a mark before the text; it is not part of the first line.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+pub fn parse(text: &str, folder: &Path, file_name: &str, env: Env<'_>) -> Result<Loaded, Problems> {
+    let text = unmarked(text);
     let reading = Reading::new(text, folder, file_name, env);
-    let settings = match DeTable::parse(text) {
-        Ok(table) => {
-            reading.begin_imprint(Imprint::of(table.get_ref()));
-            prove::prove(file::File::read(&reading, table.get_ref()), &reading)
-        }
-        Err(error) => {
-            let at = error.span().map_or(text.len(), |span| span.start);
-            reading.report(Severity::Error, at, format!("not TOML: {}", error.message()), None);
-            None
-        }
-    };
+    let settings = table(text, &reading).and_then(|table| {
+        reading.begin_imprint(Imprint::of(table.get_ref()));
+        prove::prove(file::File::read(&reading, table.get_ref()), &reading)
+    });
     let (problems, coming, imprint) = reading.finish();
     match settings {
         Some(settings) if problems.iter().all(|p| p.severity == Severity::Warning) => {
@@ -107,6 +113,29 @@ pub fn parse(text: &str, folder: &Path, file_name: &str, env: &dyn Fn(&str) -> O
         }
         _ => Err(Problems::new(problems)),
     }
+}
+
+/// As [`parse`], for [`entrance`].
+fn parse_entrance(text: &str, folder: &Path, file_name: &str, env: Env<'_>) -> Result<Entrance, Problems> {
+    let text = unmarked(text);
+    let reading = || Reading::new(text, folder, file_name, env);
+    let (place, rest) = (reading(), reading());
+    let entrance = table(text, &place).map(|table| entrance::read(table.get_ref(), &place, &rest));
+    let (problems, ..) = place.finish();
+    entrance.filter(|_| problems.is_empty()).ok_or_else(|| Problems::new(problems))
+}
+
+/// Some editors put a mark before the text; it is not part of the first line.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+fn table<'a>(text: &'a str, reading: &Reading<'_>) -> Option<toml::Spanned<DeTable<'a>>> {
+    let report = |error: toml::de::Error| {
+        let at = error.span().map_or(text.len(), |span| span.start);
+        reading.report(Severity::Error, at, format!("not TOML: {}", error.message()), None);
+    };
+    DeTable::parse(text).map_err(report).ok()
 }
 
 /// The names in a section of the relay.toml at `path`, whatever else is wrong with it; none where it cannot be read.

@@ -62,6 +62,33 @@ async fn the_configuration_is_shown_without_secrets_and_with_what_came_of_the_la
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_is_asked_whatever_else_is_wrong_with_its_file() {
+    hookhold::net::tls::install_provider();
+    let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);
+    write_config(folder.path(), &app);
+    let (file, secret) = (folder.path().join("relay.toml"), folder.path().join("secret"));
+    let relay = Process::start(folder.path());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let admin = |address: &str| text.replace("admin = { listen = \"127.0.0.1:0\"", &format!("admin = {{ listen = {address:?}"));
+    let found = admin(relay.admin.trim_start_matches("http://"));
+    assert_ne!(found, text);
+    std::fs::write(&file, found.replace("provider", "provdier")).unwrap();
+    std::fs::remove_file(secret).unwrap();
+    let asked = async |word: &'static str| {
+        let folder = folder.path().to_owned();
+        tokio::task::spawn_blocking(move || run(&folder, &[word])).await.unwrap()
+    };
+    assert_eq!(asked("status").await.code, 0);
+    let reload = asked("reload").await;
+    // The relay's own words: it may know what its caller may not.
+    assert!(reload.code == 1 && reload.said.contains("did you mean") && reload.said.contains("secret"), "{reload:?}");
+
+    std::fs::write(&file, admin("nowhere")).unwrap();
+    let status = asked("status").await;
+    assert!(status.code == 1 && status.said.contains("admin: listen"), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_is_counted_and_survives_a_restart() {
     hookhold::net::tls::install_provider();
     let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);

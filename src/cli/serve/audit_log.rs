@@ -15,7 +15,7 @@ const TIDY_EACH: Duration = Duration::from_secs(60);
 
 /// Opens the log, and looks after it until nobody writes to it any more.
 pub(super) async fn open(settings: &Settings, clock: Clock) -> anyhow::Result<Arc<AuditLog>> {
-    let (path, bounds) = (settings.store.path.clone(), bounds(settings));
+    let (path, bounds) = (settings.store.path.clone(), bounds(settings.admin.audit));
     let opened = tokio::task::spawn_blocking(move || AuditLog::open(&path, bounds, clock)).await?;
     let log = Arc::new(opened.context("the audit log cannot be opened")?);
     tokio::spawn(look_after(Arc::downgrade(&log)));

@@ -75,7 +75,7 @@ impl Relay {
         self.lanes.replace(lanes);
         self.traces.follow(traces);
         quarantine.set_bounds(quarantine_bounds(&settings));
-        audit.set_bounds(audit_log::bounds(&settings));
+        audit.set_bounds(audit_log::bounds(settings.admin.audit));
         told.replace(settings.clone(), arming);
         watch.replace(watched);
         self.changing.configuration.replace(shown, warnings);
