@@ -16,7 +16,7 @@ use super::order::{self, Trouble};
 use super::{account, plan};
 use crate::chance::Chance;
 use crate::config::settings::{self, Settings};
-use crate::metrics::Metrics;
+use crate::metrics::{AcmeFailing, AcmeHost, Metrics};
 use crate::net::challenges::Challenges;
 use crate::net::issued::Issued;
 use crate::net::tls::{self, Certificates};
@@ -63,12 +63,14 @@ pub struct Acme {
 /// What is known of one host.
 #[derive(Debug)]
 struct Host {
-    name: String,
+    name: Arc<str>,
     issued: Option<Arc<Issued>>,
+    /// Since when it is wanted.
+    wanted_since: Timestamp,
     /// When a certificate is asked for.
     due: Timestamp,
-    /// In a row.
-    failures: u32,
+    /// What came of the orders in a row that came to nothing.
+    failing: Option<AcmeFailing>,
     /// A wish to try at once counts from then on.
     rest_until: Timestamp,
 }
@@ -114,6 +116,17 @@ impl Acme {
     }
 }
 
+impl Host {
+    fn failures(&self) -> u32 {
+        self.failing.as_ref().map_or(0, |failing| failing.tries)
+    }
+
+    fn standing(&self) -> AcmeHost {
+        let ends_at = self.issued.as_ref().map(|issued| issued.valid().1);
+        AcmeHost { host: self.name.clone(), wanted_since: self.wanted_since, ends_at, failing: self.failing.clone() }
+    }
+}
+
 impl Task {
     async fn run(mut self, mut changes: watch::Receiver<Prepared>) {
         loop {
@@ -144,11 +157,11 @@ impl Task {
         let is_same_ca = self.told.as_ref().map(|(_, folder)| folder) == told.as_ref().map(|(_, folder)| folder);
         let mut before = std::mem::take(&mut self.hosts);
         for name in told.iter().flat_map(|(told, _)| &told.settings.hosts) {
-            let at = before.iter().position(|host| host.name == *name);
+            let at = before.iter().position(|host| *host.name == **name);
             let known = at.map(|at| before.swap_remove(at));
             let host = match (known, &told) {
                 (Some(mut known), _) if is_same_ca => {
-                    if known.failures > 0 {
+                    if known.failing.is_some() {
                         known.due = known.due.min(known.rest_until.max(now));
                     }
                     known
@@ -158,7 +171,8 @@ impl Task {
                     let due = kept.as_ref().map_or(now, |kept| plan::renew_at(kept.valid(), self.around.chance.draw()));
                     // What another CA gave is shown until there is something of this one.
                     let issued = kept.map(Arc::new).or_else(|| known.and_then(|known| known.issued));
-                    Host { name: name.clone(), issued, due, failures: 0, rest_until: now }
+                    let name = name.as_str().into();
+                    Host { name, issued, wanted_since: now, due, failing: None, rest_until: now }
                 }
                 (_, None) => continue,
             };
@@ -170,8 +184,7 @@ impl Task {
 
     fn show(&self) {
         self.around.certificates.issue(self.hosts.iter().filter_map(|host| host.issued.clone()).collect());
-        let failing = self.hosts.iter().filter(|host| host.failures > 0).count();
-        self.around.metrics.set_acme_failing(failing);
+        self.around.metrics.set_acme_hosts(self.hosts.iter().map(Host::standing).collect());
     }
 
     /// Asks for the certificate that is due first, if one is.
@@ -181,7 +194,7 @@ impl Task {
         let (Some((at, host)), Some((told, folder))) = (due, &self.told) else { return };
         let ways = &told.settings.challenges;
         // Where one way fails, the other is next. There is one at least.
-        let failures = usize::try_from(host.failures).unwrap_or(usize::MAX);
+        let failures = usize::try_from(host.failures()).unwrap_or(usize::MAX);
         let Some(how) = ways.get(failures % ways.len().max(1)).copied() else { return };
         let caller = Caller::new(told.tls.clone(), self.around.clock);
         let ordered = self.order(&told.settings, folder, &caller, (&host.name, how));
@@ -193,17 +206,19 @@ impl Task {
             Ok(issued) => {
                 host.due = plan::renew_issued_at(issued.valid(), now, random);
                 let (until, next) = (issued.valid().1, host.due);
-                tracing::info!(host = host.name, %until, renewed_at = %next, by = order::word(how), "a certificate was issued");
-                (host.issued, host.failures) = (Some(Arc::new(issued)), 0);
+                tracing::info!(host = &*host.name, %until, renewed_at = %next, by = order::word(how), "a certificate was issued");
+                (host.issued, host.failing) = (Some(Arc::new(issued)), None);
             }
             Err(trouble) => {
-                host.failures = host.failures.saturating_add(1);
+                let (since, tries) =
+                    (host.failing.as_ref().map_or(now, |failing| failing.since), host.failures().saturating_add(1));
+                host.failing = Some(AcmeFailing { since, tries, error: trouble.to_string() });
                 let asked = caller.asked();
-                let wait = plan::again_after(host.failures, asked, random);
+                let wait = plan::again_after(tries, asked, random);
                 host.due = now.after(wait);
                 host.rest_until = now.after(plan::REST.max(asked.unwrap_or_default()));
                 let shown_until = host.issued.as_ref().map_or("none is shown".to_owned(), |issued| issued.valid().1.to_string());
-                let (host, next) = (&host.name, host.due);
+                let (host, next) = (&*host.name, host.due);
                 tracing::error!(host, error = %trouble, shown_until, next_try = %next, "a certificate cannot be had");
             }
         }

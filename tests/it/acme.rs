@@ -141,12 +141,19 @@ async fn a_ca_that_is_down_then_forgets_everybody_costs_nothing_but_time() {
     let relay = Relay::start(folder.path(), &setup);
     relay.is_counted("hookhold_acme_orders_total{outcome=\"failed\"}", "1").await;
     assert_eq!(relay.metric("hookhold_acme_failing").await, "1");
+    assert_eq!(relay.metric("hookhold_acme_missing").await, "1");
+    let alarm = relay.alarm("firing").await;
+    assert_eq!((&alarm["kind"], &alarm["subject"]["host"]), (&"certificate_not_issued".into(), &"a.example".into()), "{alarm}");
+    let detail = alarm["detail"].as_str().unwrap();
+    assert!(detail.starts_with("none is shown; 1 try failed in a row, the last one: the CA cannot be reached"), "{detail}");
     // It is there again, and somebody says so.
     let ca = ca.run().await;
     relay.reload(&setup).await;
     let roots = ca.roots().await;
     let first = relay.shows("a.example", &roots).await;
     assert_eq!(relay.metric("hookhold_acme_failing").await, "0");
+    assert_eq!(relay.metric("hookhold_acme_missing").await, "0");
+    assert_eq!(relay.alarm("ended").await["id"], alarm["id"]);
 
     // It lost its memory, and a host is new: the relay makes another account.
     drop(ca);
