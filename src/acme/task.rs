@@ -20,12 +20,18 @@ use crate::metrics::{AcmeFailing, AcmeHost, Metrics};
 use crate::net::challenges::Challenges;
 use crate::net::issued::Issued;
 use crate::net::tls::{self, Certificates};
+use crate::store::{AuditLog, AuditOutcome, Deed};
 use crate::time::{Clock, Timestamp};
 
 /// For one order, all its waits included.
 const ORDER_TIME: Duration = Duration::from_secs(300);
 /// The task looks at the clock so often: it may be set while nothing is due.
 const LOOK: Duration = Duration::from_secs(3600);
+
+/// Who did it, in the audit log, and what.
+const WHO: &str = "acme";
+const ISSUED: &str = "certificates.issue";
+const RENEWED: &str = "certificates.renew";
 
 /// What the task works with.
 pub struct Surroundings {
@@ -37,6 +43,8 @@ pub struct Surroundings {
     pub challenges: Arc<Challenges>,
     /// Where orders are counted.
     pub metrics: Arc<Metrics>,
+    /// Where it is written down that other certificates are shown.
+    pub audit: Arc<AuditLog>,
     /// The present.
     pub clock: Clock,
     /// Random numbers.
@@ -121,6 +129,28 @@ impl Host {
         self.failing.as_ref().map_or(0, |failing| failing.tries)
     }
 
+    /// There is a certificate. In words: until when, and how it was proved.
+    fn has(&mut self, issued: Issued, how: settings::Challenge, now: Timestamp, random: u64) -> String {
+        self.due = plan::renew_issued_at(issued.valid(), now, random);
+        let (until, next, by) = (issued.valid().1, self.due, order::word(how));
+        tracing::info!(host = &*self.name, %until, renewed_at = %next, by, "a certificate was issued");
+        (self.issued, self.failing) = (Some(Arc::new(issued)), None);
+        format!("until {until}, by {by}")
+    }
+
+    /// There is none. In words: why not. `asked`: how long the CA wants to be left alone.
+    fn failed(&mut self, trouble: &Trouble, asked: Option<Duration>, now: Timestamp, random: u64) -> String {
+        let (since, tries) = (self.failing.as_ref().map_or(now, |failing| failing.since), self.failures().saturating_add(1));
+        let error = trouble.to_string();
+        self.failing = Some(AcmeFailing { since, tries, error: error.clone() });
+        self.due = now.after(plan::again_after(tries, asked, random));
+        self.rest_until = now.after(plan::REST.max(asked.unwrap_or_default()));
+        let shown_until = self.issued.as_ref().map_or("none is shown".to_owned(), |issued| issued.valid().1.to_string());
+        let (host, next) = (&*self.name, self.due);
+        tracing::error!(host, %error, shown_until, next_try = %next, "a certificate cannot be had");
+        error
+    }
+
     fn standing(&self) -> AcmeHost {
         let ends_at = self.issued.as_ref().map(|issued| issued.valid().1);
         AcmeHost { host: self.name.clone(), wanted_since: self.wanted_since, ends_at, failing: self.failing.clone() }
@@ -202,27 +232,26 @@ impl Task {
         self.around.metrics.acme_order(came.is_ok());
         let (now, random) = (self.around.clock.now(), self.around.chance.draw());
         let host = &mut self.hosts[at];
-        match came {
-            Ok(issued) => {
-                host.due = plan::renew_issued_at(issued.valid(), now, random);
-                let (until, next) = (issued.valid().1, host.due);
-                tracing::info!(host = &*host.name, %until, renewed_at = %next, by = order::word(how), "a certificate was issued");
-                (host.issued, host.failing) = (Some(Arc::new(issued)), None);
-            }
-            Err(trouble) => {
-                let (since, tries) =
-                    (host.failing.as_ref().map_or(now, |failing| failing.since), host.failures().saturating_add(1));
-                host.failing = Some(AcmeFailing { since, tries, error: trouble.to_string() });
-                let asked = caller.asked();
-                let wait = plan::again_after(tries, asked, random);
-                host.due = now.after(wait);
-                host.rest_until = now.after(plan::REST.max(asked.unwrap_or_default()));
-                let shown_until = host.issued.as_ref().map_or("none is shown".to_owned(), |issued| issued.valid().1.to_string());
-                let (host, next) = (&*host.name, host.due);
-                tracing::error!(host, error = %trouble, shown_until, next_try = %next, "a certificate cannot be had");
-            }
-        }
+        let (action, is_news) = (if host.issued.is_some() { RENEWED } else { ISSUED }, came.is_ok() || host.failing.is_none());
+        let (status, detail) = match came {
+            Ok(issued) => (200, host.has(issued, how, now, random)),
+            Err(trouble) => (502, host.failed(&trouble, caller.asked(), now, random)),
+        };
+        // Of failures in a row the first is news. The log has them all, and must not push out what people did.
+        let deed = Deed { who: Some(WHO.into()), action: action.into(), target: Some(host.name.to_string()), ..Deed::default() };
         self.show();
+        if is_news {
+            self.note(deed, AuditOutcome { status, detail: Some(detail) }).await;
+        }
+    }
+
+    /// Writes down what is done already. A log that cannot be written holds nothing up: senders need the certificate.
+    async fn note(&self, deed: Deed, outcome: AuditOutcome) {
+        let audit = self.around.audit.clone();
+        let noted = tokio::task::spawn_blocking(move || audit.note(deed, outcome)).await;
+        if let Err(error) = noted.unwrap_or_else(|stopped| Err(stopped.into())) {
+            tracing::error!(who = WHO, %error, "what was done cannot be written to the audit log");
+        }
     }
 
     /// One certificate, whole and kept.

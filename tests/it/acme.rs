@@ -15,6 +15,7 @@ use crate::process::run;
 use crate::world::eventually;
 use pebble::{Ca, free_port, here};
 use relay::{Relay, Setup};
+use serde_json::Value;
 
 /// More than a renewal of a certificate that lives for half a minute takes.
 const RENEWAL_TIME: Duration = Duration::from_secs(60);
@@ -44,6 +45,10 @@ async fn certificates_come_over_tls_alone_and_a_restart_asks_nothing() {
     assert_eq!(files.iter().map(|file| file.rsplit('/').next().unwrap()).collect::<Vec<_>>(), ["a.example.pem", "b.example.pem"]);
     let expiry = relay.lines("hookhold_certificate_expiry_timestamp_seconds{").await;
     assert_eq!(expiry.len(), 2, "{expiry:?}");
+    let noted = relay.process.get("/audit?who=acme").await;
+    let said = |entry: &Value| ["action", "target", "result"].map(|field| entry[field].as_str().unwrap().to_owned());
+    let noted: Vec<_> = noted["items"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!(noted, [["certificates.issue", "b.example", "done"], ["certificates.issue", "a.example", "done"]]);
     let serial = relay.shows("a.example", &roots).await;
 
     drop(relay);
@@ -154,6 +159,9 @@ async fn a_ca_that_is_down_then_forgets_everybody_costs_nothing_but_time() {
     assert_eq!(relay.metric("hookhold_acme_failing").await, "0");
     assert_eq!(relay.metric("hookhold_acme_missing").await, "0");
     assert_eq!(relay.alarm("ended").await["id"], alarm["id"]);
+    let noted = relay.process.get("/audit?who=acme").await;
+    let results: Vec<_> = noted["items"].as_array().unwrap().iter().map(|entry| entry["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["done", "failed"]);
 
     // It lost its memory, and a host is new: the relay makes another account.
     drop(ca);
