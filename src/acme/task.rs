@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::call::Caller;
 use super::folder::Folder;
-use super::order::{self, Trouble};
+use super::order::{self, Trouble, Wanted};
+use super::plan::Window;
+use super::renewal::{self, Said};
 use super::{account, plan};
 use crate::chance::Chance;
 use crate::config::settings::{self, Settings};
@@ -79,6 +81,12 @@ struct Host {
     due: Timestamp,
     /// What came of the orders in a row that came to nothing.
     failing: Option<AcmeFailing>,
+    /// When the CA is asked what it wants; it is while there is a certificate, and no trouble.
+    look_at: Timestamp,
+    /// When the certificate may be renewed at the soonest, whatever the CA wants.
+    soonest: Timestamp,
+    /// What the CA wants, and when within that it is done.
+    window: Option<Window>,
     /// A wish to try at once counts from then on.
     rest_until: Timestamp,
 }
@@ -125,6 +133,42 @@ impl Acme {
 }
 
 impl Host {
+    /// `now` and when it is due; when its CA is asked, and the soonest that it may be renewed.
+    fn new(
+        name: Arc<str>,
+        issued: Option<Arc<Issued>>,
+        (wanted_since, due): (Timestamp, Timestamp),
+        (look_at, soonest): (Timestamp, Timestamp),
+    ) -> Self {
+        Self { name, issued, wanted_since, due, look_at, soonest, window: None, failing: None, rest_until: wanted_since }
+    }
+
+    /// When the CA is asked what it wants; `None` where there is no certificate, or trouble, which has its own times.
+    fn look_due(&self) -> Option<Timestamp> {
+        (self.issued.is_some() && self.failing.is_none()).then_some(self.look_at)
+    }
+
+    /// The CA wants to see it renewed within this, or says nothing that makes sense. What is not new changes nothing: each draw would be
+    /// another chance to be early.
+    fn wanted(&mut self, issued: &Issued, window: Option<Window>, random: u64) {
+        let at = window.and_then(|window| plan::renew_within(window, issued.valid(), self.soonest, random));
+        let window = window.filter(|_| at.is_some());
+        if window == self.window {
+            return;
+        }
+        self.window = window;
+        self.due = at.unwrap_or_else(|| plan::renew_at(issued.valid(), random).max(self.soonest));
+        let renewed_at = self.due;
+        match window {
+            Some(Window { from, until }) => {
+                tracing::info!(host = &*self.name, %from, %until, %renewed_at, "the CA says when it wants a certificate renewed");
+            }
+            None => {
+                tracing::info!(host = &*self.name, %renewed_at, "the CA does not say any more when it wants a certificate renewed")
+            }
+        }
+    }
+
     fn failures(&self) -> u32 {
         self.failing.as_ref().map_or(0, |failing| failing.tries)
     }
@@ -132,6 +176,7 @@ impl Host {
     /// There is a certificate. In words: until when, and how it was proved.
     fn has(&mut self, issued: Issued, how: settings::Challenge, now: Timestamp, random: u64) -> String {
         self.due = plan::renew_issued_at(issued.valid(), now, random);
+        (self.soonest, self.look_at, self.window) = (plan::soonest(issued.valid(), now), now, None);
         let (until, next, by) = (issued.valid().1, self.due, order::word(how));
         tracing::info!(host = &*self.name, %until, renewed_at = %next, by, "a certificate was issued");
         (self.issued, self.failing) = (Some(Arc::new(issued)), None);
@@ -161,7 +206,7 @@ impl Task {
     async fn run(mut self, mut changes: watch::Receiver<Prepared>) {
         loop {
             let now = self.around.clock.now();
-            let next = self.hosts.iter().map(|host| host.due).min();
+            let next = self.hosts.iter().map(|host| host.look_due().map_or(host.due, |look_at| look_at.min(host.due))).min();
             let wait = next.map_or(LOOK, |due| due.since(now).min(LOOK));
             tokio::select! {
                 biased;
@@ -172,7 +217,10 @@ impl Task {
                     let prepared = changes.borrow_and_update().clone();
                     self.take(prepared).await;
                 }
-                () = tokio::time::sleep(wait) => self.try_next().await,
+                () = tokio::time::sleep(wait) => {
+                    self.try_next().await;
+                    self.look_next().await;
+                }
             }
         }
     }
@@ -201,8 +249,11 @@ impl Task {
                     let due = kept.as_ref().map_or(now, |kept| plan::renew_at(kept.valid(), self.around.chance.draw()));
                     // What another CA gave is shown until there is something of this one.
                     let issued = kept.map(Arc::new).or_else(|| known.and_then(|known| known.issued));
+                    let look_at = now.after(plan::first_look_after(self.around.chance.draw()));
+                    let soonest = issued.as_ref().map_or(now, |issued| plan::soonest(issued.valid(), issued.valid().0));
                     let name = name.as_str().into();
-                    Host { name, issued, wanted_since: now, due, failing: None, rest_until: now }
+                    let of_ca = (look_at, soonest);
+                    Host::new(name, issued, (now, due), of_ca)
                 }
                 (_, None) => continue,
             };
@@ -227,7 +278,9 @@ impl Task {
         let failures = usize::try_from(host.failures()).unwrap_or(usize::MAX);
         let Some(how) = ways.get(failures % ways.len().max(1)).copied() else { return };
         let caller = Caller::new(told.tls.clone(), self.around.clock);
-        let ordered = self.order(&told.settings, folder, &caller, (&host.name, how));
+        let known = host.issued.as_ref().and_then(|issued| issued.renewal_id());
+        let replaces = known.filter(|_| host.window.is_some() && host.failing.is_none());
+        let ordered = self.order(&told.settings, folder, &caller, Wanted { host: &host.name, how, replaces });
         let came = tokio::time::timeout(ORDER_TIME, ordered).await.unwrap_or(Err(Trouble::Time));
         self.around.metrics.acme_order(came.is_ok());
         let (now, random) = (self.around.clock.now(), self.around.chance.draw());
@@ -242,6 +295,29 @@ impl Task {
         self.show();
         if is_news {
             self.note(deed, AuditOutcome { status, detail: Some(detail) }).await;
+        }
+    }
+
+    /// Asks the CA what it wants to see of the certificate that is to be looked at first, if one is.
+    async fn look_next(&mut self) {
+        let now = self.around.clock.now();
+        let due = self.hosts.iter().enumerate().filter_map(|(at, host)| Some((at, host.look_due()?)));
+        let next = due.filter(|(_, look_at)| *look_at <= now).min_by_key(|(_, look_at)| *look_at);
+        let (Some((at, _)), Some((told, _))) = (next, &self.told) else { return };
+        let host = &mut self.hosts[at];
+        let Some(issued) = host.issued.clone() else { return };
+        let caller = Caller::new(told.tls.clone(), self.around.clock);
+        let said = match issued.renewal_id() {
+            Some((key, serial)) => renewal::ask(&caller, &told.settings.directory, &format!("{key}.{serial}")).await,
+            None => Ok(Said::Nothing),
+        };
+        let (now, random) = (self.around.clock.now(), self.around.chance.draw());
+        host.look_at = now.after(plan::look_after(caller.asked()));
+        match said {
+            Ok(Said::Window(window)) => host.wanted(&issued, Some(window), random),
+            Ok(Said::Nothing | Said::Nonsense) => host.wanted(&issued, None, random),
+            // What it said before counts on.
+            Err(error) => tracing::debug!(host = &*host.name, %error, "the CA does not say when it wants a certificate renewed"),
         }
     }
 
@@ -260,16 +336,17 @@ impl Task {
         settings: &settings::Acme,
         folder: &Folder,
         caller: &Caller,
-        (host, how): (&str, settings::Challenge),
+        wanted: Wanted<'_>,
     ) -> Result<Issued, Trouble> {
+        let host = wanted.host;
         let (account, is_old) = account::open(folder, settings, caller).await?;
         let challenges = &self.around.challenges;
-        let ordered = match order::order((&account, caller), host, how, challenges).await {
+        let ordered = match order::order((&account, caller), wanted, challenges).await {
             Err(trouble) if is_old && trouble.is_unknown_account() => {
                 tracing::warn!(account = account.id(), "the CA does not know the account any more; the relay makes a new one");
                 account::set_aside(folder).await?;
                 let (account, _) = account::open(folder, settings, caller).await?;
-                order::order((&account, caller), host, how, challenges).await
+                order::order((&account, caller), wanted, challenges).await
             }
             ordered => ordered,
         };

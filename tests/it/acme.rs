@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use hookhold::net::issued::Issued;
 use http::Method;
 
 use crate::process::run;
@@ -19,6 +20,10 @@ use serde_json::Value;
 
 /// More than a renewal of a certificate that lives for half a minute takes.
 const RENEWAL_TIME: Duration = Duration::from_secs(60);
+/// Seconds of a lifetime of which two thirds are not over within `SOON`.
+const LONG_LIFETIME: u32 = 150;
+/// More than a renewal takes that its CA wants at once: it is not made before a tenth of the lifetime has passed.
+const SOON: Duration = Duration::from_secs(80);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_come_over_tls_alone_and_a_restart_asks_nothing() {
@@ -132,6 +137,40 @@ async fn a_certificate_is_renewed_before_it_ends_and_without_a_gap() {
     drop(relay);
     let relay = Relay::start(folder.path(), &setup);
     assert_eq!(relay.shows("a.example", &roots).await, second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_when_its_ca_wants_that() {
+    if !here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let options = pebble::Options { tls_port: free_port(), lifetime: Some(LONG_LIFETIME), ..Default::default() };
+    let ca = Ca::start(folder.path(), &options).await;
+    // Mostly past, so it is renewed as soon as may be.
+    let suggesting = pebble::Suggesting::start(folder.path(), &ca, (-3600, 2)).await;
+    let directory = format!("https://localhost:{}/dir", suggesting.port);
+    let setup = Setup { https: ca.options.tls_port, directory: Some(&directory), ..Setup::of(&ca) };
+    let relay = Relay::start(folder.path(), &setup);
+    let roots = ca.roots().await;
+    let first = relay.shows("a.example", &roots).await;
+    let kept = std::fs::read_dir(folder.path().join("data/acme")).unwrap().next().unwrap().unwrap().path().join("a.example.pem");
+    let issued = Issued::read("a.example", &kept, &std::fs::read(&kept).unwrap()).unwrap();
+    let (key, serial) = issued.renewal_id().unwrap();
+    eventually(async || Some(suggesting.asked()).filter(|asked| !asked.is_empty())).await;
+    assert_eq!(suggesting.asked()[0], format!("{key}.{serial}"));
+    let renewed = async {
+        while relay.metric("hookhold_acme_orders_total{outcome=\"issued\"}").await != "2" {
+            // Only time makes a certificate old enough.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, renewed).await.expect("it was not renewed when its CA wanted that");
+    assert_ne!(relay.shows("a.example", &roots).await, first);
+    // Pebble does not say again what is replaced, and still the order is not lost.
+    assert_eq!(relay.metric("hookhold_acme_orders_total{outcome=\"failed\"}").await, "0");
+    let renewals = relay.process.get("/audit?action=certificates.renew").await;
+    assert_eq!((&renewals["items"][0]["target"], &renewals["items"][0]["result"]), (&"a.example".into(), &"done".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
