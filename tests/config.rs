@@ -391,6 +391,7 @@ fn alarms_arrive() {
         quota_near: Some(0.9),
         disk_nearly_full: Some(5 << 30),
         certificate_expiring: Some(30 * 24 * HOUR),
+        certificate_not_issued: Some(12 * HOUR),
         store_not_ready: None,
         store_damaged: Some(10),
     };

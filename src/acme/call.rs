@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 use url::Url;
 
-use crate::net::client::{self, Payload, Server};
+use crate::net::client::{self, Answer, Payload, Server};
 use crate::net::pool::Pool;
 use crate::time::{Clock, Timestamp};
 
@@ -42,7 +42,7 @@ struct Inner {
 
 /// Why nothing came of a request.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("the CA names an address that is none of HTTPS")]
     Address,
     #[error("the CA cannot be reached: {0}")]
@@ -51,6 +51,8 @@ enum Failure {
     Time,
     #[error("the CA's answer is too large")]
     Size,
+    #[error("the CA answers with status {0}")]
+    Status(StatusCode),
 }
 
 impl Caller {
@@ -62,18 +64,34 @@ impl Caller {
     pub(super) fn asked(&self) -> Option<Duration> {
         *self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What stands at an address that the CA names, which need not know who asks.
+    pub(super) async fn get(&self, address: &str) -> Result<(StatusCode, Bytes), Failure> {
+        let request = Request::get(address).body(Bytes::new()).map_err(|_| Failure::Address)?;
+        let answer = self.0.exchange(request).await?;
+        Ok((answer.status, answer.body))
+    }
 }
 
 impl Inner {
     async fn call(&self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Failure> {
         let (head, body) = request.into_parts();
-        let url = Url::parse(&head.uri.to_string()).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
-        let url = url.ok_or(Failure::Address)?;
-        let pool = self.pool(&url)?;
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
         };
+        let answer = self.exchange(Request::from_parts(head, body)).await?;
+        let mut response = Response::new(Full::<Bytes>::from(answer.body));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(response.into())
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Failure> {
+        let (head, body) = request.into_parts();
+        let url = Url::parse(&head.uri.to_string()).ok().filter(|url| url.scheme() == "https" && url.username().is_empty());
+        let url = url.ok_or(Failure::Address)?;
+        let pool = self.pool(&url)?;
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let mut ours: Request<Payload> = Request::new(Full::from(body));
         *ours.method_mut() = head.method;
@@ -87,10 +105,7 @@ impl Inner {
             return Err(Failure::Size);
         }
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = retry_after(&answer.headers, self.clock.now());
-        let mut response = Response::new(Full::<Bytes>::from(answer.body));
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers;
-        Ok(response.into())
+        Ok(answer)
     }
 
     fn pool(&self, url: &Url) -> Result<Arc<Pool>, Failure> {

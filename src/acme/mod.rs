@@ -3,6 +3,7 @@
 //! ```text
 //! task       one for all hosts: whose turn it is, and what came of it
 //!   plan       when to renew, and when to try again (pure)
+//!   renewal    when the CA wants that
 //!   account    as whom the CA knows the relay
 //!   order      one certificate: order, challenge, key, chain
 //!     call       one request to the CA, within bounds
@@ -17,6 +18,7 @@ mod call;
 mod folder;
 mod order;
 mod plan;
+mod renewal;
 mod task;
 
 pub use folder::Folder;

@@ -3,10 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use instant_acme::{Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewOrder, Order, OrderState, OrderStatus};
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order, OrderState,
+    OrderStatus,
+};
 use zeroize::Zeroizing;
 
-use super::call::Caller;
+use super::call::{Caller, Failure};
 use crate::config::settings::Challenge;
 use crate::net::challenges::{Answer, Challenges, Open, Unanswerable};
 use crate::net::tls;
@@ -18,6 +21,8 @@ const POLL_MAX: Duration = Duration::from_secs(8);
 const SAID_CHARS_MAX: usize = 400;
 /// What a CA says that forgot an account, or lost its memory (RFC 8555 §6.7).
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+/// What it says of an order whose `replaces` it does not take (RFC 9773, section 5).
+const REPLACING: [&str; 2] = ["urn:ietf:params:acme:error:alreadyReplaced", "urn:ietf:params:acme:error:malformed"];
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +83,25 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect()
 }
 
-/// The key and the chain, as PEM. `how`: what shows that the host leads here.
+/// What is wanted of a CA.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// For which host.
+    pub(super) host: &'a str,
+    /// What shows that it leads here.
+    pub(super) how: Challenge,
+    /// As what the CA knows the certificate that this one is for, where it wants to know that.
+    pub(super) replaces: Option<(&'a str, &'a str)>,
+}
+
+/// The key and the chain, as PEM.
 pub(super) async fn order(
     (account, caller): (&Account, &Caller),
-    host: &str,
-    how: Challenge,
+    wanted: Wanted<'_>,
     challenges: &Challenges,
 ) -> Result<Zeroizing<String>, Trouble> {
-    let names = [Identifier::Dns(host.to_owned())];
-    let mut order = account.new_order(&NewOrder::new(&names)).await.map_err(Trouble::Ca)?;
+    let Wanted { host, how, .. } = wanted;
+    let mut order = begin(account, wanted).await.map_err(Trouble::Ca)?;
     if order.state().status == OrderStatus::Pending {
         let open = prove(&mut order, host, how, challenges).await?;
         until(&mut order, caller, |state| !matches!(state.status, OrderStatus::Pending)).await?;
@@ -103,6 +118,32 @@ pub(super) async fn order(
     let chain = order.certificate().await.map_err(Trouble::Ca)?;
     pem.push_str(&chain.ok_or(Trouble::Senseless("it is done and has no certificate"))?);
     Ok(pem)
+}
+
+/// Where a CA is told what its certificate is for and does not take that, it is not told: what counts is the certificate.
+async fn begin(account: &Account, Wanted { host, replaces, .. }: Wanted<'_>) -> Result<Order, Error> {
+    let names = [Identifier::Dns(host.to_owned())];
+    if let Some((key, serial)) = replaces {
+        let replaced = CertificateIdentifier { authority_key_identifier: key.into(), serial: serial.into() };
+        match account.new_order(&NewOrder::new(&names).replaces(replaced)).await {
+            Err(error) if is_about_replacing(&error) => {
+                tracing::info!(host, said = said(&error), "the CA does not take what a certificate is for");
+            }
+            came => return came,
+        }
+    }
+    account.new_order(&NewOrder::new(&names)).await
+}
+
+/// Whether a CA may take the same order where it does not say what is replaced: it was replaced already, or is not known, or the CA
+/// does not say it again as it should.
+fn is_about_replacing(error: &Error) -> bool {
+    match error {
+        Error::Api(problem) => problem.r#type.as_deref().is_some_and(|kind| REPLACING.contains(&kind)),
+        Error::Other(other) => !other.is::<Failure>(),
+        Error::Unsupported(_) => true,
+        _ => false,
+    }
 }
 
 /// Answers the challenge of an order for one name; it is answered until what comes back is dropped.

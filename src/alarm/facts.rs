@@ -21,6 +21,8 @@ pub struct Facts {
     pub destinations: Vec<DestinationFacts>,
     /// The certificates that are shown.
     pub certificates: Vec<CertificateFacts>,
+    /// The hosts for which a CA is asked.
+    pub hosts: Vec<HostFacts>,
     /// The store.
     pub store: StoreFacts,
 }
@@ -79,6 +81,30 @@ pub struct CertificateFacts {
     pub file: Arc<str>,
     /// When it ends.
     pub ends_at: Timestamp,
+}
+
+/// A host for which a CA is asked.
+#[derive(Clone, Debug)]
+pub struct HostFacts {
+    /// Its name.
+    pub host: Arc<str>,
+    /// Since when it is wanted, in this run.
+    pub wanted_since: Timestamp,
+    /// When the certificate ends that is shown for it; `None` where there is none.
+    pub ends_at: Option<Timestamp>,
+    /// What came of its orders, where the last one came to nothing.
+    pub failing: Option<FailingOrders>,
+}
+
+/// Orders that came to nothing, one after the other.
+#[derive(Clone, Debug)]
+pub struct FailingOrders {
+    /// When the first of them did.
+    pub since: Timestamp,
+    /// So many.
+    pub tries: u32,
+    /// Why the last of them did.
+    pub error: String,
 }
 
 /// How the store stands.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use destination::DestinationMemory;
 use source::SourceMemory;
-use whole::{expiring, of_store};
+use whole::{expiring, not_issued, of_store};
 
 use super::{Facts, Finding, Kind, Rules, Subject};
 use crate::record::Name;
@@ -60,6 +60,7 @@ impl Judge {
             found.extend(memory.parked(destination, facts.now, rules.deliveries_parked));
         }
         found.extend(expiring(facts, rules));
+        found.extend(not_issued(facts, rules));
         found.extend(of_store(&facts.store, rules));
         self.timed(found, facts.now)
     }
@@ -81,7 +82,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alarm::{Backlog, CertificateFacts, DestinationFacts, SourceFacts, StoreFacts};
+    use crate::alarm::{Backlog, CertificateFacts, DestinationFacts, FailingOrders, HostFacts, SourceFacts, StoreFacts};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -290,6 +291,47 @@ mod tests {
         assert_eq!(shown[0].0, "a");
         assert!(shown[0].1.starts_with("it ends in 12d 23h, at 20"), "{shown:?}");
         assert!(shown[1].1.starts_with("it ended, at 20") && shown.len() == 2, "{shown:?}");
+    }
+
+    #[test]
+    fn a_host_without_a_certificate_is_told_soon_and_one_that_gets_no_new_one_later() {
+        let rules = Rules::default();
+        let with = |rules: &Rules, ends: Option<u64>, failing: Option<u64>| {
+            let host = HostFacts { host: "a.example".into(), wanted_since: at(1000), ends_at: ends.map(at), failing: None };
+            let failing = failing.map(|since| FailingOrders { since: at(since), tries: 3, error: "why".to_owned() });
+            begins(&mut Judge::default(), rules, 1000..1400, Kind::CertificateNotIssued, |now| {
+                let failing = failing.clone().filter(|failing| failing.since <= at(now));
+                Facts { hosts: vec![HostFacts { failing, ..host.clone() }], ..facts(now) }
+            })
+        };
+        assert_eq!(with(&rules, Some(9000), None), None, "it has one");
+        assert_eq!(with(&rules, None, None), Some((1005, at(1000))));
+        assert_eq!(with(&rules, None, Some(1003)), Some((1005, at(1000))), "what the CA says changes nothing");
+        assert_eq!(with(&rules, Some(9000), Some(1010)), Some((1130, at(1010))));
+        assert_eq!(with(&rules, Some(1050), Some(1010)), Some((1055, at(1050))), "it ended meanwhile");
+        assert_eq!(with(&rules, Some(500), None), Some((1005, at(500))), "it ended while the relay was down");
+        let soon = Rules { certificate_not_issued: Some(MINUTE), ..Rules::default() };
+        assert_eq!(with(&soon, None, None), Some((1001, at(1000))));
+        assert_eq!(with(&Rules { certificate_not_issued: None, ..rules }, None, None), None);
+    }
+
+    #[test]
+    fn a_host_that_gets_none_is_told_with_what_the_ca_says() {
+        let failing = |tries| Some(FailingOrders { since: at(1000), tries, error: "rate\nlimited".to_owned() });
+        let said = |ends_at: Option<u64>, failing| {
+            let hosts = vec![HostFacts { host: "a.example".into(), wanted_since: at(900), ends_at: ends_at.map(at), failing }];
+            let found = Judge::default().look(&Facts { hosts, ..facts(1010) }, &Rules::default());
+            (found[0].subject.to_string(), found[0].detail.clone())
+        };
+        let host = "a.example".to_owned();
+        let none = "none is shown; the CA was asked and has not answered yet".to_owned();
+        assert_eq!(said(None, None), (host.clone(), none));
+        assert_eq!(said(None, failing(1)).1, "none is shown; 1 try failed in a row, the last one: rate limited");
+        let soon =
+            format!("the one that is shown ends in 10m, at {}; 2 tries failed in a row, the last one: rate limited", at(1020));
+        assert_eq!(said(Some(1020), failing(2)), (host, soon));
+        let ended = said(Some(1009), failing(2)).1;
+        assert!(ended.starts_with(&format!("the one that is shown ended, at {}; 2 tries", at(1009))), "{ended}");
     }
 
     #[test]

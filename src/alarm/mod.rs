@@ -20,7 +20,7 @@ use crate::record::Name;
 use crate::time::Timestamp;
 
 pub use board::{Board, ENDED_MAX};
-pub use facts::{Backlog, CertificateFacts, DestinationFacts, Facts, SourceFacts, StoreFacts};
+pub use facts::{Backlog, CertificateFacts, DestinationFacts, Facts, FailingOrders, HostFacts, SourceFacts, StoreFacts};
 pub use judge::Judge;
 pub use rules::{Burst, Damping, Growth, Rules};
 
@@ -43,6 +43,8 @@ pub enum Kind {
     DiskNearlyFull,
     /// A certificate that the relay shows ends soon.
     CertificateExpiring,
+    /// A host gets no certificate from its CA, or no new one.
+    CertificateNotIssued,
     /// Nothing new is accepted.
     StoreNotReady,
     /// Stored records cannot be read.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SourceSilent,
         Self::BadSignatures,
         Self::DestinationFailing,
@@ -60,6 +62,7 @@ impl Kind {
         Self::QuotaNear,
         Self::DiskNearlyFull,
         Self::CertificateExpiring,
+        Self::CertificateNotIssued,
         Self::StoreNotReady,
         Self::StoreDamaged,
     ];
@@ -75,6 +78,7 @@ impl Kind {
             Self::QuotaNear => "quota_near",
             Self::DiskNearlyFull => "disk_nearly_full",
             Self::CertificateExpiring => "certificate_expiring",
+            Self::CertificateNotIssued => "certificate_not_issued",
             Self::StoreNotReady => "store_not_ready",
             Self::StoreDamaged => "store_damaged",
         }
@@ -90,6 +94,8 @@ pub enum Subject {
     Destination(Name),
     /// A certificate, by its file.
     Certificate(Arc<str>),
+    /// A host for which a CA is asked.
+    Host(Arc<str>),
     /// The store.
     Store,
 }
@@ -101,6 +107,7 @@ impl Subject {
             Self::Source(_) => "source",
             Self::Destination(_) => "destination",
             Self::Certificate(_) => "certificate",
+            Self::Host(_) => "host",
             Self::Store => "part",
         }
     }
@@ -111,6 +118,7 @@ impl fmt::Display for Subject {
         f.write_str(match self {
             Self::Source(name) | Self::Destination(name) => name,
             Self::Certificate(file) => file,
+            Self::Host(host) => host,
             Self::Store => "store",
         })
     }

@@ -27,6 +27,8 @@ pub struct Rules {
     pub disk_nearly_full: Option<u64>,
     /// A certificate ends within this time.
     pub certificate_expiring: Option<Duration>,
+    /// A host's orders come to nothing for so long. One that has no certificate alarms sooner.
+    pub certificate_not_issued: Option<Duration>,
     /// Nothing new is accepted for so long.
     pub store_not_ready: Option<Duration>,
     /// So many records cannot be read.
@@ -94,6 +96,8 @@ impl Default for Rules {
             disk_nearly_full: Some(1 << 30),
             // Whoever renews by a program does so 30 days before the end, and by hand needs some days.
             certificate_expiring: Some(DAY.saturating_mul(14)),
+            // A third of a certificate's lifetime is left for it, and most of what a CA is troubled with is over by then.
+            certificate_not_issued: Some(HOUR.saturating_mul(2)),
             store_not_ready: Some(Duration::from_secs(30)),
             store_damaged: Some(1),
         }

@@ -20,6 +20,7 @@ impl Kind {
             Self::QuotaNear => "the store has nearly used up store.max_bytes".to_owned(),
             Self::DiskNearlyFull => "the store's disk is nearly full".to_owned(),
             Self::CertificateExpiring => format!("certificate {subject} ends soon"),
+            Self::CertificateNotIssued => format!("host {subject} gets no certificate"),
             Self::StoreNotReady => "the relay accepts nothing new".to_owned(),
             Self::StoreDamaged => "records of the store cannot be read".to_owned(),
         }
@@ -61,6 +62,11 @@ impl Kind {
             }
             Self::CertificateExpiring => {
                 "Renew it; its files are read again by themselves. `hookhold check` proves them.".to_owned()
+            }
+            Self::CertificateNotIssued => {
+                "The relay's log has every try. See whether the name leads here and the CA reaches the port of its challenge; \
+                 `hookhold reload` tries again at once."
+                    .to_owned()
             }
             Self::StoreNotReady => {
                 "Providers hear 503 and come again later. `hookhold status` and the relay's log say why.".to_owned()

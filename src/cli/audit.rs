@@ -15,7 +15,7 @@ use crate::time::Clock;
 /// Which entries.
 #[derive(ClapArgs)]
 pub(super) struct Args {
-    /// By this token; or `loopback`, `signal`, `files`, `command`.
+    /// By this token; or `loopback`, `signal`, `files`, `acme`, `command`.
     #[arg(long)]
     who: Option<String>,
     /// This word, such as deliveries.retry, or all that begin with it and a dot.

@@ -23,7 +23,7 @@ const AUDIT_TIME: RangeInclusive<Duration> = DAY..=DAY.saturating_mul(36_500);
 /// Less would not hold a day's work, as it is kept in several files; each list of it reads through them.
 const AUDIT_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
 /// What the audit log calls those who have no token.
-const NOBODIES: [&str; 4] = ["loopback", "signal", "files", "command"];
+const NOBODIES: [&str; 5] = ["loopback", "signal", "files", "command", "acme"];
 /// Hexadecimal digits of a SHA-256.
 const HASH_DIGITS: usize = 64;
 

@@ -88,6 +88,12 @@ quota_near = "off"
             "A certificate ends within this time.",
         )
         .or("\"14d\""),
+        Key::new(
+            "certificate_not_issued",
+            Kind::Either(&[OFF, Kind::Duration(TIME)]),
+            "A host of `[tls.acme]` gets no new certificate for so long. One that has none alarms after 5 minutes.",
+        )
+        .or("\"2h\""),
         Key::new("store_not_ready", Kind::Either(&[OFF, Kind::Duration(HOLD)]), "Nothing can be stored for so long.")
             .or("\"30s\""),
         Key::new(
@@ -178,6 +184,7 @@ pub(super) fn prove(mut section: Section<'_>) -> Option<Arc<Alerts>> {
     let breaker_open = time("breaker_open", default.breaker_open, TIME);
     let deliveries_overdue = time("deliveries_overdue", default.deliveries_overdue, TIME);
     let store_not_ready = time("store_not_ready", default.store_not_ready, HOLD);
+    let certificate_not_issued = time("certificate_not_issued", default.certificate_not_issued, TIME);
     let certificate_expiring = time("certificate_expiring", default.certificate_expiring, CERTIFICATE);
     let rules = Rules {
         damping: damping(&mut section),
@@ -189,6 +196,7 @@ pub(super) fn prove(mut section: Section<'_>) -> Option<Arc<Alerts>> {
         quota_near: off_or(&mut section, "quota_near", default.quota_near, |value| value.number(PART)),
         disk_nearly_full: off_or(&mut section, "disk_nearly_full", default.disk_nearly_full, |value| value.size(DISK)),
         certificate_expiring,
+        certificate_not_issued,
         store_not_ready,
         store_damaged: off_or(&mut section, "store_damaged", default.store_damaged, |value| value.integer(COUNT)),
     };

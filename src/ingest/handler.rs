@@ -306,15 +306,14 @@ impl Line {
             return Err(Refusal::StoreFull);
         }
         if gate.pending_max.is_some_and(|max| self.store.counts().pending >= max) {
-            return Err(Refusal::Overload);
+            return Err(Refusal::OVERFULL);
         }
         if self.overload.takes(gate.patience, || self.store.wait()) { Ok(()) } else { Err(self.overloaded()) }
     }
 
     /// More comes than can be made durable in time.
     fn overloaded(&self) -> Refusal {
-        self.overload.refused(self.uptime_ns(), self.store.wait());
-        Refusal::Overload
+        Refusal::Overload(self.overload.refused(self.uptime_ns(), self.store.wait()))
     }
 
     /// A request that was not believed: what it is answered, and whether it is kept aside.
@@ -460,7 +459,7 @@ impl From<body::Problem> for Refusal {
         match problem {
             body::Problem::TooLarge => Self::TooLarge,
             body::Problem::TooSlow => Self::Timeout,
-            body::Problem::NoMemory => Self::Overload,
+            body::Problem::NoMemory => Self::OVERFULL,
             body::Problem::Broken => Self::BadRequest,
         }
     }
@@ -469,7 +468,7 @@ impl From<body::Problem> for Refusal {
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Overloaded => Self::Overload,
+            store::Error::Overloaded => Self::OVERFULL,
             _ => Self::StoreFailed,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::net::lag::Lag;
-use crate::pace::overload::{CROWD, Patience};
+use crate::pace::overload::{self, CROWD, Patience};
 
 /// While it lasts, people are told so often.
 const LINE_EVERY_NS: u64 = 10_000_000_000;
@@ -50,8 +50,13 @@ impl Overload {
         self.lag.now()
     }
 
-    /// One was refused at `now`; people are told now and then.
-    pub(super) fn refused(&self, now_ns: u64, wait: Duration) {
+    /// One was refused at `now`, with the wait that is foreseen; people are told now and then. Gives the wait that decides.
+    pub(super) fn refused(&self, now_ns: u64, wait: Duration) -> Duration {
+        self.told(now_ns, wait);
+        overload::foreseen(wait, self.lag())
+    }
+
+    fn told(&self, now_ns: u64, wait: Duration) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         let line_at = self.line_at.load(Ordering::Relaxed);
         if now_ns < line_at {

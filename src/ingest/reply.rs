@@ -11,7 +11,9 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
+use crate::chance::Chance;
 use crate::metrics::RequestOutcome;
+use crate::pace::overload;
 use crate::record::{EventId, Headers};
 use crate::signature::handshake::HandshakeAnswer;
 use crate::signature::preset::Answer;
@@ -68,8 +70,8 @@ pub(super) enum Refusal {
     Handshake(StatusCode),
     /// It is a handshake whose provider did not take the confirmation: it shall come again.
     Unconfirmed,
-    /// More is on its way than the relay may hold.
-    Overload,
+    /// More is on its way than the relay may hold; what stands before takes so long, as far as that can be foreseen.
+    Overload(Duration),
     /// The store cannot make it durable.
     StoreFailed,
     /// The store has no space for it.
@@ -85,6 +87,9 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// More is on its way than there is room for, and nobody can foresee when there is again.
+    pub(super) const OVERFULL: Self = Self::Overload(RETRY_AFTER_TIME);
+
     /// The word for it in the metrics.
     pub(super) fn outcome(&self) -> RequestOutcome {
         match self {
@@ -98,7 +103,7 @@ impl Refusal {
             Self::Handshake(StatusCode::BAD_REQUEST) => RequestOutcome::BadRequest,
             Self::Handshake(_) => RequestOutcome::Forbidden,
             Self::Unconfirmed => RequestOutcome::Unconfirmed,
-            Self::Overload => RequestOutcome::Overload,
+            Self::Overload(_) => RequestOutcome::Overload,
             Self::StoreFailed => RequestOutcome::StoreFailed,
             Self::StoreFull => RequestOutcome::StoreFull,
             Self::Paused => RequestOutcome::Paused,
@@ -109,7 +114,7 @@ impl Refusal {
 
     /// Whether an honest sender comes again, soon and often: what it has, it shall keep.
     pub(super) fn asks_to_come_again(&self) -> bool {
-        matches!(self, Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::RateLimited(_))
+        matches!(self, Self::Overload(_) | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::RateLimited(_))
     }
 
     /// The answer to it. `close`: what is left of the request must not be taken for the next one.
@@ -122,7 +127,7 @@ impl Refusal {
             Self::TooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "too large\n"),
             Self::Timeout => plain(StatusCode::REQUEST_TIMEOUT, "too slow\n"),
             Self::BadSignature => plain(StatusCode::UNAUTHORIZED, "unauthorized\n"),
-            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload(_) | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n")
             }
             Self::Handshake(status) => plain(*status, "refused\n"),
@@ -136,7 +141,11 @@ impl Refusal {
                 let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 headers.extend(HeaderValue::try_from(allow).ok().map(|allow| (ALLOW, allow)));
             }
-            Self::Overload | Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
+            Self::Overload(foreseen) => {
+                let again = overload::come_again(*foreseen, Chance::system().draw());
+                headers.insert(RETRY_AFTER, HeaderValue::from(again.as_secs()));
+            }
+            Self::StoreFailed | Self::StoreFull | Self::Paused | Self::KeyUnavailable | Self::Unconfirmed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TIME.as_secs()));
             }
             Self::RateLimited(wait) => {

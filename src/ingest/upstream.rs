@@ -60,7 +60,7 @@ impl Line {
         match (self.store.waiters().open(destination.clone()), source.ack) {
             (Some((asking, waiter)), _) => Ok((intake.awaited(asking), Some(Listening { waiter, destination, within }))),
             // Nothing is stored yet: the sender shall come again.
-            (None, Ack::Upstream(_)) => Err(Refusal::Overload),
+            (None, Ack::Upstream(_)) => Err(Refusal::OVERFULL),
             (None, _) => Ok((intake, None)),
         }
     }

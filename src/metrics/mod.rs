@@ -25,6 +25,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use acme::AcmeMetrics;
+pub use acme::{AcmeFailing, AcmeHost};
 pub use alerts::{AlertMetrics, SentOutcome};
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
@@ -209,16 +210,6 @@ impl Metrics {
     /// Counts a connection that was let go, with the reason in a word.
     pub fn connection_refused(&self, reason: &'static str) {
         self.whole.connections_refused.get_or_create(&OfReason { reason }).inc();
-    }
-
-    /// Counts a certificate that a CA was asked for, and whether it came.
-    pub fn acme_order(&self, ok: bool) {
-        self.whole.acme.ordered(ok);
-    }
-
-    /// So many hosts have no certificate, or none that is new, as the last order came to nothing.
-    pub fn set_acme_failing(&self, hosts: usize) {
-        self.whole.acme.set_failing(hosts);
     }
 
     /// The number of open connections: raise it and lower it.

@@ -9,6 +9,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 
 use super::tls::{Error, covers};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 use crate::signature::CertificateFacts;
 use crate::time::Timestamp;
 
@@ -20,6 +23,7 @@ pub struct Issued {
     key: Arc<CertifiedKey>,
     from: Timestamp,
     until: Timestamp,
+    renewal_id: Option<(String, String)>,
 }
 
 impl Issued {
@@ -39,7 +43,9 @@ impl Issued {
             return Err(bad(format!("its certificate is not for {host}")));
         }
         let (from, until) = (facts.not_before, facts.not_after);
-        Ok(Self { host: host.to_owned(), file: file.into(), key: Arc::new(key), from, until })
+        let text = |bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+        let renewal_id = facts.authority_key.map(|key| (text(key), text(facts.serial)));
+        Ok(Self { host: host.to_owned(), file: file.into(), key: Arc::new(key), from, until, renewal_id })
     }
 
     /// For which host it is shown.
@@ -50,6 +56,11 @@ impl Issued {
     /// From when on it counts, and until when.
     pub fn valid(&self) -> (Timestamp, Timestamp) {
         (self.from, self.until)
+    }
+
+    /// As what its CA knows it: the key that signed it, and its serial number (RFC 9773, section 4.1).
+    pub fn renewal_id(&self) -> Option<(&str, &str)> {
+        self.renewal_id.as_ref().map(|(key, serial)| (key.as_str(), serial.as_str()))
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -69,6 +80,24 @@ mod tests {
     fn pem(names: &[&str], key: &KeyPair, other: &KeyPair) -> String {
         let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         other.serialize_pem() + &params.self_signed(key).unwrap().pem()
+    }
+
+    /// The key and the serial number of RFC 9773, section 4.1, and what it makes of them.
+    #[test]
+    fn a_ca_knows_it_by_the_key_that_signed_it_and_its_number() {
+        crate::net::tls::install_provider();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[0x87, 0x65, 0x43, 0x21]));
+        let authority = hex::decode("69885b6b87464041e1b37b847ba0ae2cde01c8d4").unwrap();
+        params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(authority);
+        let written = |params: &CertificateParams| key.serialize_pem() + &params.self_signed(&key).unwrap().pem();
+        let file = Path::new("a.example.pem");
+        let without = Issued::read("a.example", file, written(&params).as_bytes()).unwrap();
+        assert_eq!(without.renewal_id(), None);
+        params.use_authority_key_identifier_extension = true;
+        let with = Issued::read("a.example", file, written(&params).as_bytes()).unwrap();
+        assert_eq!(with.renewal_id(), Some(("aYhba4dGQEHhs3uEe6CuLN4ByNQ", "AIdlQyE")));
     }
 
     fn read(pem: &str) -> Result<Issued, String> {

@@ -18,6 +18,7 @@ pub mod issued;
 pub mod lag;
 pub mod listener;
 mod moving;
+mod names;
 pub mod otlp;
 pub mod pool;
 pub mod proxy_protocol;

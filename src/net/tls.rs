@@ -15,8 +15,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 use super::client_certificate::AnyCertificate;
 use super::issued::Issued;
+use super::names::Names;
 use crate::config::settings::TlsVersion;
-
 use crate::signature::CertificateFacts;
 use crate::time::Timestamp;
 
@@ -196,8 +196,22 @@ fn bad_file(file: &Path, why: impl ToString) -> Error {
 /// what they were shown.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    files: ArcSwap<Vec<Shown>>,
-    issued: ArcSwap<Vec<Arc<Issued>>>,
+    files: ArcSwap<Files>,
+    issued: ArcSwap<Hosts>,
+}
+
+/// What was in files, and the names in it.
+#[derive(Debug, Default)]
+struct Files {
+    shown: Vec<Shown>,
+    names: Names,
+}
+
+/// What a CA issued, and for which hosts.
+#[derive(Debug, Default)]
+struct Hosts {
+    issued: Vec<Arc<Issued>>,
+    names: Names,
 }
 
 /// A certificate that is shown, and the file that it came from.
@@ -216,58 +230,64 @@ fn name_of(file: &Path) -> Arc<str> {
 impl Certificates {
     /// From certificate and key files.
     pub fn load(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
-        all(pairs).map(|shown| Self { files: ArcSwap::from_pointee(shown), ..Self::default() })
+        Files::read(pairs).map(|files| Self { files: ArcSwap::from_pointee(files), ..Self::default() })
     }
 
     /// Shows what is in these files from now on; where one of them cannot be used, everything stays as it was.
     pub fn replace(&self, pairs: &[(PathBuf, PathBuf)]) -> Result<(), Error> {
-        all(pairs).map(|shown| self.files.store(Arc::new(shown)))
+        Files::read(pairs).map(|files| self.files.store(Arc::new(files)))
     }
 
     /// Shows these from now on, each for its host, in place of those that were issued before.
     pub fn issue(&self, issued: Vec<Arc<Issued>>) {
-        self.issued.store(Arc::new(issued));
+        let names = Names::of_hosts(issued.iter().map(|issued| issued.host()));
+        self.issued.store(Arc::new(Hosts { issued, names }));
     }
 
     /// The file of each, and when it ends.
     pub fn ends(&self) -> Vec<(Arc<str>, Timestamp)> {
-        let (files, issued) = (self.files.load(), self.issued.load());
-        let of_files = files.iter().filter_map(|shown| Some((name_of(&shown.file), shown.ends_at?)));
-        of_files.chain(issued.iter().map(|issued| (name_of(issued.file()), issued.valid().1))).collect()
+        let (files, hosts) = (self.files.load(), self.issued.load());
+        let of_files = files.shown.iter().filter_map(|shown| Some((name_of(&shown.file), shown.ends_at?)));
+        of_files.chain(hosts.issued.iter().map(|issued| (name_of(issued.file()), issued.valid().1))).collect()
     }
 
     /// The file and the DER of each certificate that is shown now, without what stands above it.
     pub fn leaves(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
-        let (files, issued) = (self.files.load(), self.issued.load());
-        let of_files = files.iter().map(|shown| (&*shown.file, &shown.key));
-        let all = of_files.chain(issued.iter().map(|issued| (issued.file(), issued.key())));
+        let (files, hosts) = (self.files.load(), self.issued.load());
+        let of_files = files.shown.iter().map(|shown| (&*shown.file, &shown.key));
+        let all = of_files.chain(hosts.issued.iter().map(|issued| (issued.file(), issued.key())));
         all.filter_map(|(file, key)| Some((file.to_owned(), key.cert.first()?.clone()))).collect()
+    }
+
+    /// What is shown to a client that asks for this name, or for none.
+    fn shown_for(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let (files, hosts) = (self.files.load(), self.issued.load());
+        let of_files = |place: usize| files.shown.get(place).map(|shown| &shown.key);
+        let of_hosts = |place: usize| hosts.issued.get(place).map(|issued| issued.key());
+        let fitting = name.and_then(|name| {
+            let own = hosts.names.first_for(name).and_then(of_hosts);
+            own.or_else(|| files.names.first_for(name).and_then(of_files))
+        });
+        fitting.or_else(|| of_files(0)).or_else(|| of_hosts(0)).cloned()
     }
 }
 
-fn all(pairs: &[(PathBuf, PathBuf)]) -> Result<Vec<Shown>, Error> {
-    let shown = |(cert, key): &(PathBuf, PathBuf)| {
-        let key = certified_key(cert, key)?;
-        let ends_at = key.end_entity_cert().ok().and_then(|leaf| CertificateFacts::read(leaf)).map(|facts| facts.not_after);
-        Ok(Shown { file: cert.clone(), key, ends_at })
-    };
-    pairs.iter().map(shown).collect()
+impl Files {
+    fn read(pairs: &[(PathBuf, PathBuf)]) -> Result<Self, Error> {
+        let one = |(cert, key): &(PathBuf, PathBuf)| {
+            let key = certified_key(cert, key)?;
+            let ends_at = key.end_entity_cert().ok().and_then(|leaf| CertificateFacts::read(leaf)).map(|facts| facts.not_after);
+            Ok(Shown { file: cert.clone(), key, ends_at })
+        };
+        let shown = pairs.iter().map(one).collect::<Result<Vec<_>, Error>>()?;
+        let names = Names::of_certificates(shown.iter().map(|shown| shown.key.cert.first()));
+        Ok(Self { shown, names })
+    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let (files, issued) = (self.files.load(), self.issued.load());
-        if let Some(name) = hello.server_name() {
-            if let Some(own) = issued.iter().find(|issued| issued.host().eq_ignore_ascii_case(name)) {
-                return Some(own.key().clone());
-            }
-            let name = ServerName::try_from(name.to_owned()).ok();
-            if let Some(fitting) = name.and_then(|name| files.iter().find(|shown| covers(&shown.key, &name))) {
-                return Some(fitting.key.clone());
-            }
-        }
-        let first = files.first().map(|shown| &shown.key).or_else(|| issued.first().map(|issued| issued.key()));
-        first.cloned()
+        self.shown_for(hello.server_name())
     }
 }
 

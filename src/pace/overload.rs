@@ -9,6 +9,16 @@ use std::time::Duration;
 /// It keeps bursts from being refused, and a machine that is slow for reasons of its own from refusing everybody.
 pub const CROWD: usize = 512;
 
+/// What is ready waits for its turn a few times until an answer is on its way: so many.
+const TURNS: u32 = 4;
+
+/// Who is refused is asked to wait so long at least, as `Retry-After` counts whole seconds.
+pub const AGAIN_MIN: Duration = Duration::from_secs(1);
+/// And so long at most: less comes long before that, or it will not soon, and an event must not wait for a wrong guess.
+pub const AGAIN_MAX: Duration = Duration::from_secs(60);
+/// Those who are refused at one time come again within a time that is as long at least: what would be one crowd is several small ones.
+const SPREAD_MIN: Duration = Duration::from_secs(4);
+
 /// What stands before somebody who joins now, where groups are served one after the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ahead {
@@ -61,8 +71,24 @@ impl Patience {
 
     /// What is ready may wait so long for its turn: it takes a few of them until an answer is on its way.
     pub fn lag_max(&self) -> Duration {
-        self.within / 4
+        self.within / TURNS
     }
+}
+
+/// How long an event that comes now would wait, by both waits that decide.
+pub fn foreseen(wait: Duration, lag: Duration) -> Duration {
+    wait.max(lag.saturating_mul(TURNS))
+}
+
+/// When somebody shall come again who is refused while so long a wait is foreseen, in whole seconds: when what stands before has been
+/// served, and not together with all others, but at some time until as long again has passed.
+pub fn come_again(foreseen: Duration, random: u64) -> Duration {
+    let soonest = Duration::from_secs(foreseen.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
+    let soonest = soonest.clamp(AGAIN_MIN, AGAIN_MAX / 2);
+    let spread = soonest.max(SPREAD_MIN).as_secs();
+    // Less than `spread + 1`, so it fits.
+    let later = ((u128::from(random) * (u128::from(spread) + 1)) >> 64) as u64;
+    soonest + Duration::from_secs(later)
 }
 
 #[cfg(test)]
@@ -88,6 +114,30 @@ mod tests {
         let after = |group: Duration, last: Duration, times| (0..times).fold(group, |group, _| smoothed(group, last));
         assert!(after(MS, MS * 400, 3) > MS * 300);
         assert!(after(MS * 400, MS, 3) > MS * 100 && after(MS * 400, MS, 30) < MS * 2);
+    }
+
+    #[test]
+    fn whoever_is_refused_comes_when_the_rest_is_served_and_not_with_all_others() {
+        let again = |foreseen_ms: u32| {
+            let seconds = |random| come_again(MS * foreseen_ms, random).as_secs();
+            (seconds(0), seconds(u64::MAX))
+        };
+        assert_eq!([0, 400, 1000].map(again), [(1, 5); 3]);
+        assert_eq!([1001, 5000, 12_300].map(again), [(2, 6), (5, 10), (13, 26)]);
+        assert_eq!([30_000, 3_000_000].map(again), [(30, 60); 2]);
+        assert_eq!(come_again(Duration::MAX, u64::MAX), AGAIN_MAX);
+        assert_eq!((foreseen(MS * 800, MS), foreseen(MS * 800, MS * 300)), (MS * 800, MS * 1200));
+        assert_eq!(foreseen(MS, Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn a_crowd_that_was_refused_comes_back_in_parts() {
+        let (mut parts, crowd) = (std::collections::BTreeMap::new(), 1000);
+        for n in 0..crowd {
+            *parts.entry(come_again(MS * 900, u64::MAX / crowd * n)).or_insert(0) += 1;
+        }
+        assert_eq!(parts.len(), 5);
+        assert!(parts.values().all(|part| (190..=210).contains(part)), "{parts:?}");
     }
 
     /// What the store takes into a group.
@@ -136,6 +186,16 @@ mod tests {
         let (waits, refused) = run(MS * 3000, MS * 3000, 1, 60_000);
         assert!(waits.len() >= GROUP * 19 && refused > 0, "{} {refused}", waits.len());
         assert!(waits.iter().all(|(_, wait)| *wait <= MS * 9001));
+    }
+
+    proptest! {
+        /// Never at once, never too late, never before the rest is served as far as that is within the bound, in whole seconds.
+        #[test]
+        fn a_wish_to_come_again_is_bounded(foreseen_ms in 0u32..200_000, random: u64) {
+            let again = come_again(MS * foreseen_ms, random);
+            prop_assert!(again >= AGAIN_MIN && again <= AGAIN_MAX && again.subsec_nanos() == 0);
+            prop_assert!(again >= (MS * foreseen_ms).min(AGAIN_MAX / 2));
+        }
     }
 
     proptest! {

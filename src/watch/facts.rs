@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{Watch, lock};
-use crate::alarm::{Backlog, CertificateFacts, DestinationFacts, Facts, SourceFacts, StoreFacts};
+use crate::alarm::{Backlog, CertificateFacts, DestinationFacts, Facts, FailingOrders, HostFacts, SourceFacts, StoreFacts};
 use crate::config::settings::{Destination, Settings, Source};
+use crate::metrics::AcmeHost;
 use crate::record::{BreakerState, Name};
 use crate::store::{EventFilter, Page, Pausable};
 use crate::time::Timestamp;
@@ -23,6 +24,7 @@ impl Watch {
         }
         let certificate = |(file, ends_at): (Arc<str>, Timestamp)| CertificateFacts { file, ends_at };
         facts.certificates = self.asked.certificates.ends().into_iter().map(certificate).collect();
+        facts.hosts = self.asked.metrics.acme_hosts().iter().map(of_host).collect();
         facts.store = self.of_store();
         // What was asked before is not newer than this.
         facts.now = self.asked.clock.now();
@@ -102,4 +104,11 @@ impl Watch {
         let listed = self.asked.store.events(&filter, Page { after: None, limit: 1 }).await.ok()?;
         Some(listed.items.first().map(|event| event.received_at))
     }
+}
+
+fn of_host(AcmeHost { host, wanted_since, ends_at, failing }: &AcmeHost) -> HostFacts {
+    let failing = failing.as_ref();
+    let failing =
+        failing.map(|failing| FailingOrders { since: failing.since, tries: failing.tries, error: failing.error.clone() });
+    HostFacts { host: host.clone(), wanted_since: *wanted_since, ends_at: *ends_at, failing }
 }

@@ -44,7 +44,7 @@ struct Alert<'a> {
     /// The same for all that is told of one alarm.
     id: String,
     kind: &'static str,
-    /// `{"source": "NAME"}`, `{"destination": "NAME"}`, `{"certificate": "FILE"}` or `{"part": "store"}`.
+    /// `{"source": "NAME"}`, `{"destination": "NAME"}`, `{"certificate": "FILE"}`, `{"host": "NAME"}` or `{"part": "store"}`.
     subject: serde_json::Value,
     state: &'static str,
     since: Timestamp,

@@ -232,6 +232,10 @@ fn possible(settings: &Settings, rules: &Rules, certificates: &Certificates) -> 
         let ends = certificates.ends().into_iter();
         all.extend(ends.map(|(file, _)| (Kind::CertificateExpiring, Subject::Certificate(file))));
     }
+    if rules.certificate_not_issued.is_some() {
+        let hosts = settings.acme.iter().flat_map(|acme| &acme.hosts);
+        all.extend(hosts.map(|host| (Kind::CertificateNotIssued, Subject::Host(host.as_str().into()))));
+    }
     let of_store = [
         (Kind::QuotaNear, rules.quota_near.is_some() && settings.store.max_bytes.is_some()),
         (Kind::DiskNearlyFull, rules.disk_nearly_full.is_some()),

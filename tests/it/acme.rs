@@ -9,15 +9,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use hookhold::net::issued::Issued;
 use http::Method;
 
 use crate::process::run;
 use crate::world::eventually;
 use pebble::{Ca, free_port, here};
 use relay::{Relay, Setup};
+use serde_json::Value;
 
 /// More than a renewal of a certificate that lives for half a minute takes.
 const RENEWAL_TIME: Duration = Duration::from_secs(60);
+/// Seconds of a lifetime of which two thirds are not over within `SOON`.
+const LONG_LIFETIME: u32 = 150;
+/// More than a renewal takes that its CA wants at once: it is not made before a tenth of the lifetime has passed.
+const SOON: Duration = Duration::from_secs(80);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_come_over_tls_alone_and_a_restart_asks_nothing() {
@@ -44,6 +50,10 @@ async fn certificates_come_over_tls_alone_and_a_restart_asks_nothing() {
     assert_eq!(files.iter().map(|file| file.rsplit('/').next().unwrap()).collect::<Vec<_>>(), ["a.example.pem", "b.example.pem"]);
     let expiry = relay.lines("hookhold_certificate_expiry_timestamp_seconds{").await;
     assert_eq!(expiry.len(), 2, "{expiry:?}");
+    let noted = relay.process.get("/audit?who=acme").await;
+    let said = |entry: &Value| ["action", "target", "result"].map(|field| entry[field].as_str().unwrap().to_owned());
+    let noted: Vec<_> = noted["items"].as_array().unwrap().iter().map(said).collect();
+    assert_eq!(noted, [["certificates.issue", "b.example", "done"], ["certificates.issue", "a.example", "done"]]);
     let serial = relay.shows("a.example", &roots).await;
 
     drop(relay);
@@ -130,6 +140,40 @@ async fn a_certificate_is_renewed_before_it_ends_and_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_renewed_when_its_ca_wants_that() {
+    if !here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let options = pebble::Options { tls_port: free_port(), lifetime: Some(LONG_LIFETIME), ..Default::default() };
+    let ca = Ca::start(folder.path(), &options).await;
+    // Mostly past, so it is renewed as soon as may be.
+    let suggesting = pebble::Suggesting::start(folder.path(), &ca, (-3600, 2)).await;
+    let directory = format!("https://localhost:{}/dir", suggesting.port);
+    let setup = Setup { https: ca.options.tls_port, directory: Some(&directory), ..Setup::of(&ca) };
+    let relay = Relay::start(folder.path(), &setup);
+    let roots = ca.roots().await;
+    let first = relay.shows("a.example", &roots).await;
+    let kept = std::fs::read_dir(folder.path().join("data/acme")).unwrap().next().unwrap().unwrap().path().join("a.example.pem");
+    let issued = Issued::read("a.example", &kept, &std::fs::read(&kept).unwrap()).unwrap();
+    let (key, serial) = issued.renewal_id().unwrap();
+    eventually(async || Some(suggesting.asked()).filter(|asked| !asked.is_empty())).await;
+    assert_eq!(suggesting.asked()[0], format!("{key}.{serial}"));
+    let renewed = async {
+        while relay.metric("hookhold_acme_orders_total{outcome=\"issued\"}").await != "2" {
+            // Only time makes a certificate old enough.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, renewed).await.expect("it was not renewed when its CA wanted that");
+    assert_ne!(relay.shows("a.example", &roots).await, first);
+    // Pebble does not say again what is replaced, and still the order is not lost.
+    assert_eq!(relay.metric("hookhold_acme_orders_total{outcome=\"failed\"}").await, "0");
+    let renewals = relay.process.get("/audit?action=certificates.renew").await;
+    assert_eq!((&renewals["items"][0]["target"], &renewals["items"][0]["result"]), (&"a.example".into(), &"done".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ca_that_is_down_then_forgets_everybody_costs_nothing_but_time() {
     if !here() {
         return;
@@ -141,12 +185,22 @@ async fn a_ca_that_is_down_then_forgets_everybody_costs_nothing_but_time() {
     let relay = Relay::start(folder.path(), &setup);
     relay.is_counted("hookhold_acme_orders_total{outcome=\"failed\"}", "1").await;
     assert_eq!(relay.metric("hookhold_acme_failing").await, "1");
+    assert_eq!(relay.metric("hookhold_acme_missing").await, "1");
+    let alarm = relay.alarm("firing").await;
+    assert_eq!((&alarm["kind"], &alarm["subject"]["host"]), (&"certificate_not_issued".into(), &"a.example".into()), "{alarm}");
+    let detail = alarm["detail"].as_str().unwrap();
+    assert!(detail.starts_with("none is shown; 1 try failed in a row, the last one: the CA cannot be reached"), "{detail}");
     // It is there again, and somebody says so.
     let ca = ca.run().await;
     relay.reload(&setup).await;
     let roots = ca.roots().await;
     let first = relay.shows("a.example", &roots).await;
     assert_eq!(relay.metric("hookhold_acme_failing").await, "0");
+    assert_eq!(relay.metric("hookhold_acme_missing").await, "0");
+    assert_eq!(relay.alarm("ended").await["id"], alarm["id"]);
+    let noted = relay.process.get("/audit?who=acme").await;
+    let results: Vec<_> = noted["items"].as_array().unwrap().iter().map(|entry| entry["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["done", "failed"]);
 
     // It lost its memory, and a host is new: the relay makes another account.
     drop(ca);

@@ -53,7 +53,7 @@ struct AlertView {
     id: String,
     #[schema(value_type = Kind)]
     kind: &'static str,
-    /// `{"source": "NAME"}`, `{"destination": "NAME"}`, `{"certificate": "FILE"}` or `{"part": "store"}`.
+    /// `{"source": "NAME"}`, `{"destination": "NAME"}`, `{"certificate": "FILE"}`, `{"host": "NAME"}` or `{"part": "store"}`.
     #[schema(value_type = Object)]
     subject: Value,
     #[schema(value_type = State)]

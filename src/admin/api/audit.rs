@@ -58,7 +58,7 @@ struct AuditList {
 struct AuditView {
     id: EventId,
     at: Timestamp,
-    /// A token's name; `loopback`, `signal`, `files` or `command` where there was none; `null` where nobody knows.
+    /// A token's name; `loopback`, `signal`, `files`, `acme` or `command` where there was none; `null` where nobody knows.
     #[schema(required)]
     who: Option<String>,
     #[schema(required)]

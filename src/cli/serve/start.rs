@@ -34,7 +34,7 @@ use crate::net::lag::Lag;
 use crate::net::published::Published;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
-use crate::store::{Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
+use crate::store::{AuditLog, Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
 use crate::time::Clock;
 use crate::watch::{Asked, Watch};
 
@@ -111,8 +111,8 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let (lag, stored) = (Lag::start(), (store.clone(), space.clone()));
     let line = Arc::new(Line::new(gate, stored, quarantine.clone(), metrics.clone(), clock).watching(lag.clone()));
     let (door, admin_connections) = open_door(&settings, lag);
-    let (acme, challenges) = start_acme(&settings, &certificates, &metrics, clock).await?;
     let audit = audit_log::open(&settings, clock).await?;
+    let (acme, challenges) = start_acme(&settings, &certificates, &metrics, &audit, clock).await?;
     let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
     let started_at = clock.now();
     let asked = Asked {
@@ -200,6 +200,7 @@ async fn start_acme(
     settings: &Settings,
     certificates: &Arc<Certificates>,
     metrics: &Arc<Metrics>,
+    audit: &Arc<AuditLog>,
     clock: Clock,
 ) -> Result<(Acme, Arc<Challenges>), tls::Error> {
     let challenges = Arc::new(Challenges::default());
@@ -208,6 +209,7 @@ async fn start_acme(
         certificates: certificates.clone(),
         challenges: challenges.clone(),
         metrics: metrics.clone(),
+        audit: audit.clone(),
         clock,
         chance: Chance::system(),
     };

@@ -8,6 +8,9 @@ use crate::time::Timestamp;
 
 /// `subjectAltName` (2.5.29.17).
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+/// `authorityKeyIdentifier` (2.5.29.35), and in it the key's identifier.
+const AUTHORITY_KEY: &[u8] = &[0x55, 0x1d, 0x23];
+const KEY_IDENTIFIER: u8 = 0x80;
 /// Of `GeneralName` (RFC 5280, section 4.2.1.6): a DNS name, and an address of 4 or 16 bytes.
 const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
@@ -23,6 +26,10 @@ pub struct CertificateFacts {
     pub not_before: Timestamp,
     /// Until when; the end of time where it has no end.
     pub not_after: Timestamp,
+    /// Its serial number, as DER writes it.
+    pub serial: Vec<u8>,
+    /// The identifier of the key that signed it, where it says so.
+    pub authority_key: Option<Vec<u8>>,
 }
 
 impl CertificateFacts {
@@ -31,12 +38,19 @@ impl CertificateFacts {
         let certificate = Certificate::read(der)?;
         let names = certificate.extension(ALTERNATIVE_NAMES).map(names).unwrap_or_default();
         let (from, until) = certificate.valid;
-        Some(Self { names, not_before: at(from), not_after: at(until) })
+        let authority_key = certificate.extension(AUTHORITY_KEY).and_then(key_identifier).map(<[u8]>::to_vec);
+        let serial = certificate.serial.to_vec();
+        Some(Self { names, not_before: at(from), not_after: at(until), serial, authority_key })
     }
 }
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_ms(u64::try_from(second).unwrap_or_default().saturating_mul(1000))
+}
+
+fn key_identifier(extension: &[u8]) -> Option<&[u8]> {
+    // It is the first of three that may be missing.
+    der::whole_sequence(extension)?.tagged(KEY_IDENTIFIER)
 }
 
 /// The names that are understood, up to the first that is no DER.
@@ -70,6 +84,7 @@ mod tests {
         assert_eq!(facts.names, names);
         let text = |at: Timestamp| at.to_string();
         assert_eq!([text(facts.not_before), text(facts.not_after)], ["2026-01-01T00:00:00.000Z", "2027-01-01T00:00:00.000Z"]);
+        assert_eq!((facts.serial.is_empty(), facts.authority_key), (false, None));
         assert_eq!(CertificateFacts::read(b"junk"), None);
     }
 }

@@ -11,6 +11,8 @@ use super::public_key::der::{self, BOOLEAN, OCTET_STRING, OID, Reader, SEQUENCE}
 /// What is needed of a certificate (RFC 5280, section 4.1). It proves nothing by itself.
 #[derive(Debug)]
 pub(super) struct Certificate<'a> {
+    /// Its serial number, as DER writes it.
+    pub(super) serial: &'a [u8],
     /// Its `SubjectPublicKeyInfo`.
     pub(super) spki: &'a [u8],
     /// The first and the last second at which it counts, since the epoch.
@@ -33,7 +35,7 @@ impl<'a> Certificate<'a> {
         if inside.tag() == Some(VERSION) {
             inside.next()?;
         }
-        inside.tagged(der::INTEGER)?;
+        let serial = inside.tagged(der::INTEGER)?;
         inside.sequence()?;
         inside.sequence()?;
         let valid = time::validity(inside.sequence()?)?;
@@ -46,7 +48,7 @@ impl<'a> Certificate<'a> {
                 extensions = listed(der::whole_sequence(content)?)?;
             }
         }
-        Some(Self { spki, valid, extensions })
+        Some(Self { serial, spki, valid, extensions })
     }
 
     /// Whether it has that extension; the identifier is written as DER writes it.

@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hookhold::net::tls;
+use hookhold::time::Timestamp;
 use http::Method;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -189,5 +190,60 @@ impl Nonsense {
 
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// Stands before a CA and says when it wants to see its certificates renewed (RFC 9773), which Debian's Pebble does not. What it does not
+/// say itself is the CA's own.
+pub(super) struct Suggesting {
+    pub(super) port: u16,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Suggesting {
+    /// Before this CA, with the certificate in `ca.pem`. `window`: when, as the two times in seconds from the moment of the question.
+    pub(super) async fn start(folder: &Path, ca: &CaAt, window: (i64, i64)) -> Self {
+        let trust = tls::client_config_pinning(&folder.join("ca.pem")).unwrap();
+        let base = format!("https://localhost:{}", ca.port);
+        let answer = call(&base, trust, Method::GET, "/dir", &[], b"").await;
+        let mut directory: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let certificates = tls::Certificates::load(&[(folder.join("ca.pem"), folder.join("ca-key.pem"))]).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls::server_config(Arc::new(certificates), &[b"http/1.1"]));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (port, asked) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
+        directory["renewalInfo"] = format!("https://localhost:{port}/info").into();
+        let known = asked.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).await.unwrap_or(0);
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let answer = match path.strip_prefix("/info/") {
+                    None => directory.clone(),
+                    Some(id) => {
+                        known.lock().unwrap().push(id.to_owned());
+                        let now = i64::try_from(Timestamp::from_system(std::time::SystemTime::now()).seconds()).unwrap();
+                        let at = |later: i64| Timestamp::from_ms(u64::try_from(now + later).unwrap() * 1000).to_string();
+                        serde_json::json!({ "suggestedWindow": { "start": at(window.0), "end": at(window.1) } })
+                    }
+                }
+                .to_string();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nretry-after: 21600\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    answer.len()
+                );
+                let _ = stream.write_all((head + &answer).as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        Self { port, asked }
+    }
+
+    /// For which certificates it was asked.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 }

@@ -43,7 +43,8 @@ impl Setup<'_> {
              [tls.acme]\nhosts = [{hosts}]\nemail = 'ops@a.example'\ndirectory = '{directory}'\nca = 'ca.pem'\n\
              terms_agreed = true\n{more}\n\
              [sources.demo]\npath = '/in/demo'\nprovider = 'none'\n[destinations.app]\nurl = 'http://127.0.0.1:9/'\n\
-             [[routes]]\nfrom = 'demo'\nto = ['app']\n"
+             [[routes]]\nfrom = 'demo'\nto = ['app']\n\
+             [alerts]\nlook_every = '100ms'\nend_after = '0s'\ncertificate_not_issued = '1s'\n"
         );
         std::fs::write(folder.join("relay.toml"), text).unwrap();
     }
@@ -86,6 +87,12 @@ impl Relay {
     pub(super) async fn metric(&self, name: &str) -> String {
         let lines = self.lines(&format!("{name} ")).await;
         lines[0].rsplit(' ').next().unwrap().to_owned()
+    }
+
+    /// The one alarm in this state, as soon as there is one.
+    pub(super) async fn alarm(&self, state: &str) -> serde_json::Value {
+        let path = format!("/alerts?state={state}");
+        eventually(async || self.process.get(&path).await["items"].as_array()?.first().cloned()).await
     }
 
     pub(super) async fn is_counted(&self, name: &str, value: &str) {
