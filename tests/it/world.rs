@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hookhold::cli::serve::{Relay, start};
 use hookhold::config;
 use hookhold::config::settings::Listener;
+use hookhold::metrics::LetGo;
 use hookhold::net::client::{Answer, Server};
 use hookhold::net::door::{Bounds, Door};
 use hookhold::net::listener::{self, Observer, Peer, Setup};
@@ -356,5 +357,5 @@ struct Nobody;
 impl Observer for Nobody {
     fn connections(&self, _: i64) {}
     fn handshake(&self, _: bool) {}
-    fn refused(&self, _: &'static str) {}
+    fn refused(&self, _: LetGo) {}
 }
