@@ -15,6 +15,8 @@ use super::table::{cell, say};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Subcommand)]
@@ -33,7 +35,7 @@ enum What {
     },
 }
 
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
 struct Filter {
     /// Of this source.
     #[arg(long)]
@@ -65,7 +67,7 @@ struct Filter {
 
 pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter::default(), client, json),
+        None => list(&args.filter, client, json),
         Some(What::List(filter)) => list(filter, client, json),
         Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
         Some(What::Body { id }) => {

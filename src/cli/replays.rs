@@ -21,6 +21,8 @@ const BAR: u64 = 40;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Subcommand)]
@@ -158,7 +160,7 @@ fn line(replay: &Value) -> String {
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let changed = |id: &String, what: &str| client.post(&format!("/replays/{}{what}", encoded(id)), &json!({}));
     let one = match &args.command {
-        None => return list(&Paging::default(), client, as_json),
+        None => return list(&args.paging, client, as_json),
         Some(What::List(paging)) => return list(paging, client, as_json),
         Some(What::Show { id }) => client.get(&format!("/replays/{}", encoded(id)))?,
         Some(What::Pause { id }) => changed(id, "/pause")?,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Failure;
 
 /// Deliveries that fit what is said.
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
 pub(super) struct Which {
     /// pending, in_flight, delivered, parked or cancelled.
     #[arg(long)]
