@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::admin::{Client, encoded};
 use super::pages::Paging;
 use super::table::{cell, say};
+use super::which::WhichEvents;
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
@@ -37,24 +38,8 @@ enum What {
 
 #[derive(ClapArgs)]
 struct Filter {
-    /// Of this source.
-    #[arg(long)]
-    source: Option<String>,
-    /// Of this type.
-    #[arg(long = "type")]
-    kind: Option<String>,
-    /// pending, delivered, parked, cancelled or unrouted.
-    #[arg(long)]
-    state: Option<String>,
-    /// With a delivery to this destination.
-    #[arg(long)]
-    destination: Option<String>,
-    /// Received at this time (RFC 3339) or later.
-    #[arg(long)]
-    since: Option<String>,
-    /// Received before this time (RFC 3339).
-    #[arg(long)]
-    until: Option<String>,
+    #[command(flatten)]
+    which: WhichEvents,
     /// With this id of the provider.
     #[arg(long)]
     provider_event_id: Option<String>,
@@ -79,16 +64,8 @@ pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<Ex
 }
 
 fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
-    let given = [
-        ("source", &filter.source),
-        ("type", &filter.kind),
-        ("state", &filter.state),
-        ("destination", &filter.destination),
-        ("since", &filter.since),
-        ("until", &filter.until),
-        ("provider_event_id", &filter.provider_event_id),
-        ("q", &filter.q),
-    ];
+    let more = [("provider_event_id", &filter.provider_event_id), ("q", &filter.q)];
+    let given = [&filter.which.all()[..], &more[..]].concat();
     let columns = [
         ("id", "id"),
         ("received", "received_at"),

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::admin::{Client, encoded};
 use super::pages::Paging;
 use super::table::{self, cell, items, plain, say};
+use super::which::given;
 
 /// What to do with them; `list` where nothing is said, and `reasons` before it where all of them are listed.
 #[derive(ClapArgs)]
@@ -89,8 +90,7 @@ impl Filter {
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => {
-            let of_all = args.listed.filter.all().iter().all(|(_, value)| value.is_none());
-            if of_all && !as_json {
+            if given(&args.listed.filter.all()).is_empty() && !as_json {
                 reasons(client, as_json)?;
             }
             list(&args.listed, client, as_json)
@@ -169,8 +169,7 @@ fn show(found: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn release(filter: &Filter, ids: &[String], force: bool, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut body: Map<String, Value> =
-        filter.all().into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect();
+    let mut body = given(&filter.all());
     if !ids.is_empty() {
         body.insert("ids".into(), json!(ids));
     }
