@@ -69,6 +69,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     assert_eq!(app.requests().len(), got);
 }
 
+/// Sends one event after the other on one connection, and notes those that were answered with a 2xx.
 async fn send_until_refused(folder: std::path::PathBuf, https: String, name: String, acknowledged: Arc<Mutex<HashSet<String>>>) {
     let trust = tls::client_config_pinning(&folder.join("certs").join(tls::SELF_SIGNED_FILES[0])).unwrap();
     let server = Server::of(&https.parse().unwrap(), trust, false).unwrap();

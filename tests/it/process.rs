@@ -41,8 +41,6 @@ pub(crate) fn write_config(folder: &Path, app: &Upstream) {
     std::fs::write(folder.join("relay.toml"), text).unwrap();
 }
 
-/// Sends one event after the other on one connection, and notes those that were answered with a 2xx.
-
 impl Process {
     pub(crate) fn start(folder: &Path) -> Self {
         Self::start_logging(folder, Stdio::inherit())
