@@ -22,6 +22,7 @@
 //! numbers are arguments. Imports point down only, in the order of the list below; `tests/it/tidy.rs` holds this true.
 
 pub mod chance;
+mod disk;
 mod pointer;
 pub mod time;
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use serde::Serialize;
 use socket2::SockRef;
 
 use crate::servers::NAME;
+use crate::trust::AnyCertificate;
 
 /// A server that takes so long has trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -129,46 +129,7 @@ fn config(version: Version, resumed: bool) -> Result<Arc<ClientConfig>> {
         Version::Tls13 => &[&rustls::version::TLS13],
     };
     let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions)?;
-    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(Believing)).with_no_client_auth();
+    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate)).with_no_client_auth();
     config.resumption = if resumed { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
     Ok(Arc::new(config))
-}
-
-/// Believes everything, at no cost.
-#[derive(Debug)]
-struct Believing;
-
-impl ServerCertVerifier for Believing {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -11,6 +11,8 @@
 
 mod client;
 mod servers;
+#[path = "../shared/trust.rs"]
+mod trust;
 
 use std::path::PathBuf;
 use std::time::Duration;

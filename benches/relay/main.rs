@@ -24,6 +24,8 @@ mod report;
 mod scale;
 mod settings;
 mod sink;
+#[path = "../shared/trust.rs"]
+mod trust;
 mod wire;
 
 use std::path::PathBuf;

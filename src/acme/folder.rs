@@ -1,14 +1,15 @@
 //! The folder `acme` of the store: a folder for each CA that was asked, with the account there and a file for each host.
 //!
-//! Each file is written whole or not at all, and is on stable storage when that returns. Nobody but the relay's user may read them.
+//! Each file is on stable storage when its writing returns. Nobody but the relay's user may read them.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::disk;
 use crate::net::issued::Issued;
 use crate::net::tls;
 
@@ -16,8 +17,6 @@ const FOLDER: &str = "acme";
 const ACCOUNT: &str = "account.json";
 /// What could not be used is kept under this name, for whoever wonders.
 const UNUSABLE: &str = "account.unusable";
-/// Of a file that is not whole yet.
-const UNFINISHED: &str = ".part";
 /// More than any chain with its key.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// More than any host's name, and less than a file's name may have.
@@ -90,43 +89,12 @@ impl Folder {
     /// Puts an account that cannot be used out of the way.
     pub(super) fn set_account_aside(&self) -> io::Result<()> {
         fs::rename(self.0.join(ACCOUNT), self.0.join(UNUSABLE))?;
-        File::open(&self.0)?.sync_all()
+        disk::sync_folder(&self.0)
     }
 
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        self.make()?;
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(UNFINISHED);
-        let unfinished = PathBuf::from(unfinished);
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(&self.0)?.sync_all()
-    }
-
-    fn make(&self) -> io::Result<()> {
-        if self.0.is_dir() {
-            return Ok(());
-        }
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.0)?;
-        // The new folders are names in those above: the store's, and `acme`.
-        for above in self.0.ancestors().skip(1).take(2) {
-            File::open(above)?.sync_all()?;
-        }
-        Ok(())
+        disk::make_folder(&self.0)?;
+        disk::replace(path, content)
     }
 }
 
@@ -185,7 +153,7 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         let folder = folder(store.path(), "https://ca.example/dir");
         assert!(folder.account("https://ca.example/dir").unwrap().is_none());
-        folder.make().unwrap();
+        disk::make_folder(&folder.0).unwrap();
         let json = r#"{"directory":"https://ca.example/dir","contact":null,"credentials":{"id":"https://ca.example/1","key_pkcs8":"AAAA"}}"#;
         fs::write(folder.0.join(ACCOUNT), json).unwrap();
         let kept = folder.account("https://ca.example/dir").unwrap().unwrap();

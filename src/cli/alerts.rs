@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
-use super::admin::Client;
+use super::admin::{Client, encoded};
 use super::table::{self, cell, items, say};
 
 /// What to do with alarms; `list` where nothing is said.
@@ -13,30 +13,35 @@ use super::table::{self, cell, items, say};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Subcommand)]
 enum What {
     /// What is wrong now, and what was lately; the newest first.
-    List {
-        /// pending, firing or ended.
-        #[arg(long)]
-        state: Option<String>,
-    },
+    List(Filter),
     /// Send a test to every receiver of alarms, and show what it answers.
     Test,
 }
 
+#[derive(ClapArgs)]
+struct Filter {
+    /// pending, firing or ended.
+    #[arg(long)]
+    state: Option<String>,
+}
+
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(None, client, as_json),
-        Some(What::List { state }) => list(state.as_deref(), client, as_json),
+        None => list(&args.filter, client, as_json),
+        Some(What::List(filter)) => list(filter, client, as_json),
         Some(What::Test) => test(client, as_json),
     }
 }
 
-fn list(state: Option<&str>, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let state = state.map(|state| format!("&state={}", super::admin::encoded(state))).unwrap_or_default();
+fn list(filter: &Filter, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+    let state = filter.state.as_deref().map(|state| format!("&state={}", encoded(state))).unwrap_or_default();
     let listed = client.get(&format!("/alerts?limit=500{state}"))?;
     if as_json {
         say(&listed);

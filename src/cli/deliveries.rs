@@ -15,17 +15,14 @@ use super::which::Which;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Subcommand)]
 enum What {
     /// Those of the newest event first.
-    List {
-        #[command(flatten)]
-        which: Which,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(Filter),
     /// One delivery with its attempts.
     Show {
         /// The delivery's id.
@@ -33,10 +30,18 @@ enum What {
     },
 }
 
+#[derive(ClapArgs)]
+struct Filter {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    paging: Paging,
+}
+
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Which::default(), &Paging::default(), client, as_json),
-        Some(What::List { which, paging }) => list(which, paging, client, as_json),
+        None => list(&args.filter, client, as_json),
+        Some(What::List(filter)) => list(filter, client, as_json),
         Some(What::Show { id }) => {
             let delivery = client.get(&format!("/deliveries/{}", encoded(id)))?;
             if as_json {
@@ -49,7 +54,7 @@ pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result
     }
 }
 
-fn list(which: &Which, paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+fn list(filter: &Filter, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let columns = [
         ("id", "id"),
         ("source", "source"),
@@ -58,5 +63,5 @@ fn list(which: &Which, paging: &Paging, client: &Client, as_json: bool) -> anyho
         ("attempts", "attempts_made"),
         ("next attempt", "next_attempt_at"),
     ];
-    paging.print((client, as_json), "/deliveries", &which.all(), columns)
+    filter.paging.print((client, as_json), "/deliveries", &filter.which.all(), columns)
 }

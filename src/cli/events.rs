@@ -9,12 +9,15 @@ use serde_json::Value;
 use super::admin::{Client, encoded};
 use super::pages::Paging;
 use super::table::{cell, say};
+use super::which::WhichEvents;
 
 /// What to do with events; `list` where nothing is said.
 #[derive(ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Subcommand)]
@@ -33,26 +36,10 @@ enum What {
     },
 }
 
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
 struct Filter {
-    /// Of this source.
-    #[arg(long)]
-    source: Option<String>,
-    /// Of this type.
-    #[arg(long = "type")]
-    kind: Option<String>,
-    /// pending, delivered, parked, cancelled or unrouted.
-    #[arg(long)]
-    state: Option<String>,
-    /// With a delivery to this destination.
-    #[arg(long)]
-    destination: Option<String>,
-    /// Received at this time (RFC 3339) or later.
-    #[arg(long)]
-    since: Option<String>,
-    /// Received before this time (RFC 3339).
-    #[arg(long)]
-    until: Option<String>,
+    #[command(flatten)]
+    which: WhichEvents,
     /// With this id of the provider.
     #[arg(long)]
     provider_event_id: Option<String>,
@@ -65,7 +52,7 @@ struct Filter {
 
 pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
-        None => list(&Filter::default(), client, json),
+        None => list(&args.filter, client, json),
         Some(What::List(filter)) => list(filter, client, json),
         Some(What::Show { id }) => show(&client.get(&format!("/events/{}", encoded(id)))?, json),
         Some(What::Body { id }) => {
@@ -77,16 +64,8 @@ pub(super) fn run(args: &Args, client: &Client, json: bool) -> anyhow::Result<Ex
 }
 
 fn list(filter: &Filter, client: &Client, json: bool) -> anyhow::Result<ExitCode> {
-    let given = [
-        ("source", &filter.source),
-        ("type", &filter.kind),
-        ("state", &filter.state),
-        ("destination", &filter.destination),
-        ("since", &filter.since),
-        ("until", &filter.until),
-        ("provider_event_id", &filter.provider_event_id),
-        ("q", &filter.q),
-    ];
+    let more = [("provider_event_id", &filter.provider_event_id), ("q", &filter.q)];
+    let given = [&filter.which.all()[..], &more[..]].concat();
     let columns = [
         ("id", "id"),
         ("received", "received_at"),

@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
     ("serve", &["hookhold serve", "hookhold --config /etc/hookhold/relay.toml serve"]),
     ("check", &["hookhold check", "hookhold --config new.toml check"]),
     ("send", &["hookhold send demo", "hookhold send github --type push --body push.json"]),
-    ("events", &["hookhold events", concat!("hookhold events show ", id!())]),
+    ("events", &["hookhold events", "hookhold events --source stripe --limit 5", concat!("hookhold events show ", id!())]),
     (
         "events list",
         &[
@@ -37,7 +37,10 @@ pub(super) const EXAMPLES: &[(&str, &[&str])] = &[
             "hookhold --admin https://hooks.example.com:9443 forward --source stripe --to http://localhost:3000 --since now",
         ],
     ),
-    ("deliveries", &["hookhold deliveries", concat!("hookhold deliveries show ", id!(), ".1")]),
+    (
+        "deliveries",
+        &["hookhold deliveries", "hookhold deliveries --destination billing", concat!("hookhold deliveries show ", id!(), ".1")],
+    ),
     ("deliveries list", &["hookhold deliveries list --state parked --destination billing"]),
     ("deliveries show", &[concat!("hookhold deliveries show ", id!(), ".1")]),
     (

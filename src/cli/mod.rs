@@ -42,7 +42,9 @@ mod which;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::Problems;
 
@@ -160,7 +162,10 @@ enum Failure {
 pub fn run() -> ExitCode {
     private::keep_memory();
     completions::answer();
-    let arguments = Arguments::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit());
+    let mut words = words();
+    let typed = words.get_matches_mut();
+    let arguments = agree(&mut words, &typed).and_then(|()| Arguments::from_arg_matches(&typed));
+    let arguments = arguments.unwrap_or_else(|error| error.exit());
     match command(arguments) {
         Ok(code) => code,
         // A reader that has seen enough (`| head`) is no failure.
@@ -189,6 +194,17 @@ fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Everything that can be typed: commands with their arguments, help and examples.
 pub fn words() -> clap::Command {
     completions::add(examples::add(Arguments::command()))
+}
+
+/// What a command says of its list (`events --source stripe`) must not be passed over where another one follows.
+fn agree(words: &mut clap::Command, typed: &ArgMatches) -> Result<(), clap::Error> {
+    let Some((name, below)) = typed.subcommand() else { return Ok(()) };
+    let is_given = |id: &str| typed.value_source(id) == Some(ValueSource::CommandLine);
+    let given = words.get_arguments().find(|one| !one.is_global_set() && is_given(one.get_id().as_str()));
+    if let Some(text) = given.map(|given| format!("{given} is about what is listed; it cannot stand before `{name}`")) {
+        return Err(words.error(ErrorKind::ArgumentConflict, text));
+    }
+    words.find_subcommand_mut(name).map_or(Ok(()), |inner| agree(inner, below))
 }
 
 fn command(arguments: Arguments) -> anyhow::Result<ExitCode> {

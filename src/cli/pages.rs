@@ -19,12 +19,6 @@ pub(super) struct Paging {
     cursor: Option<String>,
 }
 
-impl Default for Paging {
-    fn default() -> Self {
-        Self { limit: 20, cursor: None }
-    }
-}
-
 impl Paging {
     /// The items of the list at `path` that fit, and its `next`. A page may be short and have a next one: then that is read, too.
     fn listed(&self, client: &Client, path: &str, filter: &[(&str, &Option<String>)]) -> anyhow::Result<Value> {

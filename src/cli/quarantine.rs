@@ -4,17 +4,20 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::admin::{Client, encoded};
 use super::pages::Paging;
 use super::table::{self, cell, items, plain, say};
+use super::which::given;
 
-/// What to do with them; where nothing is said, `reasons` and then `list`.
+/// What to do with them; `list` where nothing is said, and `reasons` before it where all of them are listed.
 #[derive(ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    listed: Listed,
 }
 
 #[derive(Subcommand)]
@@ -22,12 +25,7 @@ enum What {
     /// Why they are there, by source and reason, and what to do about it.
     Reasons,
     /// Newest first.
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        paging: Paging,
-    },
+    List(Listed),
     /// One request with its headers, and why it was not believed.
     Show {
         /// Its id.
@@ -59,7 +57,15 @@ enum What {
     },
 }
 
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
+struct Listed {
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(ClapArgs)]
 struct Filter {
     /// For this source.
     #[arg(long)]
@@ -84,13 +90,13 @@ impl Filter {
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     match &args.command {
         None => {
-            if !as_json {
+            if given(&args.listed.filter.all()).is_empty() && !as_json {
                 reasons(client, as_json)?;
             }
-            list(&Filter::default(), &Paging::default(), client, as_json)
+            list(&args.listed, client, as_json)
         }
         Some(What::Reasons) => reasons(client, as_json),
-        Some(What::List { filter, paging }) => list(filter, paging, client, as_json),
+        Some(What::List(listed)) => list(listed, client, as_json),
         Some(What::Show { id }) => show(&client.get(&format!("/quarantine/{}", encoded(id)))?, as_json),
         Some(What::Body { id }) => {
             let body = client.get_bytes(&format!("/quarantine/{}/body", encoded(id)))?;
@@ -131,7 +137,7 @@ fn reasons(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(filter: &Filter, paging: &Paging, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
+fn list(listed: &Listed, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let columns = [
         ("id", "id"),
         ("source", "source"),
@@ -140,7 +146,7 @@ fn list(filter: &Filter, paging: &Paging, client: &Client, as_json: bool) -> any
         ("peer", "peer"),
         ("bytes", "body_bytes"),
     ];
-    paging.print((client, as_json), "/quarantine", &filter.all(), columns)
+    listed.paging.print((client, as_json), "/quarantine", &listed.filter.all(), columns)
 }
 
 fn show(found: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -163,8 +169,7 @@ fn show(found: &Value, as_json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn release(filter: &Filter, ids: &[String], force: bool, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut body: Map<String, Value> =
-        filter.all().into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect();
+    let mut body = given(&filter.all());
     if !ids.is_empty() {
         body.insert("ids".into(), json!(ids));
     }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::admin::{Client, encoded};
 use super::pages::Paging;
 use super::table::{cell, say};
+use super::which::{WhichEvents, given};
 
 /// The running relay is asked so often how far a replay is.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -21,6 +22,8 @@ const BAR: u64 = 40;
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<What>,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Subcommand)]
@@ -50,26 +53,10 @@ enum What {
 }
 
 /// Which events are delivered again.
-#[derive(ClapArgs, Default)]
+#[derive(ClapArgs)]
 pub(super) struct Filter {
-    /// Events of this source.
-    #[arg(long)]
-    source: Option<String>,
-    /// Of this type.
-    #[arg(long = "type")]
-    kind: Option<String>,
-    /// pending, delivered, parked, cancelled or unrouted.
-    #[arg(long)]
-    state: Option<String>,
-    /// With a delivery to this destination.
-    #[arg(long)]
-    destination: Option<String>,
-    /// Received at this time (RFC 3339) or later.
-    #[arg(long)]
-    since: Option<String>,
-    /// Received before this time (RFC 3339).
-    #[arg(long)]
-    until: Option<String>,
+    #[command(flatten)]
+    which: WhichEvents,
     /// So many events in a second at most.
     #[arg(long)]
     rate: Option<f64>,
@@ -84,25 +71,13 @@ pub(super) struct Filter {
 impl Filter {
     /// Whether anything is said.
     pub(super) fn is_given(&self) -> bool {
-        self.dry_run || self.rate.is_some() || !self.fields().is_empty()
-    }
-
-    fn fields(&self) -> Map<String, Value> {
-        let fields = [
-            ("source", &self.source),
-            ("type", &self.kind),
-            ("state", &self.state),
-            ("destination", &self.destination),
-            ("since", &self.since),
-            ("until", &self.until),
-        ];
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect()
+        self.dry_run || self.rate.is_some() || !given(&self.which.all()).is_empty()
     }
 }
 
 /// Starts a replay by filter, and shows how far it is until its last delivery is made.
 pub(super) fn create(filter: &Filter, to: &[String], client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut body = json!({ "filter": filter.fields(), "rate_per_s": filter.rate, "dry_run": filter.dry_run });
+    let mut body = json!({ "filter": given(&filter.which.all()), "rate_per_s": filter.rate, "dry_run": filter.dry_run });
     if !to.is_empty() {
         body["to"] = json!(to);
     }
@@ -158,7 +133,7 @@ fn line(replay: &Value) -> String {
 pub(super) fn run(args: &Args, client: &Client, as_json: bool) -> anyhow::Result<ExitCode> {
     let changed = |id: &String, what: &str| client.post(&format!("/replays/{}{what}", encoded(id)), &json!({}));
     let one = match &args.command {
-        None => return list(&Paging::default(), client, as_json),
+        None => return list(&args.paging, client, as_json),
         Some(What::List(paging)) => return list(paging, client, as_json),
         Some(What::Show { id }) => client.get(&format!("/replays/{}", encoded(id)))?,
         Some(What::Pause { id }) => changed(id, "/pause")?,

@@ -34,7 +34,8 @@ pub(super) const WORDS: Kind = Kind::Choice(&["stored", "upstream", "upstream-el
 
 pub(super) static KEYS: Table = Table {
     name: "ack",
-    tells: "In a source: what its answer waits for. A word alone, or a table that says for how long, too.",
+    tells: "In a source: what its answer waits for. A word alone, or a table that says for how long, too. \
+            [ANSWERS.md](ANSWERS.md) tells more.",
     example: r#"
 [sources.sms]
 path = "/in/sms"

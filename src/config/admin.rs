@@ -29,7 +29,8 @@ const HASH_DIGITS: usize = 64;
 
 pub(super) static KEYS: Table = Table {
     name: "[admin]",
-    tells: "Dashboard, API and metrics. On an address that is not loopback it needs `tls = true` and a token.",
+    tells: "Dashboard, API and metrics. On an address that is not loopback it needs `tls = true` and a token. \
+            [ACCESS.md](ACCESS.md) tells more.",
     example: r#"
 [admin]
 listen = "0.0.0.0:9443"

@@ -36,7 +36,7 @@ const DISK: RangeInclusive<u64> = 1 << 20..=1 << 50;
 pub(super) static KEYS: Table = Table {
     name: "[alerts]",
     tells: "When the relay says by itself that something is wrong, and to whom. Without this table nothing alarms; with it, each threshold \
-            counts as it stands here, and `\"off\"` leaves one out.",
+            counts as it stands here, and `\"off\"` leaves one out. [ALARMS.md](ALARMS.md) tells more.",
     example: r#"
 [alerts]
 to = [

@@ -71,7 +71,7 @@ pub(super) static HEADER: Kind = Kind::Either(&[Kind::Text, Kind::Table(&secret:
 
 pub(super) static KEYS: Table = Table {
     name: "[destinations.NAME]",
-    tells: "An application and how to treat it. Each has its own queue.",
+    tells: "An application and how to treat it. Each has its own queue. [DESTINATIONS.md](DESTINATIONS.md) tells more.",
     example: r#"
 [destinations.billing]
 url = "http://billing.internal:8080/webhooks/stripe"

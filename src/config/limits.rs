@@ -45,7 +45,7 @@ pub(super) const METER: Kind = Kind::Either(&[Kind::Number(PER_SECOND), Kind::Ta
 
 pub(super) static KEYS: Table = Table {
     name: "[limits]",
-    tells: "Bounds of the whole relay.",
+    tells: "Bounds of the whole relay. [EDGE.md](EDGE.md#rates-and-limits) tells more.",
     example: r#"
 [limits]
 body = "2MiB"

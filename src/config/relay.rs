@@ -58,7 +58,7 @@ certificates = [{ cert = "certs/hooks.pem", key = "certs/hooks-key.pem" }]
 
 pub(super) static STORE: Table = Table {
     name: "[store]",
-    tells: "Where events are kept until they are delivered, and after. `docs/STORAGE.md` tells how.",
+    tells: "Where events are kept until they are delivered, and after. [STORAGE.md](STORAGE.md) tells how.",
     example: r#"
 [store]
 path = "data"

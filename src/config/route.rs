@@ -14,7 +14,8 @@ use crate::route::filter::{Route, Rules, Takes};
 
 pub(super) static KEYS: Table = Table {
     name: "[[routes]]",
-    tells: "Which source's events go to which destinations. An event goes to the destinations of every route that takes it, to each once.",
+    tells: "Which source's events go to which destinations. An event goes to the destinations of every route that takes it, to each once. \
+            [ROUTES.md](ROUTES.md) tells more.",
     example: r#"
 [[routes]]
 from = "stripe"

@@ -13,7 +13,7 @@ const SERVICE: &str = "hookhold";
 
 pub(super) static KEYS: Table = Table {
     name: "[telemetry]",
-    tells: "What is told of the relay's work to others.",
+    tells: "What is told of the relay's work to others. [TRACES.md](TRACES.md) tells more.",
     example: r#"
 [telemetry]
 traces = { otlp = "http://collector.internal:4318", sample = 0.1 }

@@ -6,6 +6,7 @@
 
 mod acme;
 mod alerts;
+mod connection;
 mod destination;
 mod source;
 mod spans;
@@ -27,6 +28,7 @@ use prometheus_client::registry::Registry;
 use acme::AcmeMetrics;
 pub use acme::{AcmeFailing, AcmeHost};
 pub use alerts::{AlertMetrics, SentOutcome};
+pub use connection::LetGo;
 pub use destination::DestinationMetrics;
 pub use source::{RequestOutcome, SourceMetrics};
 pub use spans::SpanMetrics;
@@ -34,10 +36,6 @@ pub use totals::Totals;
 
 use crate::record::Name;
 use crate::time::Timestamp;
-
-/// The reasons for which connections are let go.
-const CONNECTION_REFUSALS: [&str; 8] =
-    ["per_address", "handshakes", "overload", "descriptors", "untrusted", "proxy_header", "proxy_slow", "malformed"];
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -207,9 +205,9 @@ impl Metrics {
         self.whole.rate_limited.inc();
     }
 
-    /// Counts a connection that was let go, with the reason in a word.
-    pub fn connection_refused(&self, reason: &'static str) {
-        self.whole.connections_refused.get_or_create(&OfReason { reason }).inc();
+    /// Counts a connection that was let go.
+    pub fn connection_refused(&self, reason: LetGo) {
+        self.whole.connections_refused.get_or_create(&OfReason { reason: reason.as_str() }).inc();
     }
 
     /// The number of open connections: raise it and lower it.
@@ -336,8 +334,8 @@ impl Whole {
         registry.register("tls_handshakes", "TLS handshakes by outcome", handshakes);
         registry.register("connections", "Open connections", made.connections.clone());
         let refused = made.connections_refused.clone();
-        for reason in CONNECTION_REFUSALS {
-            drop(refused.get_or_create(&OfReason { reason }));
+        for reason in LetGo::ALL {
+            drop(refused.get_or_create(&OfReason { reason: reason.as_str() }));
         }
         registry.register("connections_refused", "Connections that were let go, by reason", refused);
         registry.register("commit_records", "Records that shared one sync", made.commit_records.clone());

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use super::door::Bounds;
 use super::listener::{Peer, Setup};
+use crate::metrics::LetGo;
 use crate::time::Stopwatch;
 
 /// A peer that has not sent a whole head by then is let go; idle time between requests counts, too.
@@ -192,7 +193,7 @@ where
     };
     if let Err(error) = ended {
         if error.is_parse() {
-            setup.observer.refused("malformed");
+            setup.observer.refused(LetGo::Malformed);
         }
         tracing::debug!(peer = %peer.address, %error, "a connection ended with an error");
     }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::forwarded::Proxies;
 use super::lag::Lag;
+use crate::metrics::LetGo;
 use crate::pace::meter::member;
 
 /// So many handshakes are let begin however late the relay is: enough to go on, few enough to end soon.
@@ -165,14 +166,14 @@ impl Door {
     }
 
     /// A place among the handshakes that are under way; else why there is none.
-    pub(super) fn handshake(self: &Arc<Self>, bounds: &Bounds) -> Result<Handshake, &'static str> {
+    pub(super) fn handshake(self: &Arc<Self>, bounds: &Bounds) -> Result<Handshake, LetGo> {
         let begun = Handshake(self.clone());
         let others = self.handshakes.fetch_add(1, Ordering::Relaxed);
         if others >= bounds.handshakes {
-            return Err("handshakes");
+            return Err(LetGo::Handshakes);
         }
         // A handshake costs more than many requests.
-        if others >= HANDSHAKES_MIN && self.lag.now() > bounds.lag { Err("overload") } else { Ok(begun) }
+        if others >= HANDSHAKES_MIN && self.lag.now() > bounds.lag { Err(LetGo::Overload) } else { Ok(begun) }
     }
 
     fn leave(&self, member: IpAddr) {

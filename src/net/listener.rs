@@ -28,6 +28,7 @@ use super::door::{Bounds, Door};
 use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
 use crate::config::settings::ProxyProtocol;
+use crate::metrics::LetGo;
 
 /// A peer that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -94,8 +95,8 @@ pub trait Observer: Send + Sync {
     fn connections(&self, change: i64);
     /// A TLS handshake ended.
     fn handshake(&self, ok: bool);
-    /// A connection was let go, with the reason in a word.
-    fn refused(&self, reason: &'static str);
+    /// A connection was let go.
+    fn refused(&self, reason: LetGo);
 }
 
 /// Binds a TCP listener; an IPv6 wildcard takes both families, unless it is told to take its own only.
@@ -148,7 +149,7 @@ where
                     tracing::warn!(%error, "connections cannot be accepted");
                 }
                 failed += 1;
-                setup.observer.refused("descriptors");
+                setup.observer.refused(LetGo::Descriptors);
                 setup.door.ask();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -168,15 +169,15 @@ where
     // Without it small answers wait for the peer's acknowledgement.
     let _ = stream.set_nodelay(true);
     let bounds = setup.door.bounds();
-    let refused = |reason: &'static str| {
+    let refused = |reason: LetGo| {
         setup.observer.refused(reason);
-        tracing::debug!(%peer, reason, "a connection was let go");
+        tracing::debug!(%peer, reason = reason.as_str(), "a connection was let go");
     };
     let address = match address(&mut stream, peer, setup, &bounds).await {
         Ok(address) => address,
         Err(reason) => return refused(reason),
     };
-    let Some(_place) = setup.door.place_of(address, &bounds) else { return refused("per_address") };
+    let Some(_place) = setup.door.place_of(address, &bounds) else { return refused(LetGo::PerAddress) };
     let stream = Moving::new(stream);
     let mut peer = Peer::from(address);
     let Some(config) = &setup.tls else {
@@ -235,24 +236,24 @@ where
 }
 
 /// For whom a connection was opened; the reason where it is let go.
-async fn address(stream: &mut TcpStream, peer: IpAddr, setup: &Setup, bounds: &Bounds) -> Result<IpAddr, &'static str> {
+async fn address(stream: &mut TcpStream, peer: IpAddr, setup: &Setup, bounds: &Bounds) -> Result<IpAddr, LetGo> {
     if !setup.trusted_only && setup.proxy_protocol == ProxyProtocol::Off {
         return Ok(peer);
     }
     let is_trusted = bounds.proxies.trust(peer);
     if setup.trusted_only && !is_trusted && !peer.is_loopback() {
-        return Err("untrusted");
+        return Err(LetGo::Untrusted);
     }
     match setup.proxy_protocol {
         ProxyProtocol::Off => return Ok(peer),
         ProxyProtocol::FromTrusted if !is_trusted => return Ok(peer),
-        ProxyProtocol::Required if !is_trusted => return Err("untrusted"),
+        ProxyProtocol::Required if !is_trusted => return Err(LetGo::Untrusted),
         ProxyProtocol::FromTrusted | ProxyProtocol::Required => {}
     }
     match in_time(PROXY_TIME, proxy_protocol::read(stream), setup).await {
         Some(Ok(Origin::Proxy)) => Ok(peer),
         Some(Ok(Origin::Client(address))) => Ok(address),
-        Some(Err(_)) => Err("proxy_header"),
-        None => Err("proxy_slow"),
+        Some(Err(_)) => Err(LetGo::ProxyHeader),
+        None => Err(LetGo::ProxySlow),
     }
 }

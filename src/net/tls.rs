@@ -17,6 +17,7 @@ use super::client_certificate::AnyCertificate;
 use super::issued::Issued;
 use super::names::Names;
 use crate::config::settings::TlsVersion;
+use crate::disk;
 use crate::signature::CertificateFacts;
 use crate::time::Timestamp;
 
@@ -159,19 +160,10 @@ fn make_self_signed(folder: &Path, cert: &Path, key: &Path) -> Result<(), String
     let made = rcgen::generate_simple_self_signed(names).map_err(|e| e.to_string())?;
     let write = || -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        write_private(key, made.signing_key.serialize_pem().as_bytes())?;
-        std::fs::write(cert, made.cert.pem())
+        disk::replace(key, made.signing_key.serialize_pem().as_bytes())?;
+        disk::replace(cert, made.cert.pem().as_bytes())
     };
     write().map_err(|e| e.to_string())
-}
-
-/// Writes a file that only its owner may read.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    io::Write::write_all(&mut options.open(path)?, content)
 }
 
 fn certified_key(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {

@@ -1,16 +1,15 @@
 //! Secrets that providers bring in a request, one file a source in the folder `secrets` of the store. A file that is there is durable
 //! and whole, and is never written again: who wants another secret takes the file away.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::record::Name;
 use crate::signature::Secret;
 
 const FOLDER: &str = "secrets";
-/// Of a file that is not whole yet.
-const UNFINISHED: &str = "part";
 /// Longer than any secret.
 const SECRET_BYTES_MAX: u64 = 4096;
 
@@ -41,33 +40,8 @@ impl Brought {
 
     /// Keeps a source's first secret. When it returns, the secret is on stable storage; it fails where the source has one.
     pub fn keep(&self, source: &Name, secret: &Secret) -> io::Result<()> {
-        self.make_folder()?;
-        let unfinished = self.file(source).with_extension(UNFINISHED);
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&unfinished)?;
-        file.write_all(secret.expose())?;
-        file.sync_all()?;
-        // A link is made where no file is, in one step; a rename would write over one.
-        let linked = fs::hard_link(&unfinished, self.file(source));
-        fs::remove_file(&unfinished)?;
-        linked?;
-        File::open(&self.folder)?.sync_all()
-    }
-
-    fn make_folder(&self) -> io::Result<()> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.folder)?;
-        self.folder.parent().map_or(Ok(()), |store| File::open(store)?.sync_all())
+        disk::make_folder(&self.folder)?;
+        disk::create(&self.file(source), secret.expose())
     }
 
     /// Names of sources have no dots and no slashes.
@@ -78,6 +52,8 @@ impl Brought {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

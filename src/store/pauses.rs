@@ -4,19 +4,18 @@
 //! Never here: what a pause means. Lanes and the line of requests ask.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::config::settings::Settings;
+use crate::disk;
 use crate::record::Name;
 
 const FOLDER: &str = "pauses";
-/// Of a file that is not whole yet. Names begin with what they are of, so no other file has this name.
-const UNFINISHED: &str = "part";
 const PAUSED: &str = "paused\n";
 const GOES_ON: &str = "goes on\n";
 
@@ -167,19 +166,11 @@ impl Pauses {
     }
 
     fn keep(&self, what: Pausable, name: &Name, is_paused: bool) -> io::Result<()> {
-        if !self.folder.exists() {
-            fs::create_dir(&self.folder)?;
-            self.folder.parent().map_or(Ok(()), |store| File::open(store)?.sync_all())?;
-        }
-        let unfinished = self.folder.join(UNFINISHED);
-        let mut file = File::create(&unfinished)?;
-        file.write_all(if is_paused { PAUSED } else { GOES_ON }.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, self.file(what, name))?;
-        File::open(&self.folder)?.sync_all()
+        disk::make_folder(&self.folder)?;
+        disk::replace(&self.file(what, name), if is_paused { PAUSED } else { GOES_ON }.as_bytes())
     }
 
-    /// Names have no slashes.
+    /// Names have no slashes and no dots.
     fn file(&self, what: Pausable, name: &Name) -> PathBuf {
         self.folder.join(format!("{}.{name}", what.as_str()))
     }

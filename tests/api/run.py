@@ -23,6 +23,10 @@ import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).parent
+sys.path.append(str(HERE.parent))
+
+from relay import start
+
 # The same calls in each run, however fast the machine is: a change that fails here is the change's doing. Another seed finds other things.
 SEED = os.environ.get("API_SEED", "20260921")
 # Made-up calls of each operation.
@@ -81,20 +85,8 @@ class Relay:
         (folder / "token").write_text(TOKEN)
         (folder / "secret").write_text(SECRET)
         (folder / "relay.toml").write_text(CONFIG.replace("{app}", str(app)))
-        self.log = open(folder / "log", "w+")
-        command = [binary, "--config", "relay.toml", "serve"]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        self.https = self.admin = None
-        for line in self.process.stdout:
-            word, _, value = line.strip().partition(" ")
-            self.https = value.strip() if word == "webhooks" else self.https
-            self.admin = value.strip() if word == "admin" else self.admin
-            if self.https and self.admin:
-                break
-        else:
-            raise SystemExit("the relay did not start:\n" + (folder / "log").read_text())
-        # What it says further is not read here, and must not hold it up.
-        threading.Thread(target=lambda: [None for _ in self.process.stdout], daemon=True).start()
+        self.folder = folder
+        self.process, self.https, self.admin = start(binary, folder)
 
     def call(self, method, path, body=None):
         headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
@@ -153,8 +145,7 @@ class Relay:
     def stop(self):
         self.process.terminate()
         code = self.process.wait(timeout=30)
-        self.log.seek(0)
-        said = self.log.read()
+        said = (self.folder / "log").read_text()
         if code != 0 or "panic" in said:
             raise SystemExit(f"the relay ended with {code}:\n{said[-5000:]}")
 
@@ -186,11 +177,10 @@ def examine(relay, folder):
 
 
 def main():
-    binary = str(pathlib.Path(sys.argv[1]).resolve())
     app = http.server.ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
-        relay = Relay(binary, pathlib.Path(folder), app.server_port)
+        relay = Relay(sys.argv[1], pathlib.Path(folder), app.server_port)
         try:
             relay.fill()
             done = threading.Event()

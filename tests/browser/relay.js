@@ -1,30 +1,19 @@
 // A relay as its users run it (the real binary, a relay.toml, free ports, a temporary folder), an application behind it, and a
 // provider that signs.
 
-import { spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { kill, start } from "../relay.mjs";
+
 const SECRET = "a secret of this test only";
-/** Far more than a start takes, also on a busy machine. */
-const START_MS = 30_000;
 
 /** The tokens of a relay that has some. */
 export const TOKENS = { operator: "operators-token-0123456789", viewer: "viewers-token-0123456789" };
-
-function binary() {
-  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  const found = [process.env.HOOKHOLD_BINARY, join(target, "release/hookhold"), join(target, "debug/hookhold")];
-  const path = found.find((one) => one && existsSync(one));
-  if (!path) throw new Error("there is no binary: build one, or name it in HOOKHOLD_BINARY");
-  return path;
-}
 
 /** An application. Its path says what it does: `/ok`, `/busy` (503 with hostile text), `/refuses` (422), until it is mended. */
 async function application(seen, mended) {
@@ -112,35 +101,18 @@ export class Relay {
     return relay;
   }
 
-  /** Starts the binary, and learns from what it says where it listens. */
+  /** Starts the binary, and learns where it listens. */
   async up(listens) {
     writeFileSync(join(this.folder, "relay.toml"), settings(this.application.address().port, this.guarded, listens) + this.more);
-    this.process = spawn(binary(), [], { cwd: this.folder, stdio: ["ignore", "pipe", "pipe"] });
-    let said = "";
-    await new Promise((done, fail) => {
-      const late = setTimeout(() => fail(new Error(`it does not start:\n${said}`)), START_MS);
-      const hear = (chunk) => {
-        said += chunk;
-        const [webhooks, admin] = [/webhooks\s+(https:\S+)/.exec(said), /admin\s+(https?:\S+)/.exec(said)];
-        if (!webhooks || !admin) return;
-        [this.webhooks, this.admin] = [webhooks[1], admin[1]];
-        clearTimeout(late);
-        done();
-      };
-      this.process.stdout.on("data", hear);
-      this.process.stderr.on("data", hear);
-      this.process.on("exit", () => fail(new Error(`it ended:\n${said}`)));
-    });
+    Object.assign(this, await start(this.folder));
   }
 
   async down() {
-    const ended = new Promise((done) => this.process.on("exit", done));
-    this.process.kill("SIGKILL");
-    await ended;
+    await kill(this.process);
   }
 
   async stop() {
-    if (this.process.exitCode === null && this.process.signalCode === null) await this.down();
+    await this.down();
     this.application.closeAllConnections();
     await new Promise((done) => this.application.close(done));
     rmSync(this.folder, { recursive: true });

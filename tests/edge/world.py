@@ -10,16 +10,19 @@ import json
 import pathlib
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
 
+sys.path.append(str(pathlib.Path(__file__).parent.parent))
+
+from relay import start
+
 SECRET = "a secret for tests of the edge"
 HOST = "hooks.example.com"
-# From a start to ready: milliseconds, but the machine may be busy.
-START_S = 30
 # The relay lets what is under way end for 8 s.
 STOP_S = 30
 # Whoever waits so long for an answer has lost its patience; providers have before.
@@ -110,24 +113,8 @@ class Relay:
         self.folder, self.app = folder, app
         self.write("secret", SECRET)
         self.configure(config)
-        self.log = open(folder / "log", "w+")
-        command = [str(pathlib.Path(binary).resolve()), "--config", "relay.toml", "serve"]
-        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        watchdog = threading.Timer(START_S, self.process.kill)
-        watchdog.start()
-        found = {}
-        for line in self.process.stdout:
-            word, _, value = line.strip().partition(" ")
-            found[word] = value.strip()
-            if "webhooks" in found and "admin" in found:
-                break
-        else:
-            raise SystemExit("the relay did not start:\n" + self.said())
-        watchdog.cancel()
-        self.https, self.admin = found["webhooks"], found["admin"]
+        self.process, self.https, self.admin = start(binary, folder)
         self.port = int(self.https.rpartition(":")[2])
-        # What it says further is not read here, and must not hold it up.
-        threading.Thread(target=lambda: [None for _ in self.process.stdout], daemon=True).start()
 
     def configure(self, config):
         self.write("relay.toml", config.replace("{app}", str(self.app.port)))

@@ -330,7 +330,7 @@ async fn a_relay_that_stops_lets_nobody_wait() {
 async fn a_kill_while_somebody_waits_loses_nothing() {
     hookhold::net::tls::install_provider();
     let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
-    crate::kill::write_config(folder.path(), &app);
+    crate::process::write_config(folder.path(), &app);
     let path = folder.path().join("relay.toml");
     let text =
         std::fs::read_to_string(&path).unwrap().replace(r#"provider = "github","#, r#"provider = "github", ack = "upstream","#);

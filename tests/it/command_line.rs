@@ -51,6 +51,7 @@ fn bash_completes_commands_options_and_names() {
     assert_eq!(offered("hookhold events l"), ["list"]);
     assert_eq!(offered("hookhold events list --sou"), ["--source"]);
     assert_eq!(offered("hookhold events list --source s"), ["stripe", "shop"]);
+    assert_eq!(offered("hookhold events --source s"), ["stripe", "shop"]);
     assert_eq!(offered("hookhold sources pause st"), ["stripe"]);
     assert_eq!(offered("hookhold destinations resume ")[0], "billing");
     assert_eq!(offered("hookhold replay --to b"), ["billing"]);
@@ -117,6 +118,24 @@ fn what_is_wrong_says_what_to_do() {
     let section = alone(&["reference", "nothing"]);
     assert!(section.code == 4 && section.said.contains("destinations"), "{section:?}");
     assert_eq!(alone(&["reference", "retry"]).code, 0);
+}
+
+#[test]
+fn what_is_listed_is_not_said_before_another_command() {
+    for (arguments, given) in [
+        (["events", "--source", "a", "show", "x"], "--source <SOURCE>"),
+        (["deliveries", "--destination", "a", "show", "x"], "--destination <DESTINATION>"),
+        (["replays", "--limit", "1", "show", "x"], "--limit <LIMIT>"),
+        (["quarantine", "--reason", "a", "drop", "x"], "--reason <REASON>"),
+    ] {
+        let refused = alone(&arguments);
+        let word = format!("{given} is about what is listed; it cannot stand before `{}`", arguments[3]);
+        assert!(refused.code == 2 && refused.said.contains(&word), "{refused:?}");
+    }
+    let twice = alone(&["alerts", "--state", "firing", "list", "--state", "ended"]);
+    assert_eq!(twice.code, 2, "{twice:?}");
+    let everywhere = alone(&["--admin", "http://127.0.0.1:1", "events", "--json", "show", "x"]);
+    assert_eq!(everywhere.code, 3, "what every command takes may stand anywhere: {everywhere:?}");
 }
 
 #[tokio::test]

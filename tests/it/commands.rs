@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::process::{Ended, run};
-use crate::world::{Reply, World};
+use crate::world::{OPEN, Reply, World};
 
 /// Runs a command for this relay, with `--json`. The relay lives in this process, so the call must not hold its thread.
 async fn command(world: &World, arguments: &[&str]) -> Ended {
@@ -95,4 +95,26 @@ async fn events_are_replayed_by_filter() {
     assert_eq!(json(&world, &["replays", "resume", id]).await["state"], "running");
     assert_eq!(json(&world, &["replays", "cancel", id]).await["state"], "cancelled");
     assert_eq!(json(&world, &["replays", "list"]).await["items"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&world, &["replays", "--limit", "1"]).await["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_with_their_word_and_without_it() {
+    let world = World::start("", OPEN).await;
+    world.send("d-1", b"{}").await;
+    for source in ["gh", "open"] {
+        // What has no signature is kept aside, where one is asked for.
+        world.post(&format!("/in/{source}"), &[], b"{}").await;
+    }
+    world.listed("/deliveries?state=delivered", 2).await;
+    world.listed("/quarantine", 1).await;
+    for (command, all) in [("events", 2), ("deliveries", 2), ("quarantine", 1)] {
+        let count = async |arguments: &[&str]| {
+            let arguments = [&[command], arguments].concat();
+            json(&world, &arguments).await["items"].as_array().unwrap().len()
+        };
+        let counts = [count(&[]).await, count(&["--source", "gh"]).await, count(&["--source", "none"]).await];
+        assert_eq!(counts, [all, 1, 0], "{command}");
+        assert_eq!(count(&["list", "--source", "gh"]).await, 1, "{command}");
+    }
 }

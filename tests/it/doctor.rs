@@ -170,7 +170,7 @@ async fn damage_to_the_journal_and_what_was_set_aside_are_told() {
 async fn keys_of_order_are_examined_backed_up_and_restored() {
     let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);
     let path = folder.path();
-    crate::kill::write_config(path, &app);
+    crate::process::write_config(path, &app);
     let config = fs::read_to_string(path.join("relay.toml")).unwrap();
     let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     fs::write(path.join("relay.toml"), config.replacen("listen = \"127.0.0.1:0\" }", &format!("listen = \"{nowhere}\" }}"), 1))

@@ -3,7 +3,6 @@
 //! This proves nothing about loss of power (the system keeps what a killed process wrote); it proves the order of things.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use http::Request;
 use http_body_util::Full;
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, write_config};
 use crate::world::{Upstream, eventually, github_signature};
 
 /// Rounds of load and kill where `KILL_ROUNDS` does not say otherwise; more of them find no more kinds of faults, only rarer ones.
@@ -68,22 +67,6 @@ async fn what_was_acknowledged_survives_kill_9() {
     let relay = Process::start(folder.path());
     assert_eq!(relay.pending().await, 0);
     assert_eq!(app.requests().len(), got);
-}
-
-pub(crate) fn write_config(folder: &Path, app: &Upstream) {
-    std::fs::write(folder.join("secret"), "s").unwrap();
-    let text = format!(
-        r#"
-        listen = {{ https = "127.0.0.1:0" }}
-        tls = {{ self_signed = true }}
-        admin = {{ listen = "127.0.0.1:0" }}
-        sources.gh = {{ path = "/in/gh", provider = "github", secrets = [{{ file = "secret" }}] }}
-        destinations.app = {{ url = "http://{}/", retry = {{ base = "10ms", cap = "20ms", for = "1h" }} }}
-        routes = [{{ from = "gh", to = ["app"] }}]
-        "#,
-        app.address
-    );
-    std::fs::write(folder.join("relay.toml"), text).unwrap();
 }
 
 /// Sends one event after the other on one connection, and notes those that were answered with a 2xx.

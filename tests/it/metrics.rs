@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hookhold::alarm::Kind;
-use hookhold::metrics::{Metrics, RequestOutcome, SentOutcome};
-use hookhold::record::{BreakerState, Name, StateName};
+use hookhold::metrics::{LetGo, Metrics, RequestOutcome, SentOutcome};
+use hookhold::record::{BreakerState, Failure, Name, StateName};
+use hookhold::signature::Reason;
 use hookhold::time::Timestamp;
 use http::Method;
 use serde_json::Value;
@@ -97,11 +98,17 @@ fn the_document_has_every_word() {
     let text = file("docs/METRICS.md");
     let words = RequestOutcome::ALL.iter().map(|outcome| outcome.as_str());
     let words = words.chain(SentOutcome::ALL.iter().map(|outcome| outcome.as_str()));
+    let words = words.chain(LetGo::ALL.iter().map(|reason| reason.as_str()));
+    let words = words.chain(Reason::ALL.iter().map(|reason| reason.as_str()));
+    let words = words.chain(Failure::ALL.iter().map(|failure| failure.as_str()));
     let words = words.chain(Kind::ALL.iter().map(|kind| kind.as_str()));
     let words = words.chain(BreakerState::ALL.iter().map(|state| state.as_str()));
     let words = words.chain([StateName::Delivered, StateName::Parked, StateName::Cancelled].map(StateName::as_str));
     let missing: Vec<_> = words.filter(|word| !text.contains(&format!("`{word}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    // One that is missing in the list would be missing here, too.
+    let told = file("src/metrics/connection.rs").matches("=> \"").count();
+    assert_eq!(told, LetGo::ALL.len());
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn assert_closed(folder: &Path, at_least: &[&str]) {
 async fn nobody_else_can_read_what_is_stored() {
     tls::install_provider();
     let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
-    crate::kill::write_config(folder.path(), &app);
+    crate::process::write_config(folder.path(), &app);
     let file = folder.path().join("relay.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let text = text.replace(

@@ -11,7 +11,7 @@ use hookhold::net::tls;
 use http::Method;
 use serde_json::Value;
 
-use crate::world::{call, github_signature};
+use crate::world::{Upstream, call, github_signature};
 
 /// A line that has not come by then will not.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,6 +22,23 @@ pub(crate) struct Process {
     folder: PathBuf,
     pub(crate) https: String,
     pub(crate) admin: String,
+}
+
+/// Writes what such a relay is started with: a source `gh`, with the secret that [`Process::send`] signs with, and a destination `app`.
+pub(crate) fn write_config(folder: &Path, app: &Upstream) {
+    std::fs::write(folder.join("secret"), "s").unwrap();
+    let text = format!(
+        r#"
+        listen = {{ https = "127.0.0.1:0" }}
+        tls = {{ self_signed = true }}
+        admin = {{ listen = "127.0.0.1:0" }}
+        sources.gh = {{ path = "/in/gh", provider = "github", secrets = [{{ file = "secret" }}] }}
+        destinations.app = {{ url = "http://{}/", retry = {{ base = "10ms", cap = "20ms", for = "1h" }} }}
+        routes = [{{ from = "gh", to = ["app"] }}]
+        "#,
+        app.address
+    );
+    std::fs::write(folder.join("relay.toml"), text).unwrap();
 }
 
 impl Process {

@@ -239,7 +239,7 @@ async fn a_renewed_certificate_is_shown_and_open_connections_go_on() {
 async fn a_signal_and_the_api_read_the_file_again() {
     tls::install_provider();
     let (folder, app) = (tempfile::tempdir().unwrap(), Upstream::start().await);
-    crate::kill::write_config(folder.path(), &app);
+    crate::process::write_config(folder.path(), &app);
     let (file, relay) = (folder.path().join("relay.toml"), Process::start(folder.path()));
     let good = std::fs::read_to_string(&file).unwrap();
     let admin = Pool::new(

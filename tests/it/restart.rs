@@ -26,8 +26,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::kill::write_config;
-use crate::process::Process;
+use crate::process::{Process, write_config};
 use crate::world::{Upstream, eventually, github_signature};
 
 /// Senders of each kind.

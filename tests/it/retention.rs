@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::world::{Reply, World, eventually};
+use crate::world::{Reply, SMALL_STORE, World, eventually};
 
 #[tokio::test]
 async fn the_oldest_delivered_events_go_and_are_still_known() {
@@ -40,18 +40,7 @@ async fn the_oldest_delivered_events_go_and_are_still_known() {
 
 #[tokio::test]
 async fn a_full_store_refuses_delivers_and_recovers() {
-    let more = r#"
-        [store]
-        max_bytes = "512MiB"
-        [sources.big]
-        path = "/in/big"
-        provider = "none"
-        body = "16MiB"
-        [[routes]]
-        from = "big"
-        to = ["app"]
-    "#;
-    let world = World::start(r#"retry = { schedule = ["1h"] }"#, more).await;
+    let world = World::start(r#"retry = { schedule = ["1h"] }"#, SMALL_STORE).await;
     world.app.script((0..100).map(|_| Reply::status(503)));
     let body = vec![b'x'; 16 << 20];
     let refused = eventually(async || {

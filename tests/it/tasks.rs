@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hookhold::net::tls;
 use tempfile::TempDir;
 
-use crate::process::{Ended, Process, run};
+use crate::process::{Ended, Process, run, write_config};
 use crate::world::{Reply, Upstream, World, eventually};
 
 /// What a person may take; a script takes far less.
@@ -93,26 +93,10 @@ async fn why_deliveries_fail_and_trying_them_again() {
 async fn a_wrong_secret_is_mended_and_the_night_released() {
     tls::install_provider();
     let (folder, app) = (TempDir::new().unwrap(), Upstream::start().await);
+    write_config(folder.path(), &app);
     let secret = folder.path().join("secret");
+    let right = std::fs::read(&secret).unwrap();
     std::fs::write(&secret, "a wrong one").unwrap();
-    let text = format!(
-        r#"
-        listen = {{ https = "127.0.0.1:0" }}
-        tls = {{ self_signed = true }}
-        admin = {{ listen = "127.0.0.1:0" }}
-        [sources.gh]
-        path = "/in/gh"
-        provider = "github"
-        secrets = [{{ file = "secret" }}]
-        [[routes]]
-        from = "gh"
-        to = ["app"]
-        [destinations.app]
-        url = "http://{}/hook"
-        "#,
-        app.address
-    );
-    std::fs::write(folder.path().join("relay.toml"), text).unwrap();
     let relay = Process::start(folder.path());
     for n in 0..40 {
         assert_eq!(relay.send(&format!("d-{n}"), format!("{{\"n\":{n}}}").as_bytes()).await.status, 401);
@@ -129,8 +113,7 @@ async fn a_wrong_secret_is_mended_and_the_night_released() {
     assert!(first.contains("mismatch") && first.contains(" 40 "), "the largest first: {shown}");
     assert!(shown.contains("gh, mismatch: compare file secret with what the provider shows"), "{shown}");
     assert!(shown.contains("hookhold quarantine release --source SOURCE --reload"), "{shown}");
-    // The secret with which `Process` signs.
-    std::fs::write(&secret, "s").unwrap();
+    std::fs::write(&secret, right).unwrap();
     let released = walk.types("quarantine release --source gh --reload").await;
     assert_eq!(released.out.trim(), "released: 40, still refused: 0");
     assert_eq!(released.said.trim(), "the configuration was read again: sources.gh: changed");

@@ -7,7 +7,7 @@ use source::Source;
 
 /// The layers, lowest first. A module may use the modules of lower layers, and of its own only what [`NEIGHBOURS`] allows.
 const LAYERS: &[&[&str]] = &[
-    &["time", "chance", "pointer", "record", "metrics", "telemetry"],
+    &["time", "chance", "disk", "pointer", "record", "metrics", "telemetry"],
     &["signature", "route", "pace", "alarm"],
     &["config"],
     &["net", "store"],

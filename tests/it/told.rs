@@ -4,8 +4,7 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::kill::write_config;
-use crate::process::{Process, run};
+use crate::process::{Process, run, write_config};
 use crate::world::{Upstream, eventually};
 
 /// Runs a command for this relay. It may wait for the relay, so it must not hold its thread.

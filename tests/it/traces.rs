@@ -16,21 +16,11 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Got, Reply, Upstream, World, eventually};
+use crate::world::{Got, OPEN, Reply, Upstream, World, eventually};
 
 const EAGER: &str = r#"retry = { schedule = ["50ms", "50ms", "50ms"] }"#;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SENDER: &str = "00f067aa0ba902b7";
-
-/// A source that anybody may send to.
-const OPEN: &str = r#"
-    [sources.open]
-    path = "/in/open"
-    provider = "none"
-    [[routes]]
-    from = "open"
-    to = ["app"]
-"#;
 
 /// Sends traces there. `more`: further settings.
 fn to(collector: &Upstream, more: &str) -> String {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::alerts::{SIGNING, alerts, is_signed, slack, texts, told};
-use crate::process::Process;
-use crate::world::{Got, Reply, Upstream, World, eventually};
+use crate::process::{Process, write_config};
+use crate::world::{Got, Reply, SMALL_STORE, Upstream, World, eventually};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -79,18 +79,7 @@ async fn a_certificate_near_its_end_is_told_and_its_successor() {
 #[tokio::test]
 async fn a_store_that_fills_is_told_before_it_is_full_and_when_it_is() {
     let (chat, ops) = (Upstream::start().await, Upstream::start().await);
-    let more = r#"
-        [store]
-        max_bytes = "512MiB"
-        [sources.big]
-        path = "/in/big"
-        provider = "none"
-        body = "16MiB"
-        [[routes]]
-        from = "big"
-        to = ["app"]
-    "#;
-    let mut world = World::start(r#"retry = { schedule = ["1h"] }"#, more).await;
+    let mut world = World::start(r#"retry = { schedule = ["1h"] }"#, SMALL_STORE).await;
     let folder = world.folder.path().to_owned();
     let rules = "quota_near = 0.4\nstore_not_ready = '0s'\ndeliveries_overdue = 'off'\ndestination_failing = 'off'";
     let receivers = alerts(&format!("{}, {}", slack(&chat), signed(&folder, &ops)), rules);
@@ -133,26 +122,9 @@ async fn a_store_whose_writes_fail_is_told_and_a_start_mends_it() {
     tls::install_provider();
     let (folder, chat, ops, app) =
         (TempDir::new().unwrap(), Upstream::start().await, Upstream::start().await, Upstream::start().await);
-    std::fs::write(folder.path().join("secret"), "s").unwrap();
+    write_config(folder.path(), &app);
     let receivers = alerts(&format!("{}, {}", slack(&chat), signed(folder.path(), &ops)), "store_not_ready = '0s'");
-    let text = format!(
-        r#"
-        listen = {{ https = "127.0.0.1:0" }}
-        tls = {{ self_signed = true }}
-        admin = {{ listen = "127.0.0.1:0" }}
-        [sources.gh]
-        path = "/in/gh"
-        provider = "github"
-        secrets = [{{ file = "secret" }}]
-        [[routes]]
-        from = "gh"
-        to = ["app"]
-        [destinations.app]
-        url = "http://{}/hook"
-        {receivers}
-        "#,
-        app.address
-    );
+    let text = std::fs::read_to_string(folder.path().join("relay.toml")).unwrap() + &receivers;
     std::fs::write(folder.path().join("relay.toml"), text).unwrap();
     let relay = Process::start_without_signal(folder.path());
     assert_eq!(relay.send("kept", b"{}").await.status, 200);

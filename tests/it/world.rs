@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hookhold::cli::serve::{Relay, start};
 use hookhold::config;
 use hookhold::config::settings::Listener;
+use hookhold::metrics::LetGo;
 use hookhold::net::client::{Answer, Server};
 use hookhold::net::door::{Bounds, Door};
 use hookhold::net::listener::{self, Observer, Peer, Setup};
@@ -32,6 +33,27 @@ use tokio_util::sync::CancellationToken;
 
 /// The secret of every signed source in these tests.
 pub(crate) const SECRET: &str = "a secret for tests";
+/// A source that anybody may send to.
+pub(crate) const OPEN: &str = r#"
+    [sources.open]
+    path = "/in/open"
+    provider = "none"
+    [[routes]]
+    from = "open"
+    to = ["app"]
+"#;
+/// A store that a few bodies fill, and a source that takes such.
+pub(crate) const SMALL_STORE: &str = r#"
+    [store]
+    max_bytes = "512MiB"
+    [sources.big]
+    path = "/in/big"
+    provider = "none"
+    body = "16MiB"
+    [[routes]]
+    from = "big"
+    to = ["app"]
+"#;
 /// A fact that has not come true by then will not.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -356,5 +378,5 @@ struct Nobody;
 impl Observer for Nobody {
     fn connections(&self, _: i64) {}
     fn handshake(&self, _: bool) {}
-    fn refused(&self, _: &'static str) {}
+    fn refused(&self, _: LetGo) {}
 }

@@ -1,29 +1,20 @@
 // A relay as its users run it (the real binary, a relay.toml, free ports, a temporary folder), an application that keeps what it
 // gets as raw bytes, and a provider that signs.
 
-import { spawn } from "node:child_process";
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+import { kill, start } from "../relay.mjs";
+
 /** Far more than anything here takes, also on a busy machine. */
 const PATIENCE_MS = 30_000;
 
 /** A secret in the form of both libraries, made at run time. */
 export const secret = () => `whsec_${randomBytes(24).toString("base64")}`;
-
-function binary() {
-  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, "target");
-  const found = [process.env.HOOKHOLD_BINARY, join(target, "release/hookhold"), join(target, "debug/hookhold")];
-  const path = found.find((one) => one && existsSync(one));
-  if (!path) throw new Error("there is no binary: build one, or name it in HOOKHOLD_BINARY");
-  return path;
-}
 
 /** Fails after a while. */
 async function within(what, promise) {
@@ -49,9 +40,7 @@ export class World {
     await new Promise((done) => world.application.listen(0, "127.0.0.1", done));
     world.#file("provider", world.provider);
     world.#file("relay.toml", world.#settings(signed));
-    world.process = spawn(binary(), [], { cwd: world.folder, stdio: ["ignore", "pipe", "pipe"] });
-    await within("a start", world.#ready());
-    return world;
+    return Object.assign(world, await start(world.folder));
   }
 
   #file(name, text) {
@@ -89,21 +78,6 @@ ${destinations.join("")}
 from = "github"
 to = [${Object.keys(signed).map((name) => `"${name}"`).join(", ")}]
 `;
-  }
-
-  /** Learns from what the relay says where it listens. */
-  #ready() {
-    return new Promise((done, fail) => {
-      let said = "";
-      const hear = (chunk) => {
-        said += chunk;
-        const found = /webhooks\s+(https:\S+)/.exec(said);
-        if (found) done((this.webhooks = found[1]));
-      };
-      this.process.stdout.on("data", hear);
-      this.process.stderr.on("data", hear);
-      this.process.on("exit", () => fail(new Error(`it ended:\n${said}`)));
-    });
   }
 
   #take(request, answer) {
@@ -148,11 +122,7 @@ to = [${Object.keys(signed).map((name) => `"${name}"`).join(", ")}]
   }
 
   async stop() {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      const ended = new Promise((done) => this.process.on("exit", done));
-      this.process.kill("SIGKILL");
-      await ended;
-    }
+    await kill(this.process);
     this.application.closeAllConnections();
     await new Promise((done) => this.application.close(done));
     rmSync(this.folder, { recursive: true });

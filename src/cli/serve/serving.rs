@@ -20,7 +20,7 @@ use super::descriptors::Descriptors;
 use crate::admin;
 use crate::config::settings::{Listener, Serve, Settings, TlsVersion};
 use crate::ingest::Line;
-use crate::metrics::Metrics;
+use crate::metrics::{LetGo, Metrics};
 use crate::net::challenges::Challenges;
 use crate::net::client_certificate::{Asked, Asking};
 use crate::net::door::{Bounds, Door};
@@ -180,7 +180,7 @@ impl Observer for Counted {
         self.0.tls_handshake(ok);
     }
 
-    fn refused(&self, reason: &'static str) {
+    fn refused(&self, reason: LetGo) {
         self.0.connection_refused(reason);
     }
 }
@@ -193,5 +193,5 @@ impl Observer for Uncounted {
 
     fn handshake(&self, _: bool) {}
 
-    fn refused(&self, _: &'static str) {}
+    fn refused(&self, _: LetGo) {}
 }

@@ -11,13 +11,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::disk;
 use crate::record::{EventId, Name};
 use crate::time::Timestamp;
 
 /// The bytes of an event's id.
 const ID_BYTES: u64 = 16;
-/// Of a file that is not whole yet.
-const UNFINISHED: &str = "part";
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,10 +134,7 @@ impl Files {
 
     /// Begins to write the ids of a job.
     pub(super) fn find(&self, id: EventId) -> io::Result<Finding> {
-        if !self.folder.exists() {
-            fs::create_dir(&self.folder)?;
-            self.folder.parent().map_or(Ok(()), |store| File::open(store)?.sync_all())?;
-        }
+        disk::make_folder(&self.folder)?;
         Ok(Finding { file: BufWriter::new(File::create(self.list(id))?), count: 0 })
     }
 
@@ -149,12 +145,7 @@ impl Files {
 
     /// Makes durable what a job says of itself now.
     pub(super) fn keep(&self, job: &Replay) -> io::Result<()> {
-        let (path, unfinished) = (self.about(job.id), self.about(job.id).with_extension(UNFINISHED));
-        let mut file = File::create(&unfinished)?;
-        file.write_all(&serde_json::to_vec(job).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(&self.folder)?.sync_all()
+        disk::replace(&self.about(job.id), &serde_json::to_vec(job).map_err(io::Error::other)?)
     }
 
     /// Lets a job go, or what there is of one.

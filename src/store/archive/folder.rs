@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Contents;
 use super::read::Records;
+use crate::disk;
 use crate::store::sled::Proof;
 
 /// A backup's name is this and its salt.
@@ -109,11 +110,8 @@ impl Target {
     /// Begins a backup in `folder`, which is made where it is not there, and must be empty. Nobody else may read it.
     pub fn begin(folder: &Path) -> Result<Self, Error> {
         let failed = |why| Error::Folder { path: folder.into(), why };
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         Self::check(folder)?;
-        match builder.create(folder) {
+        match disk::private_folder().create(folder) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             made => {
                 made.map_err(failed)?;
@@ -122,11 +120,12 @@ impl Target {
             }
         }
         let path = folder.join(UNFINISHED);
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|why| Error::Folder { path: path.clone(), why })?;
+        let file = disk::private()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|why| Error::Folder { path: path.clone(), why })?;
         Ok(Self { folder: folder.into(), path, file, bytes: 0 })
     }
 

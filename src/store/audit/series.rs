@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::line::{LINE_BYTES_MAX, Line};
 use super::{AuditBounds, Audited, Outcome};
+use crate::disk;
 use crate::record::EventId;
 use crate::time::Timestamp;
 
@@ -46,7 +47,7 @@ pub(super) struct Piece {
 impl Series {
     /// The series below `folder`, which is made where it is not there.
     pub(super) fn open(folder: &Path, name: &'static str, bounds: AuditBounds) -> io::Result<Self> {
-        make_folder(folder)?;
+        disk::make_folder(folder)?;
         let mut series = Self { folder: folder.to_owned(), name, bounds, open: None };
         if let Some(Piece { path, since, .. }) = series.pieces()?.pop() {
             let mut file = OpenOptions::new().read(true).append(true).open(path)?;
@@ -115,12 +116,8 @@ impl Series {
         self.remove(now)?;
         let number = self.pieces()?.last().map_or(0, |last| last.number) + 1;
         let path = self.folder.join(format!("{}-{number:010}-{}.{ENDING}", self.name, now.ms()));
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path)?;
-        File::open(&self.folder)?.sync_all()?;
+        let file = disk::private().append(true).create_new(true).open(path)?;
+        disk::sync_folder(&self.folder)?;
         Ok(Open { file, since: now, bytes: 0 })
     }
 
@@ -196,16 +193,4 @@ fn cut_torn_line(file: &mut File) -> io::Result<u64> {
         file.sync_all()?;
     }
     Ok(from + whole)
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.exists() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)?;
-    folder.parent().map_or(Ok(()), |store| File::open(store)?.sync_all())
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Kept;
+use crate::disk;
 use crate::record::{Headers, Name, Received};
 use crate::time::Timestamp;
 
@@ -55,11 +56,7 @@ pub(super) fn write(path: &Path, source: &Name, reason: &str, received: &Receive
     let mut crc = crc32fast::Hasher::new();
     [&length[..], &head, &received.body].iter().for_each(|part| crc.update(part));
     let unfinished = path.with_extension(UNFINISHED);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
+    let mut file = disk::private().write(true).create(true).truncate(true).open(&unfinished)?;
     file.write_all(&[&[VERSION][..], &crc.finalize().to_be_bytes(), &length, &head].concat())?;
     file.write_all(&received.body)?;
     fs::rename(&unfinished, path)?;

@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::disk;
 use crate::record::{EventId, EventIds, Name, Received};
 use crate::time::{Clock, Timestamp};
 use shelf::Shelf;
@@ -138,7 +139,7 @@ impl Quarantine {
     /// Opens the quarantine below the store's folder, and starts the thread that writes; it ends with the last handle.
     pub fn open(store: &Path, bounds: Bounds, clock: Clock) -> io::Result<Self> {
         let folder = store.join(FOLDER);
-        make_folder(&folder)?;
+        disk::private_folder().recursive(true).create(&folder)?;
         let inner =
             Arc::new(Inner { shelf: Mutex::new(found(&folder, bounds)?), folder, clock, waiting_bytes: AtomicUsize::new(0) });
         let (waiting, receiver) = sync_channel(WAITING_MAX);
@@ -260,19 +261,11 @@ impl Inner {
             body_bytes: received.body.len() as u64,
             file_bytes: 0,
         };
-        make_folder(&self.folder.join(source.as_str()))?;
+        disk::private_folder().recursive(true).create(self.folder.join(source.as_str()))?;
         found.file_bytes = file::write(&self.file(&found), source, reason, received)?;
         self.shelf().put(found);
         Ok(())
     }
-}
-
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// What is there. A file that is not whole, or cannot be read, is removed: it was never more than a courtesy.

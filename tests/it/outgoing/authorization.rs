@@ -7,17 +7,8 @@ use http::Method;
 use serde_json::Value;
 
 use super::raw::tried;
-use crate::world::{Got, Reply, SECRET, Upstream, World};
+use crate::world::{Got, OPEN, Reply, SECRET, Upstream, World};
 
-/// A source that anybody may send to.
-const OPEN: &str = r#"
-    [sources.open]
-    path = "/in/open"
-    provider = "none"
-    [[routes]]
-    from = "open"
-    to = ["app"]
-"#;
 const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1h"] }"#;
 
 /// An answer of a server of tokens.

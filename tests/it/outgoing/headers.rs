@@ -2,20 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::world::{Got, Reply, World};
+use crate::world::{Got, OPEN, Reply, World};
 
 const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1ms"] }"#;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-/// A source that anybody may send to.
-const OPEN: &str = r#"
-    [sources.open]
-    path = "/in/open"
-    provider = "none"
-    [[routes]]
-    from = "open"
-    to = ["app"]
-"#;
 
 /// Trace, span and flags.
 fn trace(got: &Got) -> (String, String, String) {
