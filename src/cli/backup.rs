@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 
+use super::private::Borrowed;
 use super::table::say;
 use super::{Failure, admin, serve};
 use crate::config;
@@ -65,6 +66,7 @@ fn write(config: &Path, address: Option<&str>, mut take: impl FnMut(&[u8]) -> an
     if is_free(&path).is_ok() {
         return Err(unreachable.context(format!("there is no store in {}", path.display())));
     }
+    let _borrowed = Borrowed::new(&path)?;
     serve::log::install_for_command();
     let store =
         Sled::open(&path, Arc::new(|_| {})).with_context(|| format!("{unreachable}\nIts store cannot be opened, either"))?;

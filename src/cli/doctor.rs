@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::private::Borrowed;
 use super::table::say;
 use super::{audit, serve};
 use crate::config;
@@ -24,6 +25,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let at = config::entrance(config)?;
     let path = at.store.clone();
+    let _borrowed = Borrowed::new(&path)?;
     if is_free(&path).is_ok() {
         bail!("store.path: {}: there is no store", path.display());
     }

@@ -6,7 +6,7 @@
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
@@ -17,6 +17,7 @@ pub(super) const DUMPS: (&str, &str) = ("HOOKHOLD_CORE_DUMPS", "allow");
 /// What a folder says of those who do not own it.
 const OTHERS: u32 = 0o077;
 const OWN_FOLDER: u32 = 0o700;
+const ROOT: u32 = 0;
 
 /// Takes care that the memory of this process is written nowhere, and that nobody but root can read it.
 pub(super) fn keep_memory() {
@@ -45,6 +46,46 @@ pub(super) fn close_folder(path: &Path) {
     };
     if let Err(error) = close() {
         tracing::warn!(folder = %path.display(), %error, "others may be able to read what is stored");
+    }
+}
+
+/// A store that root works on, and whose relay may run as another user: what root makes there becomes its owner's when this ends.
+#[must_use]
+pub(super) struct Borrowed {
+    folder: PathBuf,
+    owner: (u32, u32),
+}
+
+impl Borrowed {
+    /// The owner is that of the folder, or of the one that it is to be made in.
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let metadata = std::fs::metadata(if there.as_os_str().is_empty() { Path::new(".") } else { there })?;
+        Ok(Self { folder: folder.to_owned(), owner: (metadata.uid(), metadata.gid()) })
+    }
+
+    /// Everything of root's at a path, and below.
+    fn give_back(&self, path: &Path) -> io::Result<()> {
+        let metadata = std::fs::symlink_metadata(path)?;
+        if metadata.uid() == ROOT {
+            std::os::unix::fs::lchown(path, Some(self.owner.0), Some(self.owner.1))?;
+        }
+        match metadata.is_dir() {
+            true => std::fs::read_dir(path)?.try_for_each(|entry| self.give_back(&entry?.path())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if self.owner.0 == ROOT || !self.folder.exists() {
+            return;
+        }
+        if let Err(error) = self.give_back(&self.folder) {
+            let (folder, (user, group)) = (self.folder.display(), self.owner);
+            eprintln!("warning: the relay may not be able to open {folder}: {error}\nchown -R {user}:{group} {folder} would do.");
+        }
     }
 }
 

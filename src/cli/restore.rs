@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::backup::{as_value, in_words};
+use super::private::Borrowed;
 use super::table::say;
 use super::{audit, serve};
 use crate::config;
@@ -27,6 +28,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let at = config::entrance(config)?;
     let path = at.store.clone();
+    let _borrowed = Borrowed::new(&path)?;
     is_free(&path)?;
     serve::log::install_for_command();
     let archive = Archive::find(&args.folder, args.skip_damaged)?;

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 use crate::process::{Process, run};
 use crate::world::{Upstream, call, eventually};
 
+/// A user that is not who runs the tests, as a number.
+const NOBODY: u32 = 65_534;
+
 /// All below a folder, and itself, with their rights.
 fn rights(path: &Path) -> Vec<(PathBuf, u32)> {
     let metadata = std::fs::symlink_metadata(path).unwrap();
@@ -86,4 +89,17 @@ async fn nobody_else_can_read_what_is_stored() {
     std::fs::remove_dir_all(&data).unwrap();
     umask("restore backup");
     assert_closed(&data, &["db"]);
+    // Whoever stops the relay may be root, and the relay somebody else.
+    let user =
+        if std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).is_ok() { NOBODY } else { owner(folder.path()) };
+    std::fs::remove_dir_all(&data).unwrap();
+    for script in ["restore backup", "doctor --rebuild-index", "backup another"] {
+        umask(script);
+        let others: Vec<_> = rights(&data).into_iter().filter(|(path, _)| owner(path) != user).collect();
+        assert_eq!(others, [], "{script}");
+    }
+}
+
+fn owner(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().uid()
 }
