@@ -1,7 +1,6 @@
 //! `hookhold doctor` on sound stores, on stores of which single records were changed, and on one that is in use.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::backup::killed;
 use crate::process::{Ended, Process, run};
 use crate::store_story::world::{at, intake, key, name, stored};
-use crate::world::Upstream;
+use crate::world::{Upstream, nowhere};
 
 /// The database of a store, opened as the relay opens it.
 fn database(folder: &Path) -> sled::Db {
@@ -172,7 +171,7 @@ async fn keys_of_order_are_examined_backed_up_and_restored() {
     let path = folder.path();
     crate::kill::write_config(path, &app);
     let config = fs::read_to_string(path.join("relay.toml")).unwrap();
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = nowhere();
     fs::write(path.join("relay.toml"), config.replacen("listen = \"127.0.0.1:0\" }", &format!("listen = \"{nowhere}\" }}"), 1))
         .unwrap();
     let store = Sled::open(&path.join("data"), Arc::new(|_| {})).unwrap();
