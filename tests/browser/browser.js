@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { eventually } from "./relay.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** Where a person can look at what the test saw. */
@@ -47,13 +48,15 @@ export class Visit {
   sizes = new Map();
   /** Every call, as path. */
   calls = [];
+  /** Those of them that are under way. */
+  #underWay = new Set();
 
   static async at(browser, relay, options = {}) {
     const visit = new Visit();
     visit.relay = relay;
     visit.context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     visit.page = await visit.context.newPage();
-    visit.page.setDefaultTimeout(30_000);
+    visit.page.setDefaultTimeout(60_000);
     const { host } = new URL(relay.admin);
     if (ASSETS) await visit.context.route(/:\d+\/(assets\/.*)?$/, fromFolder);
     visit.page.on("dialog", async (dialog) => {
@@ -65,9 +68,11 @@ export class Visit {
       if (["error", "warning"].includes(message.type())) visit.wrong.push(`the console: ${message.text()}`);
     });
     visit.page.on("popup", () => visit.wrong.push("a window was opened"));
+    for (const end of ["requestfinished", "requestfailed"]) visit.page.on(end, (request) => visit.#underWay.delete(request));
     visit.page.on("request", (request) => {
       const url = new URL(request.url());
       if (url.protocol === "about:") return;
+      visit.#underWay.add(request);
       visit.calls.push(url.pathname);
       if (url.host !== host) visit.wrong.push(`a call to ${url.host}`);
     });
@@ -87,6 +92,15 @@ export class Visit {
     await this.page.goto("about:blank");
     await this.page.goto(`${this.relay.admin}/${hash}`);
     await this.page.locator("main h1:not(.waiting)").waitFor();
+  }
+
+  /** Waits until what was under way, and what followed from it, has ended: nothing was for half a second. */
+  async calm() {
+    let quiet = 0;
+    await eventually("nothing is under way", () => {
+      quiet = this.#underWay.size > 0 ? 0 : quiet + 1;
+      return quiet > 10;
+    });
   }
 
   /** Nobody is kept out, and every text can be read: axe finds nothing. */

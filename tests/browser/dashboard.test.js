@@ -284,8 +284,7 @@ describe("a relay without tokens", () => {
       document.dispatchEvent(new Event("visibilitychange"));
     }, hidden);
     await hide(true);
-    // What was under way ends.
-    await page.waitForLoadState("networkidle");
+    await visit.calm();
     const before = visit.calls.length;
     // Longer than the wait between two refreshes: that nothing happens can be seen in no other way.
     await page.waitForTimeout(6000);
@@ -384,7 +383,7 @@ describe("a relay with tokens", () => {
     await visit.picture("away");
     await relay.up(new URL(relay.admin).host);
     // Sessions are in memory: a restart ends them.
-    await page.getByRole("heading", { name: "Log in" }).waitFor({ timeout: 40_000 });
+    await page.getByRole("heading", { name: "Log in" }).waitFor({ timeout: 120_000 });
     visit.tolerates(/net::ERR_|status of 401/);
     await visit.end();
   });

@@ -33,8 +33,8 @@ test("what happens shows to a viewer, with the dashboard's login", async () => {
   const log = page.getByRole("log");
   const event = await relay.send(`{"a": 1}`, { type: "<b>bold</b>" });
   await log.getByText("<b>bold</b>").waitFor();
-  await log.getByText("503").waitFor();
-  await log.getByText("parked").waitFor();
+  await log.getByText("503", { exact: true }).waitFor();
+  await log.getByText("parked", { exact: true }).waitFor();
   assert.equal(await log.getByRole("link", { name: "event", exact: true }).first().getAttribute("href"), `#/events/${event}`);
   await visit.onlyText();
   await visit.accessible("live");
@@ -67,8 +67,10 @@ test("lines are bounded, and what was missed is told", async () => {
   const { page } = visit;
   const state = (n) => `event: state\ndata: ${JSON.stringify({ id: `e${n}.1`, event_id: `e${n}`, destination: "ok", state: "delivered" })}\n\n`;
   const many = Array.from({ length: 300 }, (_, n) => state(n)).join("");
+  // One that ends would be opened again after three seconds, and tell the same once more.
+  const once = "retry: 3600000\n\n";
   const missed = `event: missed\ndata: {"count": 1234}\n\nevent: missed\ndata: {"count": null}\n\n`;
-  await page.route(/\/api\/v1\/live/, (route) => route.fulfill({ contentType: "text/event-stream", body: missed + many }));
+  await page.route(/\/api\/v1\/live/, (route) => route.fulfill({ contentType: "text/event-stream", body: once + missed + many }));
   await visit.go("#/live");
   await page.getByText("1,234 facts went by unseen; the lists have all.").waitFor();
   await page.getByRole("log").getByRole("listitem").nth(199).waitFor();

@@ -11,9 +11,20 @@ import { join } from "node:path";
 import { kill, start } from "../relay.mjs";
 
 const SECRET = "a secret of this test only";
+/** What has not come true by then will not, on whatever machine. */
+const PATIENCE_MS = 60_000;
 
 /** The tokens of a relay that has some. */
 export const TOKENS = { operator: "operators-token-0123456789", viewer: "viewers-token-0123456789" };
+
+/** Waits until `look` finds that something is so: the relay answers before all is done that it does then. */
+export async function eventually(what, look) {
+  const end = Date.now() + PATIENCE_MS;
+  while (!(await look())) {
+    if (Date.now() > end) throw new Error(`this does not come true: ${what}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
 
 /** An application. Its path says what it does: `/ok`, `/busy` (503 with hostile text), `/refuses` (422), until it is mended. */
 async function application(seen, mended) {
@@ -163,20 +174,14 @@ export class Relay {
 
   /** Waits until so many requests are in quarantine. */
   async quarantined(count) {
-    for (let tries = 0; tries < 200; tries += 1) {
-      if ((await this.api("status")).counts.quarantined >= count) return;
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    throw new Error(`fewer than ${count} requests are in quarantine`);
+    await eventually(`${count} requests are in quarantine`, async () => (await this.api("status")).counts.quarantined >= count);
   }
 
   /** Waits until an event's deliveries were attempted: one is delivered, one waits, one is parked. */
   async attempted(event) {
-    for (let tries = 0; tries < 200; tries += 1) {
+    await eventually("all deliveries were attempted", async () => {
       const { deliveries } = await this.api(`events/${event}`);
-      if (deliveries.every((one) => one.attempts.length > 0 && one.state !== "in_flight")) return;
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    throw new Error("the deliveries were not attempted");
+      return deliveries.every((one) => one.attempts.length > 0 && one.state !== "in_flight");
+    });
   }
 }

@@ -11,8 +11,8 @@ use crate::{check, damage, script};
 
 /// The task of a child: its name and its arguments, one a line.
 const TASK: &str = "CRASH_TASK";
-/// A child that needs longer hangs.
-const TIME_MAX: Duration = Duration::from_secs(120);
+/// A child that needs longer hangs: each takes seconds where the machine is not busy.
+const TIME_MAX: Duration = Duration::from_secs(900);
 /// How often a child is asked whether it has ended.
 const ASK_PAUSE: Duration = Duration::from_millis(5);
 

@@ -18,7 +18,7 @@ from world import HOST, world
 # Protocols, ciphers, forward secrecy, what is shown, HTTP headers, vulnerabilities; not: simulated browsers.
 CHECKS = ["-p", "-s", "-f", "-S", "-h", "-U"]
 # On a calm machine it takes a minute.
-TIME_S = 400
+TIME_S = 1200
 # WARN says that something could not be tested; what must be is in ASKED.
 HARMLESS = {"OK", "INFO", "LOW", "WARN"}
 # What does not matter, and why.

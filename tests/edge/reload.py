@@ -15,10 +15,11 @@ from verdict import Verdict
 from world import CONFIG, SECRET, world
 
 SECONDS, PAUSE_S = 12, 0.2
-# Until a signal's reload is in force, and until the application has everything.
-IN_FORCE_S, DELIVERED_S = 3, 20
+# Until a signal's reload is in force, and until the application has everything: a busy machine must not be called a fault.
+IN_FORCE_S, DELIVERED_S = 15, 60
 # This is about failures. Late is what a sender would give up on; a busy machine must not be called a fault.
 PER_SECOND, P99_MS, AT_LEAST = 400, 5000, 2000
+# So many, however long they take.
 RELOADS_MIN = 20
 STREAMS = ["-c", 4, "-m", 10, "--rps", 20]
 
@@ -78,7 +79,7 @@ class Reloads:
 
     def go_on(self):
         end, more = time.monotonic() + SECONDS, False
-        while time.monotonic() < end:
+        while time.monotonic() < end or self.count < RELOADS_MIN:
             more = not more
             self.reload(by_signal=self.count % 4 < 2, more=more)
             if self.count % 5 == 0:
@@ -106,7 +107,6 @@ def main():
         left = delivered(relay, set(load.accepted))
         seen_by_ledger = len(relay.app.seen.get("/ledger", ()))
     verdict.tell(f"{reloads.count} reloads, in force after {1000 * reloads.slowest_s:.0f} ms at most, {reloads.refused} broken files refused")
-    verdict.need(reloads.count >= RELOADS_MIN, f"only {reloads.count} reloads")
     verdict.need(bad == 0 and good > 0, f"requests of HTTP/2 failed:\n{said[-1500:]}")
     verdict.need(load.kept == load.keeping, f"{load.kept - load.keeping} connections were ended")
     verdict.need(not left, f"{len(left)} events were accepted and did not come to the application")

@@ -102,8 +102,11 @@ async fn a_failing_destination_is_told_in_signed_documents() {
     assert_eq!(world.reload().await.unwrap(), ["alerts: added"]);
 
     ops.script([Reply::status(500)]);
-    world.app.script(vec![Reply::status(503); 120]);
+    // It fails until the receiver has taken that, however long that takes.
+    world.app.answers(Reply::status(503));
     world.send("d-1", br#"{"a":"PAYLOAD"}"#).await;
+    ops.got(2).await;
+    world.app.answers(Reply::status(200));
     let got = ops.got(3).await;
     let documents: Vec<Value> = got.iter().map(|got| serde_json::from_slice(&got.body).unwrap()).collect();
     let (began, ended) = (&documents[1], &documents[2]);
@@ -227,6 +230,13 @@ async fn the_command_line_shows_and_tests() {
     let to = format!("{}, {}", slack(&good), slack(&bad));
     let world = World::start("", &(alerts(&to, "") + QUIET)).await;
     told(&good, "ALARM").await;
+    // The receivers' answers are known a moment after they were asked.
+    eventually(async || {
+        let listed = world.get("/alerts").await;
+        let is_refused = listed["receivers"][1]["last_error"].as_str().is_some_and(|why| why.contains("404"));
+        (is_refused && listed["items"][0]["last_sent_at"].is_string()).then_some(())
+    })
+    .await;
     let command = async |arguments: &[&str]| {
         let mut all = vec!["--admin".to_owned(), world.admin_address()];
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));

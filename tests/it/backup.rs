@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, run};
-use crate::world::{Reply, Upstream, eventually};
+use crate::world::{Reply, Upstream, eventually, nowhere};
 
 /// Events that a backup must hold.
 const EVENTS: usize = 120;
@@ -46,11 +46,6 @@ fn body(n: usize) -> Vec<u8> {
     let length = [0, 3, 700, 60_000, 200_000][n % 5];
     let text = format!("{{\"n\":{n}}}").into_bytes();
     text.iter().copied().cycle().take(length + text.len()).collect()
-}
-
-/// An address that nobody listens at.
-fn nowhere() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Sends the events that the backup must hold; their ids, by those of the provider.
@@ -195,7 +190,7 @@ async fn a_relay_at_work_is_backed_up_and_restored() {
 pub(crate) async fn killed() -> TempDir {
     tls::install_provider();
     let folder = TempDir::new().unwrap();
-    let nowhere = nowhere();
+    let nowhere = nowhere().to_string();
     write_config(folder.path(), [&nowhere; 4].map(String::as_str));
     let config = fs::read_to_string(folder.path().join("relay.toml")).unwrap();
     let relay = Process::start(folder.path());
@@ -265,7 +260,7 @@ async fn a_store_at_rest_is_backed_up_and_a_damaged_backup_refused() {
 fn a_backup_that_is_cut_off_is_known_as_that() {
     tls::install_provider();
     let folder = TempDir::new().unwrap();
-    let nowhere = nowhere();
+    let nowhere = nowhere().to_string();
     write_config(folder.path(), [&nowhere; 4].map(String::as_str));
     let start = format!("{:<39}\n", format!("hookhold backup {} 0123456789abcdef", hookhold::store::archive::VERSION));
     // Cut off in the midst of a piece; and ended as if that were all.
@@ -293,7 +288,7 @@ fn a_backup_that_is_cut_off_is_known_as_that() {
 fn where_there_is_no_store_nothing_is_backed_up_and_nothing_made() {
     tls::install_provider();
     let folder = TempDir::new().unwrap();
-    let nowhere = nowhere();
+    let nowhere = nowhere().to_string();
     write_config(folder.path(), [&nowhere; 4].map(String::as_str));
     let none = run(folder.path(), &["backup", "backup"]);
     assert!(none.code == 3 && none.said.contains("there is no store"), "{none:?}");

@@ -1,7 +1,6 @@
 //! `hookhold doctor` on sound stores, on stores of which single records were changed, and on one that is in use.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::backup::killed;
 use crate::process::{Ended, Process, run};
 use crate::store_story::world::{at, intake, key, name, stored};
-use crate::world::Upstream;
+use crate::world::{Upstream, nowhere};
 
 /// The database of a store, opened as the relay opens it.
 fn database(folder: &Path) -> sled::Db {
@@ -144,10 +143,14 @@ async fn what_is_wrong_is_named_and_the_index_rebuilt() {
 async fn damage_to_the_journal_and_what_was_set_aside_are_told() {
     let folder = killed().await;
     let (path, data) = (folder.path(), folder.path().join("data"));
+    // One between others: where the database has it already, a first one that is gone might have been removed for its age.
     let written = fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path());
-    let (file, mut bytes) =
-        written.map(|file| (file.clone(), fs::read(&file).unwrap())).find(|(_, bytes)| bytes.starts_with(b"hkj1")).unwrap();
-    bytes[60] ^= 1;
+    let written = written.map(|file| (file.clone(), fs::read(&file).unwrap()));
+    let records = |bytes: &[u8]| (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"hkj1")).collect::<Vec<_>>();
+    let (file, mut bytes) = written.max_by_key(|(_, bytes)| records(bytes).len()).unwrap();
+    let places = records(&bytes);
+    assert!(places.len() > 4, "{places:?}");
+    bytes[places[places.len() / 2] + 30] ^= 1;
     let config = fs::read_to_string(path.join("relay.toml")).unwrap();
     fs::write(path.join("elsewhere.toml"), config.replace("\"data\"", "\"other\"")).unwrap();
     fs::write(&file, bytes).unwrap();
@@ -172,7 +175,7 @@ async fn keys_of_order_are_examined_backed_up_and_restored() {
     let path = folder.path();
     crate::process::write_config(path, &app);
     let config = fs::read_to_string(path.join("relay.toml")).unwrap();
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nowhere = nowhere();
     fs::write(path.join("relay.toml"), config.replacen("listen = \"127.0.0.1:0\" }", &format!("listen = \"{nowhere}\" }}"), 1))
         .unwrap();
     let store = Sled::open(&path.join("data"), Arc::new(|_| {})).unwrap();

@@ -17,8 +17,8 @@ use tokio::net::TcpStream;
 use crate::process::{Running, run};
 use crate::world::{Reply, World};
 
-/// What has not come by then will not.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What has not come by then will not, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Another source and another destination.
 const OTHERS: &str = r#"

@@ -1,7 +1,5 @@
 //! Pausing a destination or a source: what waits is kept, what is under way ends, and a restart changes nothing.
 
-use std::time::Duration;
-
 use http::Method;
 
 use crate::world::{Reply, World, eventually};
@@ -17,10 +15,11 @@ async fn change(world: &World, path: &str) -> serde_json::Value {
 #[tokio::test]
 async fn a_paused_destination_keeps_what_comes_and_lets_attempts_end() {
     let mut world = World::start(EAGER, "").await;
-    world.app.script([Reply { delay: Duration::from_millis(300), ..Reply::status(200) }]);
+    let held = world.app.holds();
     world.send("under way", b"{}").await;
     world.app.got(1).await;
     assert_eq!(change(&world, "/destinations/app/pause").await["paused"], true);
+    drop(held);
     world.listed("/deliveries?state=delivered", 1).await;
     for n in 0..5 {
         assert_eq!(world.send(&n.to_string(), b"{}").await.status, 200);

@@ -16,7 +16,12 @@ const NOBODY: u32 = 65_534;
 
 /// All below a folder, and itself, with their rights.
 fn rights(path: &Path) -> Vec<(PathBuf, u32)> {
-    let metadata = std::fs::symlink_metadata(path).unwrap();
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        // A relay that runs makes files and removes them: one that has gone since it was listed can be read by nobody.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => panic!("{}: {error}", path.display()),
+    };
     let mut all = vec![(path.to_owned(), metadata.mode() & 0o777)];
     if metadata.is_dir() {
         std::fs::read_dir(path).unwrap().for_each(|entry| all.extend(rights(&entry.unwrap().path())));

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::world::{Upstream, call, github_signature};
 
-/// A line that has not come by then will not.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A line that has not come by then will not, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A relay in a process of its own, ended hard when dropped.
 pub(crate) struct Process {

@@ -99,7 +99,8 @@ async fn who_shows_a_secret_or_says_so_is_not_kept() {
 
 #[tokio::test]
 async fn what_is_released_goes_in_order_of_its_key() {
-    let mut world = World::start("order_by = \"/k\"\nretry = { schedule = [\"1h\"] }", "").await;
+    // One attempt at a time, so that the first one is the one that fails.
+    let mut world = World::start("in_flight = 1\norder_by = \"/k\"\nretry = { schedule = [\"1h\"] }", "").await;
     world.app.script([Reply::status(500)]);
     let secret = world.folder.path().join("secret");
     std::fs::write(&secret, "a wrong one").unwrap();

@@ -1,7 +1,5 @@
 //! Replays by filter: a stored job that delivers old events again, oldest first, at a rate, over restarts.
 
-use std::time::Duration;
-
 use http::Method;
 use serde_json::{Value, json};
 
@@ -57,13 +55,13 @@ async fn what_was_delivered_is_delivered_again_oldest_first() {
 #[tokio::test]
 async fn a_rate_a_pause_a_restart_and_an_end() {
     let mut world = delivered(6).await;
-    let (_, made) = call(&world, "/replays", json!({ "filter": {}, "rate_per_s": 20 })).await;
+    let (_, made) = call(&world, "/replays", json!({ "filter": {}, "rate_per_s": 1 })).await;
     let id = made["id"].as_str().unwrap().to_owned();
     world.app.got(7).await;
     let (status, paused) = call(&world, &format!("/replays/{id}/pause"), json!({})).await;
     assert_eq!((status, &paused["state"]), (200, &json!("paused")));
     let through = once(&world, &id, |replay| replay["through"].as_u64() > Some(0)).await["through"].as_u64().unwrap();
-    assert!(through < 6, "at this rate it cannot be over yet");
+    assert!(through < 6, "at this rate it takes five seconds");
     world.down().await;
     world.up().await;
     let found = world.get(&format!("/replays/{id}")).await;
@@ -93,12 +91,10 @@ async fn a_large_replay_does_not_hold_up_new_events() {
     assert_eq!(call(&world, "/destinations/app/resume", json!({})).await.0, 200);
     world.app.got(OLD + 1).await;
     world.send("new", b"{}").await;
-    let got = eventually(async || {
-        let got = world.app.requests();
-        got.iter().any(|got| got.header("x-github-delivery") == "new").then_some(got.len())
-    });
-    let number = got.await - OLD;
-    assert!(number < 64, "it came as number {number}, behind what the replay had made before");
+    let before = world.app.requests().len();
+    let place = async || world.app.requests().iter().position(|got| got.header("x-github-delivery") == "new");
+    let number = eventually(place).await;
+    assert!(number < before + 32, "it came as number {number}, after {before}: behind what the replay had made before");
     once(&world, id, |replay| replay["delivered"] == OLD).await;
 }
 
@@ -160,5 +156,5 @@ async fn it_goes_where_it_is_told_and_what_fails_is_counted() {
         let (status, problem) = call(&world, "/replays", wrong).await;
         assert_eq!((status, problem["field"].as_str()), (400, Some(field)), "{problem}");
     }
-    tokio::time::timeout(Duration::from_secs(1), world.listed("/replays", 1)).await.unwrap();
+    assert_eq!(world.get("/replays").await["items"].as_array().unwrap().len(), 1);
 }

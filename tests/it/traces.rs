@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{Got, OPEN, Reply, Upstream, World, eventually};
+use crate::world::{Got, OPEN, Reply, Upstream, World, eventually, nowhere};
 
 const EAGER: &str = r#"retry = { schedule = ["50ms", "50ms", "50ms"] }"#;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -151,7 +151,7 @@ async fn a_senders_trace_goes_on_and_its_word_on_sampling_counts() {
 #[tokio::test]
 async fn each_attempt_is_a_child_of_the_one_accept_also_after_a_restart() {
     let collector = Upstream::start().await;
-    let mut world = World::start(r#"retry = { schedule = ["50ms", "2s", "2s"] }"#, &to(&collector, "")).await;
+    let mut world = World::start(r#"retry = { schedule = ["50ms", "1h"] }"#, &to(&collector, "")).await;
     world.app.script([Reply::status(503), Reply::status(418)]);
     world.send("1", b"{}").await;
     world.app.got(2).await;
@@ -159,6 +159,8 @@ async fn each_attempt_is_a_child_of_the_one_accept_also_after_a_restart() {
     world.down().await;
     assert_eq!(spans(&collector).len(), 4);
     world.up().await;
+    let waits = world.listed("/deliveries?state=pending", 1).await[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(world.admin(Method::POST, &format!("/deliveries/{waits}/retry"), b"").await.status, 202);
     let spans = heard(&collector, 5).await;
     let (accept, attempts) = (one(&spans, "accept gh"), &spans["attempt app"]);
     assert_eq!(attempts.len(), 3);
@@ -185,6 +187,7 @@ async fn where_no_answer_comes_the_attempt_says_so_and_a_repeat_is_a_span_of_its
     world.app.script([Reply { delay: std::time::Duration::from_secs(1), ..Reply::status(200) }]);
     world.send("1", b"{}").await;
     heard(&collector, 3).await;
+    world.listed("/deliveries?state=parked", 1).await;
     world.send("1", b"{}").await;
     // The provider's repeat gives what is parked a new budget.
     let spans = heard(&collector, 6).await;
@@ -270,12 +273,7 @@ async fn a_reload_begins_and_ends_it() {
 
 #[tokio::test]
 async fn a_relay_whose_collector_is_down_takes_and_delivers() {
-    // Nobody listens where somebody did.
-    let address = {
-        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        gone.local_addr().unwrap()
-    };
-    let mut world = World::start(EAGER, &format!("[telemetry]\ntraces = {{ otlp = \"http://{address}\" }}\n")).await;
+    let mut world = World::start(EAGER, &format!("[telemetry]\ntraces = {{ otlp = \"http://{}\" }}\n", nowhere())).await;
     for n in 0..5 {
         assert_eq!(world.send(&n.to_string(), b"{}").await.status, 200);
     }

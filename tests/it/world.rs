@@ -26,8 +26,11 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
@@ -54,8 +57,8 @@ pub(crate) const SMALL_STORE: &str = r#"
     from = "big"
     to = ["app"]
 "#;
-/// A fact that has not come true by then will not.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A fact that has not come true by then will not, on whatever machine: nobody who is well waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A relay, its application, and its folder.
 pub(crate) struct World {
@@ -251,6 +254,23 @@ pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T
     found.await.expect("the fact did not come true in time")
 }
 
+/// An address of this machine at which nobody listens until somebody who knows it does. It is bound for as long as the tests run, so
+/// that nobody else is given its port meanwhile, and never listens itself.
+pub(crate) fn nowhere() -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // With this, listeners that say the same may have it, too.
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&anywhere().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
+}
+
+/// A port of 127.0.0.1 that nobody has, and that nobody else is given.
+pub(crate) fn free_port() -> u16 {
+    nowhere().port()
+}
+
 /// An application: answers by its script, then with 200, and remembers what it got.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -261,6 +281,10 @@ pub(crate) struct Upstream {
 #[derive(Default)]
 struct Seen {
     script: VecDeque<Reply>,
+    /// How it answers what the script says nothing of.
+    usual: Option<Reply>,
+    /// While it holds its answers back.
+    held: Option<watch::Receiver<()>>,
     requests: Vec<Got>,
 }
 
@@ -280,6 +304,8 @@ pub(crate) struct Got {
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// When all of it was there.
+    pub(crate) at: Instant,
 }
 
 impl Reply {
@@ -327,6 +353,19 @@ impl Upstream {
         self.state.lock().unwrap().script.extend(replies);
     }
 
+    /// Everything is answered so from now on, but for what a script says.
+    pub(crate) fn answers(&self, usual: Reply) {
+        self.state.lock().unwrap().usual = Some(usual);
+    }
+
+    /// Holds its answers back until what this gives is dropped. What comes is seen meanwhile.
+    #[must_use]
+    pub(crate) fn holds(&self) -> watch::Sender<()> {
+        let (holds, held) = watch::channel(());
+        self.state.lock().unwrap().held = Some(held);
+        holds
+    }
+
     /// What it got so far.
     pub(crate) fn requests(&self) -> Vec<Got> {
         self.state.lock().unwrap().requests.clone()
@@ -351,12 +390,17 @@ impl Drop for Upstream {
 async fn answer(state: Arc<Mutex<Seen>>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
-    let reply = {
+    let (reply, held) = {
         let mut seen = state.lock().unwrap();
         let target = head.uri.to_string();
-        seen.requests.push(Got { method: head.method, target, headers: head.headers, body });
-        seen.script.pop_front().unwrap_or(Reply::status(200))
+        seen.requests.push(Got { method: head.method, target, headers: head.headers, body, at: Instant::now() });
+        let usual = seen.usual.clone().unwrap_or(Reply::status(200));
+        (seen.script.pop_front().unwrap_or(usual), seen.held.clone())
     };
+    if let Some(mut held) = held {
+        // Nothing is sent there: it ends when who holds it is gone.
+        let _ = held.changed().await;
+    }
     if !reply.delay.is_zero() {
         // The script wants a slow application.
         tokio::time::sleep(reply.delay).await;

@@ -1,6 +1,5 @@
 //! Pebble, the test server of Let's Encrypt, with a DNS server that leads every name to this machine; and a CA that is none.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{call, eventually};
+use crate::world::{call, eventually, free_port};
 
 /// A customer whom the CA knows, where it asks for that, and its key (in base64url, as Pebble wants it).
 pub(super) const CUSTOMER: &str = "kid-1";
@@ -76,11 +75,6 @@ pub(super) fn here() -> bool {
         eprintln!("skipped: Pebble (package pebble) is not installed");
     }
     is_here
-}
-
-/// A port that nobody has at the moment.
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Ca {

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::pebble::{CaAt, free_port};
+use super::pebble::CaAt;
 use crate::process::Process;
-use crate::world::{call, eventually};
+use crate::world::{call, eventually, free_port};
 
 /// What its relay.toml says.
 #[derive(Clone)]

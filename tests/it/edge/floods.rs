@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -26,6 +27,8 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 const HEAD: &[u8] = b"\x83\x87\x44\x08/in/open\x41\x01h";
 /// A peer that does not read is not read for longer than this many bytes: buffers of both kernels, and the relay's.
 const UNREAD_BYTES_MAX: usize = 48 << 20;
+/// What a client's kernel holds.
+const SENT_BYTES: usize = 64 << 10;
 /// A write that waits for so long is not read.
 const STALLED: Duration = Duration::from_secs(3);
 
@@ -40,6 +43,8 @@ async fn world(limits: &str) -> World {
 
 pub(super) async fn begin(world: &World) -> TlsStream<TcpStream> {
     let mut stream = connect(world, &[b"h2"]).await;
+    // What was written was read, then, but for little: a kernel that holds megabytes would take a flood that nobody reads.
+    SockRef::from(stream.get_ref().0).set_send_buffer_size(SENT_BYTES).unwrap();
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
     stream
 }

@@ -95,7 +95,7 @@ async fn handshakes_that_hang_leave_room_for_whoever_is_in() {
 
 #[tokio::test]
 async fn a_connection_is_used_so_often_and_for_so_long() {
-    let world = limited("requests_per_connection = 3\nconnection_age = '2s'", &open_source("")).await;
+    let world = limited("requests_per_connection = 3\nconnection_age = '6s'", &open_source("")).await;
     let mut stream = connect(&world, &[b"http/1.1"]).await;
     let request = "POST /in/open HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     let heard = talk(&mut stream, request.repeat(5).as_bytes()).await;

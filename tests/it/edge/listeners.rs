@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::raw::{connect_after, trust};
 use super::{EAGER, open_source};
 use crate::process::{Process, run};
-use crate::world::{World, call, eventually};
+use crate::world::{World, call, eventually, free_port};
 
 async fn listening(listen: &str, more: &str) -> World {
     World::start_changed(EAGER, more, |text| text.replace(r#"https = "127.0.0.1:0""#, listen)).await
@@ -58,7 +58,7 @@ async fn webhooks_in_plain_text_are_for_behind_something_that_ends_tls() {
 /// Both wildcards of one port, each with its family.
 #[tokio::test]
 async fn both_families_have_listeners_of_their_own() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let listen = format!("https = ['127.0.0.1:{port}', '[::1]:{port}']");
     let world = listening(&listen, &open_source("")).await;
     let secure = trust(world.folder.path(), &[b"http/1.1"]);
@@ -79,7 +79,7 @@ async fn both_families_have_listeners_of_their_own() {
 async fn the_program_says_where_it_listens_and_sends_to_a_plain_listener() {
     let folder = TempDir::new().unwrap();
     tls::install_provider();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let text = format!(
         "[listen]\nhttp = {{ address = '127.0.0.1:{port}', serve = 'webhooks' }}\n[admin]\nlisten = '127.0.0.1:0'\n\
          [sources.open]\npath = '/in/open'\nprovider = 'none'\n"

@@ -10,14 +10,10 @@ use tokio::net::TcpStream;
 
 use super::raw::{connect_after, is_ended, trust};
 use super::{EAGER, open_source};
-use crate::world::{World, call, eventually};
+use crate::world::{World, call, eventually, free_port};
 
 /// The listener that every world has.
 const FIRST: &str = r#"https = "127.0.0.1:0""#;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn at(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))

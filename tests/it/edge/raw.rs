@@ -14,8 +14,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::world::World;
 
-/// What does not come by then will not.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// What does not come by then will not, on whatever machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How the relay is trusted: its own certificate, with these protocols offered.
 pub(super) fn trust(folder: &Path, alpn: &[&[u8]]) -> Arc<rustls::ClientConfig> {

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::raw::tried;
-use crate::world::{Got, OPEN, Reply, SECRET, Upstream, World};
+use crate::world::{Got, OPEN, Reply, SECRET, Upstream, World, eventually, nowhere};
 
 const EAGER: &str = r#"retry = { schedule = ["1ms", "1ms", "1h"] }"#;
 
@@ -101,9 +101,7 @@ async fn a_server_of_tokens_that_is_gone_or_slow_is_told_as_that() {
     let world = relay(tokens.address, "", "timeout = \"300ms\"\nretry = { schedule = [\"1h\"] }").await;
     world.post("/in/open", &[], b"x").await;
     assert_eq!(tried(&world, "pending", 1).await["attempts"][0]["error"], "timeout");
-    // Nobody listens on this port once its owner is dropped.
-    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let world = relay(address, "", "retry = { schedule = [\"1h\"] }").await;
+    let world = relay(nowhere(), "", "retry = { schedule = [\"1h\"] }").await;
     world.post("/in/open", &[], b"x").await;
     assert_eq!(tried(&world, "pending", 1).await["attempts"][0]["error"], "connect");
 }
@@ -111,13 +109,23 @@ async fn a_server_of_tokens_that_is_gone_or_slow_is_told_as_that() {
 #[tokio::test]
 async fn attempts_that_need_a_token_at_once_share_one_fetch() {
     let tokens = Upstream::start().await;
-    let slow = |reply: Reply| Reply { delay: Duration::from_millis(700), ..reply };
-    tokens.script([slow(Reply::status(503)), slow(token("t-1", ""))]);
+    tokens.script([Reply::status(503), token("t-1", "")]);
     let world = relay(tokens.address, "", &format!("paused = true\n{EAGER}")).await;
     for _ in 0..8 {
         world.post("/in/open", &[], b"x").await;
     }
+    let held = tokens.holds();
     world.admin(Method::POST, "/destinations/app/resume", b"").await;
+    let all_wait = async || {
+        eventually(async || (world.get("/destinations/app").await["in_flight"] == 8).then_some(())).await;
+    };
+    all_wait().await;
+    let next = tokens.holds();
+    drop(held);
+    // None of them is sent before the second token is there, so they are all under way again.
+    tokens.got(2).await;
+    all_wait().await;
+    drop(next);
     world.listed("/deliveries?state=delivered", 8).await;
     assert_eq!(authorizations(&world.app.requests()), ["Bearer t-1"; 8]);
     assert_eq!(tokens.requests().len(), 2);
