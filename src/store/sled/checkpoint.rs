@@ -38,6 +38,8 @@ const UNSYNCED_BYTES_MAX: usize = 512 * 1024;
 const STUCK_TIME: Duration = Duration::from_secs(30);
 /// Whoever waits for a checkpoint looks so often whether it is stuck.
 const STUCK_PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks so much counts at most: a process that was held (a paused container or machine) did nothing meanwhile.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Writes layers to sled.
 pub(super) struct Checkpointer {
@@ -206,8 +208,8 @@ struct State {
 
 #[derive(Default)]
 struct Progress {
-    /// Since when a layer is on its way; `None` where none is.
-    busy: Option<Stopwatch>,
+    /// How long a layer is on its way; `None` where none is.
+    busy: Option<Busy>,
     /// sled holds all records up to this number durably.
     number: u64,
     failed: Option<String>,
@@ -216,10 +218,33 @@ struct Progress {
 impl Progress {
     /// Why no layer can be moved any more.
     fn failure(&mut self) -> Option<Error> {
-        if self.failed.is_none() && self.busy.is_some_and(|since| since.elapsed() >= STUCK_TIME) {
+        if self.failed.is_none() && self.busy.as_mut().is_some_and(Busy::is_stuck) {
             self.failed = Some("the storage engine does not come to an end".to_owned());
         }
         self.failed.clone().map(Error::Failed)
+    }
+}
+
+/// The time of a checkpoint in which this process ran, as far as somebody looked.
+struct Busy {
+    ran: Duration,
+    looked: Stopwatch,
+}
+
+impl Busy {
+    fn begin() -> Self {
+        Self { ran: Duration::ZERO, looked: Stopwatch::start() }
+    }
+
+    fn is_stuck(&mut self) -> bool {
+        let passed = std::mem::replace(&mut self.looked, Stopwatch::start()).elapsed();
+        self.count(passed)
+    }
+
+    /// So much has passed since the last look.
+    fn count(&mut self, passed: Duration) -> bool {
+        self.ran += passed.min(LOOK_TIME_MAX);
+        self.ran >= STUCK_TIME
     }
 }
 
@@ -235,7 +260,7 @@ impl Checkpoints {
 
     /// Gives a frozen layer to the thread.
     pub(super) fn begin(&self, layer: Arc<Layer>) {
-        lock(&self.state.progress).busy = Some(Stopwatch::start());
+        lock(&self.state.progress).busy = Some(Busy::begin());
         let sender = lock(&self.layers);
         // A thread that ended has said why.
         let _ = sender.as_ref().map(|sender| sender.send(layer));
@@ -307,4 +332,18 @@ impl Mover {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_time_in_which_the_process_ran_makes_a_checkpoint_stuck() {
+        let mut busy = Busy::begin();
+        assert!(!busy.count(STUCK_TIME * 100), "it was held, and goes on now");
+        let looks = STUCK_TIME.as_millis() / STUCK_PAUSE.as_millis();
+        let stuck = (0..looks).position(|_| busy.count(STUCK_PAUSE));
+        assert_eq!(stuck, Some((looks - LOOK_TIME_MAX.as_millis() / STUCK_PAUSE.as_millis() - 1) as usize));
+    }
 }
