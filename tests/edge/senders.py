@@ -73,15 +73,15 @@ class Connection:
 
 class Load:
     """Senders, while it is entered: some keep their connection, others open one for each event. What they send is due at a constant rate,
-    and latency counts from the time at which it was due, so that waiting is not hidden."""
+    and latency counts from the time at which it was due, so that waiting is not hidden. Ids of events are numbers from `first` on."""
 
-    def __init__(self, port, context, keeping=8, opening=8, per_second=400):
+    def __init__(self, port, context, keeping=8, opening=8, per_second=400, first=0):
         self.port, self.context = port, context
         self.keeping, self.count = keeping, keeping + opening
         self.gap = self.count / per_second
         # The ids of events that were accepted, seconds that each took, how many failed by what it was, and connections that were kept.
         self.accepted, self.latencies, self.failed, self.kept = [], [], {}, 0
-        self.numbers, self.done, self.lock, self.threads = itertools.count(), threading.Event(), threading.Lock(), []
+        self.numbers, self.done, self.lock, self.threads = itertools.count(first), threading.Event(), threading.Lock(), []
 
     def __enter__(self):
         start = time.monotonic()
