@@ -60,7 +60,7 @@ impl Borrowed {
     /// The owner is that of the folder, or of the one that it is to be made in.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
         let there = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
-        let metadata = std::fs::metadata(if there.as_os_str().is_empty() { Path::new(".") } else { there })?;
+        let metadata = std::fs::metadata(there)?;
         Ok(Self { folder: folder.to_owned(), owner: (metadata.uid(), metadata.gid()) })
     }
 
