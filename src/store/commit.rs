@@ -13,10 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
-
 use super::Error;
+use super::answers::{Answer, Answers};
 use crate::pace::overload::{Ahead, smoothed};
 use crate::time::Stopwatch;
 
@@ -65,8 +63,10 @@ pub(super) type First = Box<dyn FnOnce() + Send>;
 pub(super) struct Written {
     /// To be called first once the group is durable, before another group is written.
     pub(super) first: Option<First>,
-    /// To be called once the group is durable: answers, and hand-overs. The groups' calls may overtake each other.
+    /// To be called behind that.
     pub(super) then: Vec<Box<dyn FnOnce() + Send>>,
+    /// To be given behind that.
+    pub(super) answers: Vec<Answer>,
     /// Bytes written, roughly.
     pub(super) bytes: usize,
 }
@@ -103,7 +103,7 @@ struct State {
     began_us: AtomicU64,
     /// What a group takes, as of late, in microseconds.
     group_us: AtomicU64,
-    answers: TaskTracker,
+    answers: Answers,
 }
 
 /// No group is being written.
@@ -118,7 +118,7 @@ impl State {
             since: Stopwatch::start(),
             began_us: AtomicU64::new(RESTING),
             group_us: AtomicU64::new(0),
-            answers: TaskTracker::new(),
+            answers: Answers::default(),
         }
     }
 
@@ -158,8 +158,7 @@ impl<J: Send + 'static> Commit<J> {
     pub(super) fn start<L: Ledger<Job = J>>(ledger: L, observer: CommitObserver) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let state = Arc::new(State::new());
-        let writer =
-            Writer { ledger, receiver, state: state.clone(), observer, runtime: Handle::try_current().ok(), unsynced: None };
+        let writer = Writer { ledger, receiver, state: state.clone(), observer, unsynced: None };
         let thread = std::thread::Builder::new().name("hookhold-commit".into()).spawn(move || writer.run())?;
         Ok(Self { jobs: Mutex::new(Some(sender)), weight: L::weight, state, thread: Mutex::new(Some(thread)) })
     }
@@ -200,8 +199,7 @@ impl<J: Send + 'static> Commit<J> {
 
     /// Waits until everybody has an answer. Call it after [`Self::close`].
     pub(super) async fn answered(&self) {
-        self.state.answers.close();
-        self.state.answers.wait().await;
+        self.state.answers.given().await;
     }
 
     /// Finishes what waits, makes it durable, and ends the thread. Blocks until then.
@@ -220,7 +218,6 @@ struct Writer<L: Ledger> {
     receiver: Receiver<L::Job>,
     state: Arc<State>,
     observer: CommitObserver,
-    runtime: Option<Handle>,
     /// Since when something is written and not synced.
     unsynced: Option<Stopwatch>,
 }
@@ -249,27 +246,19 @@ impl<L: Ledger> Writer<L> {
         let (jobs, weight) = self.gather(first);
         self.state.begins();
         let (records, urgent) = (jobs.len(), jobs.iter().any(L::is_urgent));
-        let Written { first, then, bytes } = self.ledger.write(jobs)?;
+        let Written { first, then, answers, bytes } = self.ledger.write(jobs)?;
         let lazy_is_over = self.unsynced.get_or_insert_with(Stopwatch::start).elapsed() >= LAZY_SYNC;
         let is_synced = urgent || lazy_is_over;
         let sync = if is_synced { self.sync()? } else { Duration::ZERO };
         self.state.ended(records, weight, urgent);
         first.into_iter().for_each(|act| act());
-        self.answer(then);
+        then.into_iter().for_each(|act| act());
+        self.state.answers.give(answers);
         (self.observer)(CommitReport { records, bytes, sync });
         if is_synced {
             self.ledger.seen()?;
         }
         Ok(true)
-    }
-
-    /// Answers everybody, on the runtime where there is one: from there each answer costs no system call.
-    fn answer(&self, then: Vec<Box<dyn FnOnce() + Send>>) {
-        let act = move || then.into_iter().for_each(|act| act());
-        match &self.runtime {
-            Some(runtime) => drop(self.state.answers.spawn_on(async move { act() }, runtime)),
-            None => act(),
-        }
     }
 
     /// Waits for a job. Syncs what is not, when nothing comes for a while or nothing will.

@@ -6,6 +6,7 @@
 //!
 //! Never here: HTTP, retry rules, configuration files.
 
+mod answers;
 pub mod archive;
 mod audit;
 mod brought;

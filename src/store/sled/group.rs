@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::block::EventRecord;
 use super::dedupe::DedupeKey;
 use super::keys::BlockId;
 use super::order::Line;
 use crate::record::{Attempt, Delivery, DeliveryId, Event, EventId, Name};
+use crate::store::answers::{self, Answer};
 use crate::store::{Appended, Asking, Claim, Error, Fact, Made, Purge, Purged, Settlement, Tracked};
 use crate::time::Timestamp;
 
-/// An answer that somebody waits for.
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
+type Reply<T> = answers::Reply<Result<T, Error>>;
 
 /// What is done once a group is durable.
 pub(super) type Then = Box<dyn FnOnce() + Send>;
@@ -97,7 +96,7 @@ pub(super) struct Group {
     pub(super) freed: Vec<Claim>,
     pub(super) nudges: Vec<Name>,
     pub(super) handovers: Vec<Then>,
-    pub(super) then: Vec<Then>,
+    pub(super) answers: Vec<Answer>,
     /// What happened, where anybody watches.
     pub(super) facts: Option<Vec<Fact>>,
 }

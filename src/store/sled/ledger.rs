@@ -142,8 +142,8 @@ impl Ledger for SledLedger {
             facts.into_iter().for_each(|facts| shared.handoffs.feed().tell(facts));
         };
         // The lanes first: who is answered may look at once for what the lanes have.
-        let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).chain(group.then).collect();
-        Ok(Written { first: Some(Box::new(first)), then, bytes })
+        let then = std::iter::once(self.nudge(group.nudges)).chain(group.handovers).collect();
+        Ok(Written { first: Some(Box::new(first)), then, answers: group.answers, bytes })
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -168,7 +168,7 @@ impl SledLedger {
                 if let (Some(asking), Appended::Stored(event) | Appended::Duplicate(event)) = (asking, appended) {
                     self.shared.handoffs.enlist(asking, event);
                 }
-                group.then.push(Box::new(move || drop(reply.send(Ok(appended)))));
+                group.answers.push(reply.with(Ok(appended)));
             }
             Job::Settle(settlement, _) => self.settle(*settlement, group)?,
             Job::Release(claim) => {
@@ -179,23 +179,23 @@ impl SledLedger {
             Job::Turn { delivery, now } => self.let_go(delivery, now, group)?,
             Job::Replay { event, destinations, replay, now, reply } => {
                 let made = self.replay(event, &destinations, replay, now, group)?;
-                group.then.push(Box::new(move || drop(reply.send(made))));
+                group.answers.push(reply.with(made));
             }
             Job::Retry { delivery, now, reply } => {
                 let changed = self.change(delivery, now, group, |d| d.retried(now))?;
-                group.then.push(Box::new(move || drop(reply.send(changed))));
+                group.answers.push(reply.with(changed));
             }
             Job::Park { delivery, now, reply } => {
                 let changed = self.change(delivery, now, group, |d| d.parked(now))?;
-                group.then.push(Box::new(move || drop(reply.send(changed))));
+                group.answers.push(reply.with(changed));
             }
             Job::Cancel { delivery, now, reply } => {
                 let changed = self.change(delivery, now, group, |d| d.cancelled(now))?;
-                group.then.push(Box::new(move || drop(reply.send(changed))));
+                group.answers.push(reply.with(changed));
             }
             Job::Purge { purge, blocks, reply } => {
                 let purged = self.shared.purge(&purge, &blocks, group)?;
-                group.then.push(Box::new(move || drop(reply.send(Ok(purged)))));
+                group.answers.push(reply.with(Ok(purged)));
             }
         }
         Ok(())

@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use open::{FORMAT, OpenError};
@@ -55,6 +54,7 @@ use self::ledger::SledLedger;
 use self::replay::Replayed;
 use self::shared::{Shared, failed};
 use self::work::Work;
+use super::answers::{self, Reply};
 use super::archive::{self, Backup};
 use super::commit::{Commit, CommitObserver};
 use super::purge::Class;
@@ -117,8 +117,8 @@ impl Sled {
     }
 
     /// Queues a job and waits for its answer.
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Job) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
+    async fn ask<T>(&self, job: impl FnOnce(Reply<Result<T, Error>>) -> Job) -> Result<T, Error> {
+        let (reply, answer) = answers::pair();
         self.commit.submit(job(reply))?;
         answer.await.unwrap_or_else(|_| Err(self.commit.gone()))
     }
