@@ -17,7 +17,7 @@ const STAYS_BYTES: usize = 512;
 /// Bodies of a block that is on its way into sled.
 #[derive(Clone, Default)]
 pub(super) struct Bodies {
-    /// Each with its place, as its head says it.
+    /// Those that go into sled, each with its place, as its head says it.
     bodies: Vec<(u64, Bytes)>,
     bytes: u64,
     /// Bytes of those that go into sled.
@@ -48,25 +48,22 @@ impl Bodies {
         &self.segments
     }
 
-    /// Adds a body; gives its place for its head. `spot`: where the journal has it, if it may stay there.
+    /// Adds a body; gives its place for its head. `spot`: where the journal has it, if it may stay there. Then it is read from there, and
+    /// is not held in memory.
     pub(super) fn push(&mut self, body: Bytes, spot: Option<Spot>) -> u64 {
         let length = body.len() as u64;
-        let at = match spot.filter(|_| body.len() >= STAYS_BYTES) {
-            Some(spot) => {
-                *self.segments.entry(spot.segment).or_default() += length;
-                spot.to_bits()
-            }
-            None => {
-                self.length += length;
-                self.length - length
-            }
-        };
         self.bytes += length;
+        if let Some(spot) = spot.filter(|_| body.len() >= STAYS_BYTES) {
+            *self.segments.entry(spot.segment).or_default() += length;
+            return spot.to_bits();
+        }
+        let at = self.length;
+        self.length += length;
         self.bodies.push((at, body));
         at
     }
 
-    /// The body of `length` bytes at a place.
+    /// The body of `length` bytes at a place, where it goes into sled.
     pub(super) fn find(&self, at: u64, length: u64) -> Option<Bytes> {
         // Empty bodies share their place with the next one.
         self.bodies.iter().find(|(place, body)| *place == at && body.len() as u64 == length).map(|(_, body)| body.clone())
@@ -74,8 +71,7 @@ impl Bodies {
 
     /// The chunks of those that go into sled, in order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
-        let below = self.bodies.iter().filter(|(at, _)| Spot::from_bits(*at).is_none());
-        let mut pieces = below.map(|(_, body)| body.clone());
+        let mut pieces = self.bodies.iter().map(|(_, body)| body.clone());
         let mut piece = Bytes::new();
         std::iter::from_fn(move || {
             let mut chunk = Vec::new();

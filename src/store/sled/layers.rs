@@ -246,7 +246,7 @@ impl Shared {
     /// The body that belongs to a head.
     pub(super) fn body(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = head.event.body_bytes;
-        let above = self.overlay().parts(block).map(|parts| parts.bodies.find(head.body_at, length).unwrap_or_default());
+        let above = self.overlay().parts(block).and_then(|parts| parts.bodies.find(head.body_at, length));
         let body = match above {
             Some(body) => body,
             None => self.body_below(block, head)?,
@@ -258,7 +258,7 @@ impl Shared {
         }
     }
 
-    /// The body that belongs to a head of a block that is in sled, unproved; empty where nothing is found.
+    /// The body that belongs to a head, where it is in sled or the journal, unproved; empty where nothing is found.
     pub(super) fn body_below(&self, block: BlockId, head: &Head) -> Result<Bytes, Error> {
         let length = usize::try_from(head.event.body_bytes).unwrap_or(usize::MAX);
         if let Some(spot) = Spot::from_bits(head.body_at) {

@@ -240,9 +240,9 @@ pub(super) fn rewrite(
         }
     };
     let heads: Vec<Option<Head>> = block::frames(stored).map(|frame| frame.and_then(block::decode)).collect();
-    let body = |head: &Head| match parts {
-        Some(parts) => Ok(parts.bodies.find(head.body_at, head.event.body_bytes).unwrap_or_default()),
-        None => shared.body_below(block, head),
+    let body = |head: &Head| {
+        let above = parts.and_then(|parts| parts.bodies.find(head.body_at, head.event.body_bytes));
+        above.map_or_else(|| shared.body_below(block, head), Ok)
     };
     let rest = rest(block, stored, &heads, states, body)?;
     let mut chunks = 0;
