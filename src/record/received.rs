@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -72,12 +72,19 @@ impl Headers {
 }
 
 impl From<HeaderMap> for Headers {
+    /// Copies the values into one piece of memory: what they were read into is larger, and its connection needs it again.
     fn from(map: HeaderMap) -> Self {
         let mut fields: Vec<(HeaderName, HeaderValue)> = Vec::with_capacity(map.len());
+        let mut values = BytesMut::with_capacity(map.values().map(HeaderValue::len).sum());
         for (name, value) in map {
+            values.extend_from_slice(value.as_bytes());
+            // It is as valid as what it is a copy of.
+            let is_sensitive = value.is_sensitive();
+            let mut copy = HeaderValue::from_maybe_shared(values.split().freeze()).unwrap_or(value);
+            copy.set_sensitive(is_sensitive);
             // A repeated field comes without its name, right behind the first of that name.
             let name = name.or_else(|| fields.last().map(|(n, _)| n.clone()));
-            fields.extend(name.map(|n| (n, value)));
+            fields.extend(name.map(|n| (n, copy)));
         }
         Self(fields)
     }
