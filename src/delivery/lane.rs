@@ -121,7 +121,7 @@ impl Lane {
                 () = stop.cancelled() => {}
                 Ok(()) = self.valve.changed() => {}
                 Ok(()) = self.roads.changed() => self.turn().await,
-                Some(ended) = self.running.join_next() => self.end(ended),
+                Some(ended) = self.running.join_next() => self.end_all(ended),
                 arrived = hear(&mut self.fresh, wait) => self.waiting.extend(arrived),
                 () = tokio::time::sleep(time.unwrap_or_default()), if time.is_some() => {}
             }
@@ -252,6 +252,15 @@ impl Lane {
         };
         // On the heap at once: a task is moved several times before and after it runs.
         self.running.spawn(Box::pin(attempt));
+    }
+
+    /// An attempt ended, and maybe others with it.
+    fn end_all(&mut self, first: Result<Ended, JoinError>) {
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            self.end(ended);
+            next = self.running.try_join_next();
+        }
     }
 
     /// An attempt ended: the gate hears of it.
