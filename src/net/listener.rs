@@ -27,6 +27,7 @@ use super::connection::{http1, http2};
 use super::door::{Bounds, Door};
 use super::moving::Moving;
 use super::proxy_protocol::{self, Origin};
+use super::threads::Threads;
 use crate::config::settings::ProxyProtocol;
 use crate::metrics::LetGo;
 
@@ -79,13 +80,16 @@ pub struct Setup {
     pub stop: CancellationToken,
     /// Told of what happens to connections.
     pub observer: Arc<dyn Observer>,
+    /// Where they are served.
+    pub threads: Threads,
 }
 
 impl Setup {
-    /// Anybody may come, as far as there is room.
+    /// Anybody may come, as far as there is room, and is served where this is called.
     pub fn new(tls: Option<Arc<ServerConfig>>, door: Arc<Door>, stop: CancellationToken, observer: Arc<dyn Observer>) -> Self {
         let (tls, proxy_protocol) = (tls.map(|tls| Arc::new(ArcSwap::new(tls))), ProxyProtocol::Off);
-        Self { tls, asking: None, challenges: None, door, proxy_protocol, trusted_only: false, stop, observer }
+        let threads = Threads::here();
+        Self { tls, asking: None, challenges: None, door, proxy_protocol, trusted_only: false, stop, observer, threads }
     }
 }
 
@@ -134,13 +138,21 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 failed = 0;
-                let (setup, service) = (setup.clone(), service.clone());
-                connections.spawn(async move {
+                let (setup, service, seat) = (setup.clone(), service.clone(), setup.threads.seat());
+                let handle = seat.handle.clone();
+                // It leaves this thread's reactor for that of its own.
+                let stream = stream.into_std();
+                let connection = async move {
+                    let stream = match stream.and_then(TcpStream::from_std) {
+                        Ok(stream) => stream,
+                        Err(error) => return tracing::warn!(%error, "a connection that was accepted cannot be served"),
+                    };
                     setup.observer.connections(1);
                     serve_connection(stream, peer.ip().to_canonical(), &setup, service).await;
                     setup.observer.connections(-1);
-                    drop(room);
-                });
+                    drop((seat, room));
+                };
+                connections.spawn_on(connection, &handle);
             }
             // A connection that ended before it was accepted is nobody's loss; no descriptors left is worth a pause.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -26,4 +26,5 @@ mod public;
 pub mod published;
 pub mod redirect;
 mod shelf;
+pub mod threads;
 pub mod tls;

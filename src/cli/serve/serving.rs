@@ -27,6 +27,7 @@ use crate::net::door::{Bounds, Door};
 use crate::net::forwarded::Proxies;
 use crate::net::listener::{self, Observer, Peer, Setup};
 use crate::net::redirect;
+use crate::net::threads::Threads;
 use crate::net::tls::{self, Certificates};
 use crate::pace::overload::Patience;
 
@@ -112,6 +113,8 @@ pub(super) struct Service {
     pub(super) admin: Router,
     /// How many connections it may have at once.
     pub(super) admin_connections: usize,
+    /// Where connections of the others are served.
+    pub(super) threads: Threads,
 }
 
 impl Service {
@@ -123,6 +126,7 @@ impl Service {
         setup.asking = listener.is_https.then(|| self.speech.asking.clone());
         setup.challenges = listener.is_https.then(|| self.challenges.clone());
         setup.proxy_protocol = listener.proxy_protocol;
+        setup.threads = self.threads.clone();
         let task = match listener.serve {
             Serve::Webhooks => {
                 setup.trusted_only = !listener.is_https && !listener.address.ip().is_loopback();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -32,6 +33,7 @@ use crate::net::door::Door;
 use crate::net::fetch::{Fetcher, Host, host_of};
 use crate::net::lag::Lag;
 use crate::net::published::Published;
+use crate::net::threads::Threads;
 use crate::net::tls::{self, Certificates};
 use crate::record::Name;
 use crate::store::{AuditLog, Brought, Pauses, Quarantine, QuarantineBounds, Retention, Sled, Space, Store};
@@ -108,13 +110,12 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     let outside = Outside { published, confirmer: Confirmer::new(fetcher, clock) };
     let gate = Gate::new(&settings, &metrics, outside, (arming.clone(), &pauses), None).traced(traces.spans().clone());
     let quarantine = open_quarantine(&settings, clock).await?;
-    let (lag, stored) = (Lag::start(), (store.clone(), space.clone()));
+    let ((threads, lag), stored) = (start_threads()?, (store.clone(), space.clone()));
     let line = Arc::new(Line::new(gate, stored, quarantine.clone(), metrics.clone(), clock).watching(lag.clone()));
     let (door, admin_connections) = open_door(&settings, lag);
     let audit = audit_log::open(&settings, clock).await?;
     let (acme, challenges) = start_acme(&settings, &certificates, &metrics, &audit, clock).await?;
-    let (wishes, reloads) = mpsc::channel(RELOADS_MAX);
-    let started_at = clock.now();
+    let ((wishes, reloads), started_at) = (mpsc::channel(RELOADS_MAX), clock.now());
     let asked = Asked {
         store: store.clone(),
         space: space.clone(),
@@ -144,13 +145,21 @@ pub(super) async fn start_on(loaded: Loaded, clock: Clock, handed: Handed) -> an
     };
     let (admin, https_port) = (admin::router(Arc::new(context)), Arc::default());
     let (counts, handles) = (metrics.clone(), line.clone());
-    let service = Service { door, speech, line: handles, metrics: counts, challenges, https_port, admin, admin_connections };
+    let service =
+        Service { door, speech, line: handles, metrics: counts, challenges, https_port, admin, admin_connections, threads };
     let listeners = Listeners::serve(sockets, service);
     watch_certificates(&certificates, &told, &audit);
     let watching = tokio::spawn(watch.clone().run());
     let history = Keeping::start(history);
     let changing = Changing { imprint, line, quarantine, told, configuration, pauses, acme, metrics, watch, audit };
     Ok(Relay { listeners, store, lanes, replays, retention, watching, history, changing, traces, reloads })
+}
+
+/// The threads that senders are served on, and how late they and the others are.
+fn start_threads() -> anyhow::Result<(Threads, Arc<Lag>)> {
+    let threads = Threads::start().context("the threads for connections cannot be started")?;
+    let lag = Lag::start(threads.handles().chain([&Handle::current()]));
+    Ok((threads, lag))
 }
 
 /// The door of all listeners of webhooks, and how many connections the admin listener may have.
