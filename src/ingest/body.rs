@@ -16,7 +16,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const GROWTH_PART: usize = 4;
 const GROWTH_BYTES_MIN: usize = 64 * 1024;
 /// After a refusal so much of the body is still read, so that the sender sees the answer and not a reset.
-const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
+const DRAIN_BYTES: u64 = 4 * 1024 * 1024;
 /// And for so long.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
@@ -146,15 +146,16 @@ pub(super) async fn skip(body: &mut Incoming) -> bool {
 }
 
 /// Reads on for a bounded while after a refusal: a connection that is closed with bytes unread is reset, and the sender may
-/// never see the answer. Tells whether anything was left.
-pub(super) fn drain(mut body: Incoming) -> bool {
+/// never see the answer. `wanted`: the bytes of a body that would have been read, had it come at another time. Tells whether anything was
+/// left.
+pub(super) fn drain(mut body: Incoming, wanted: u64) -> bool {
     if body.is_end_stream() {
         return false;
     }
     tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
-        let mut left = DRAIN_BYTES_MAX;
+        let mut left = wanted.max(DRAIN_BYTES);
         while let Some(Ok(frame)) = body.frame().await {
-            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            match left.checked_sub(frame.data_ref().map_or(0, |data| data.len() as u64)) {
                 Some(less) => left = less,
                 None => break,
             }

@@ -124,7 +124,7 @@ impl Line {
                 noted.refused(refusal);
             }
             let refusal = let_in.err().unwrap_or_else(|| self.without_source(authority.is_some()));
-            let answer = refusal.answer(closes(&refusal, body, version, waits).await);
+            let answer = refusal.answer(closes(&refusal, (body, entry), version, waits).await);
             self.noted(noted, &gate, entry.map(|entry| &*entry.source), &answer);
             return answer;
         };
@@ -152,7 +152,7 @@ impl Line {
             Err(refusal) => {
                 entry.metrics.count(refusal.outcome());
                 tracing::debug!(source = %entry.source.name, %peer, outcome = refusal.outcome().as_str(), "a request was refused");
-                let answer = refusal.answer(closes(&refusal, body, version, waits).await);
+                let answer = refusal.answer(closes(&refusal, (body, Some(entry)), version, waits).await);
                 let is_empty = refusal == Refusal::BadSignature && entry.source.answer.empty_refusal;
                 if is_empty { reply::emptied(answer) } else { answer }
             }
@@ -353,12 +353,14 @@ impl Line {
 
 /// Whether a connection must end with a refusal, as what is left of the request is not read. `waits`: its sender sends a body only once
 /// it is asked to.
-async fn closes(refusal: &Refusal, mut rest: Incoming, version: Version, waits: bool) -> bool {
-    if refusal.asks_to_come_again() && !waits && body::skip(&mut rest).await {
+async fn closes(refusal: &Refusal, (mut rest, entry): (Incoming, Option<&Entry>), version: Version, waits: bool) -> bool {
+    let comes_again = refusal.asks_to_come_again();
+    if comes_again && !waits && body::skip(&mut rest).await {
         return false;
     }
+    let wanted = entry.filter(|_| comes_again).map_or(0, |entry| entry.bounds.bytes_max);
     // HTTP/2 ends the stream, not the connection.
-    body::drain(rest) && version < Version::HTTP_2
+    body::drain(rest, wanted) && version < Version::HTTP_2
 }
 
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key

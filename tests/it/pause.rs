@@ -63,6 +63,18 @@ async fn a_paused_source_asks_to_come_again() {
     eventually(async || Some(world.app.requests()).filter(|got| got.len() == 1)).await;
 }
 
+/// What is closed while its sender still writes is reset, and a sender that writes all before it reads sees no answer then.
+#[tokio::test]
+async fn who_sends_much_hears_the_refusal() {
+    let big = "[sources.big]\npath = '/in/big'\nprovider = 'none'\nbody = '16MiB'\n[[routes]]\nfrom = 'big'\nto = 'app'";
+    let world = World::start(EAGER, big).await;
+    change(&world, "/sources/big/pause").await;
+    let body = vec![b'x'; 16 << 20];
+    for _ in 0..10 {
+        assert_eq!(world.post("/in/big", &[], &body).await.status, 503);
+    }
+}
+
 #[tokio::test]
 async fn resuming_ends_a_rest() {
     let world = World::start(r#"retry = { schedule = ["1ms"], cap = "1h" }"#, "").await;
