@@ -19,6 +19,7 @@ use super::challenge;
 use super::gate::{Entry, Gate};
 use super::head;
 use super::overload::Overload;
+use super::proof::verify;
 use super::reply::{self, Refusal};
 use super::spans::Noted;
 use super::upstream::{Listening, Said};
@@ -28,7 +29,6 @@ use crate::net::client_certificate::Shown;
 use crate::net::forwarded::Client;
 use crate::net::lag::Lag;
 use crate::net::listener::Peer;
-use crate::net::published::Supply;
 use crate::record::{CLIENT, EventId, Received};
 use crate::route::filter::Facts;
 use crate::signature::handshake::HandshakeAnswer;
@@ -50,8 +50,6 @@ pub struct Line {
 
 /// Where the names of a sender's certificate are kept.
 const CLIENT_FIELD: HeaderName = HeaderName::from_static(CLIENT);
-/// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
-const ROUNDS_MAX: usize = 3;
 
 impl Line {
     /// A line behind this gate.
@@ -361,33 +359,6 @@ async fn closes(refusal: &Refusal, (mut rest, entry): (Incoming, Option<&Entry>)
     let wanted = entry.filter(|_| comes_again).map_or(0, |entry| entry.bounds.bytes_max);
     // HTTP/2 ends the stream, not the connection.
     body::drain(rest, wanted) && version < Version::HTTP_2
-}
-
-/// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
-/// that is not in it.
-pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refused> {
-    let verifier = gate.arming.verifier(&entry.source);
-    let mut received = received;
-    let mut rounds = 0..ROUNDS_MAX;
-    loop {
-        let documents = gate.outside.published.documents();
-        let mut refused = match verifier.verify_with(received, &documents) {
-            Ok(verified) => return Ok(verified),
-            Err(refused) => *refused,
-        };
-        let supply = match &refused.needed {
-            Some(needed) if rounds.next().is_some() => gate.outside.published.supply(needed, &documents).await,
-            _ => Supply::Current,
-        };
-        if supply != Supply::Changed {
-            // A key that is not in an old copy may be in the newer one that cannot be had.
-            if supply == Supply::Unknown {
-                refused.reason = Reason::KeyUnavailable;
-            }
-            return Err(refused);
-        }
-        received = refused.received;
-    }
 }
 
 /// What a request became.

@@ -7,6 +7,7 @@ mod gate;
 mod handler;
 mod head;
 mod overload;
+mod proof;
 mod release;
 mod reply;
 mod spans;

@@ -2,7 +2,8 @@
 //! time at which it came.
 
 use super::gate::{Entry, Gate};
-use super::handler::{Line, intake, verify};
+use super::handler::{Line, intake};
+use super::proof::verify;
 use super::spans::Noted;
 use crate::record::EventId;
 use crate::signature::Verified;
