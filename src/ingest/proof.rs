@@ -1,22 +1,32 @@
 //! The proof of who sent a request, with what its provider publishes.
 
+use std::sync::Arc;
+
 use super::gate::{Entry, Gate};
 use crate::net::published::Supply;
 use crate::record::Received;
-use crate::signature::{Reason, Refused, Verified};
+use crate::signature::{Documents, Reason, Refused, Verified};
 
 /// Documents that one request can wait for, one after the other: the keys, a newer copy of them, and what another request fetched.
 const ROUNDS_MAX: usize = 3;
+/// A larger body is judged on a thread of its own. Its hash takes longer than a hand-over, and everybody who shares a thread with its
+/// connection would wait for it.
+const JUDGED_HERE_BYTES_MAX: usize = 256 * 1024;
 
 /// Proves who sent it. What the provider publishes is fetched where it is missing, and a newer copy where the request names a key
 /// that is not in it.
 pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Result<Verified, Refused> {
-    let verifier = gate.arming.verifier(&entry.source);
     let mut received = received;
     let mut rounds = 0..ROUNDS_MAX;
     loop {
         let documents = gate.outside.published.documents();
-        let mut refused = match verifier.verify_with(received, &documents) {
+        let judged = if received.body.len() > JUDGED_HERE_BYTES_MAX {
+            // On the heap: whoever sends little need not have room for it.
+            Box::pin(judge_apart(gate, entry, received, documents.clone())).await
+        } else {
+            gate.arming.verifier(&entry.source).verify_with(received, &documents)
+        };
+        let mut refused = match judged {
             Ok(verified) => return Ok(verified),
             Err(refused) => *refused,
         };
@@ -33,4 +43,20 @@ pub(super) async fn verify(gate: &Gate, entry: &Entry, received: Received) -> Re
         }
         received = refused.received;
     }
+}
+
+/// Judges it on a thread where nobody else waits.
+async fn judge_apart(
+    gate: &Gate,
+    entry: &Entry,
+    received: Received,
+    documents: Arc<Documents>,
+) -> Result<Verified, Box<Refused>> {
+    let (arming, source, given) = (gate.arming.clone(), entry.source.clone(), received.clone());
+    let judged = tokio::task::spawn_blocking(move || arming.verifier(&source).verify_with(given, &documents)).await;
+    judged.unwrap_or_else(|error| {
+        // Nothing is known of it then, and it may come again.
+        tracing::error!(source = %entry.source.name, %error, "a judgement broke off");
+        Err(Box::new(Refused { received, reason: Reason::KeyUnavailable, needed: None }))
+    })
 }

@@ -44,6 +44,32 @@ async fn what_is_not_verified_goes_nowhere() {
 }
 
 #[tokio::test]
+async fn a_large_body_is_judged_like_any_other() {
+    let large = r#"
+        [sources.large]
+        path = "/in/large"
+        provider = "github"
+        secrets = [{ file = "secret" }]
+        body = "16MiB"
+        [[routes]]
+        from = "large"
+        to = "app"
+    "#;
+    let world = World::start(EAGER, large).await;
+    let body: Vec<u8> = (0..5_000_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let right = github_signature(SECRET, &body);
+    let mut changed = body.clone();
+    changed[4_999_999] ^= 1;
+    let headers = [("x-hub-signature-256", right.as_str()), ("x-github-delivery", "d-1")];
+    assert_eq!(world.post("/in/large", &headers, &changed).await.status, 401);
+    assert_eq!(world.post("/in/large", &headers, &body).await.status, 200);
+    assert!(world.app.got(1).await[0].body == body);
+    let kept = world.listed("/quarantine", 1).await;
+    let kept = world.admin(Method::GET, &format!("/quarantine/{}/body", kept[0]["id"].as_str().unwrap()), b"").await;
+    assert!(kept.body == changed, "what was not believed is kept as it came");
+}
+
+#[tokio::test]
 async fn a_provider_hears_what_it_wants_to_hear() {
     let sign = r#"
         [sources.sign]
