@@ -227,7 +227,7 @@ impl Line {
         if kind == Kind::Event {
             self.has_room(gate, entry)?;
         }
-        let body::Whole { bytes, share } = body::read(body, &entry.bounds).await?;
+        let body::Whole { bytes, mut share } = body::read(body, &entry.bounds).await?;
         let received = received(head, authority, bytes, peer, at);
         let handshakes = &entry.source.handshakes;
         if let Some(brought) = handshakes.brought(&received) {
@@ -240,7 +240,7 @@ impl Line {
         if kind == Kind::Handshake && !handshakes.wait_for_proof(&received.method) {
             return Err(method_not_allowed(&entry.source));
         }
-        let verified = match verify(gate, entry, received).await {
+        let verified = match verify(gate, entry, received, &mut share).await {
             Ok(verified) => verified,
             Err(refused) => {
                 noted.iter_mut().for_each(|noted| noted.not_believed(refused.reason.as_str()));

@@ -1,6 +1,7 @@
 //! The way out of quarantine: requests are judged again with the present secrets, and what is believed now becomes an event of the
 //! time at which it came.
 
+use super::body::Share;
 use super::gate::{Entry, Gate};
 use super::handler::{Line, intake};
 use super::proof::verify;
@@ -96,7 +97,7 @@ impl Line {
     async fn judge(&self, gate: &Gate, entry: &Entry, kept: Kept, vouched: bool) -> Option<Verified> {
         match vouched {
             true => Some(gate.arming.verifier(&entry.source).vouched_for(kept.received)),
-            false => verify(gate, entry, kept.received).await.ok(),
+            false => verify(gate, entry, kept.received, &mut Share::default()).await.ok(),
         }
     }
 }
