@@ -28,8 +28,8 @@ async function within(what, promise) {
 export class World {
   /** What the application got: path, headers, raw body, and when. */
   got = [];
-  /** Statuses with which it answers, by path; then 200. */
-  answers = {};
+  /** Statuses with which it answers, by webhook and path; then 200. */
+  answers = new Map();
 
   /** `signed`: by destination, the provider as which it signs, and the secrets. */
   static async start(signed) {
@@ -86,14 +86,16 @@ to = [${Object.keys(signed).map((name) => `"${name}"`).join(", ")}]
     request.on("end", () => {
       const path = request.url.slice(1);
       this.got.push({ path, headers: request.headers, body: Buffer.concat(chunks), at: Date.now() });
-      answer.writeHead(this.answers[path]?.shift() ?? 200);
+      const answers = this.answers.get(request.headers["x-github-delivery"]);
+      answer.writeHead(answers?.[path]?.shift() ?? 200);
       answer.end();
     });
   }
 
-  /** Sends a webhook as GitHub does. Gives its delivery id. */
-  async send(bytes) {
+  /** Sends a webhook as GitHub does, which the application answers with these statuses, by path. Gives its delivery id. */
+  async send(bytes, answers = {}) {
     const id = randomUUID();
+    this.answers.set(id, answers);
     const signature = `sha256=${createHmac("sha256", this.provider).update(bytes).digest("hex")}`;
     const headers = { "content-type": "application/json", "x-github-event": "push", "x-github-delivery": id };
     const options = { method: "POST", headers: { ...headers, "x-hub-signature-256": signature }, rejectUnauthorized: false };
