@@ -8,5 +8,6 @@ mod headers;
 mod places;
 mod proof;
 mod raw;
+mod secure;
 mod shared;
 mod upstream;

@@ -14,63 +14,15 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::{Barrier, mpsc};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::authority::Authority;
-use super::frames::{Frames, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
-use super::raw::{Raw, tried, world};
-use crate::world::World;
+use super::frames::{INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM};
+use super::raw::tried;
+use super::secure::Secure;
 
-const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 const PATIENT: &str = r#"retry = { schedule = ["1h"] }"#;
-
-/// An application over TLS, and the settings that lead there.
-struct Secure {
-    app: Raw,
-    folder: TempDir,
-}
-
-impl Secure {
-    async fn start<F: Future<Output = ()> + Send + 'static>(
-        serve: impl Fn(usize, TlsStream<TcpStream>) -> F + Clone + Send + 'static,
-    ) -> Self {
-        let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
-        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
-        let acceptor = TlsAcceptor::from(authority.server(BOTH));
-        let app = Raw::start(move |number, stream| {
-            let (acceptor, serve) = (acceptor.clone(), serve.clone());
-            async move {
-                let stream = acceptor.accept(stream).await.unwrap();
-                serve(number, stream).await
-            }
-        })
-        .await;
-        Self { app, folder }
-    }
-
-    /// One whose connections are made of frames.
-    async fn framed<F: Future<Output = ()> + Send + 'static>(
-        serve: impl Fn(usize, Frames<TlsStream<TcpStream>>) -> F + Clone + Send + 'static,
-    ) -> Self {
-        Self::start(move |number, stream| {
-            let serve = serve.clone();
-            async move {
-                let frames = Frames::on(stream).await;
-                serve(number, frames).await
-            }
-        })
-        .await
-    }
-
-    async fn world(&self, settings: &str) -> World {
-        let url = format!("https://localhost:{}/hook", self.app.address.port());
-        world(&url, &format!("ca = {:?}\n{settings}", self.folder.path().join("ca.pem"))).await
-    }
-}
 
 /// Serves what the client wants to speak.
 async fn serve<B, F>(stream: TlsStream<TcpStream>, answer: impl Fn(Request<Incoming>) -> F)
