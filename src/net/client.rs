@@ -23,6 +23,7 @@ use url::Url;
 
 use super::dial::{CONNECT_TIME, Dial, Network, NotDialed, Stream};
 use super::driver::Driver;
+use super::hearing::{Deaf, Hearing};
 use super::{h2, tls};
 
 /// The head of an answer; a longer one is an error.
@@ -67,10 +68,10 @@ pub enum Error {
     Tls(io::Error),
     /// The connection ended before the answer did.
     #[error("the connection ended before the answer did: {0}")]
-    Reset(hyper::Error),
+    Reset(#[source] hyper::Error),
     /// The answer is not HTTP, or its head is too large.
     #[error("the answer is not valid HTTP: {0}")]
-    Protocol(hyper::Error),
+    Protocol(#[source] hyper::Error),
 }
 
 /// A whole answer, or as much of it as was asked for.
@@ -90,6 +91,7 @@ pub struct Answer {
 pub struct Connection {
     sender: SendRequest<Payload>,
     driver: Driver,
+    is_deaf: Deaf,
 }
 
 /// A new connection, as its server wants to speak.
@@ -159,38 +161,38 @@ impl Server {
 
     /// A new connection for one exchange at a time.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let (stream, _) = self.stream().await?;
-        self.speak(stream).await
+        let (stream, is_deaf, _) = self.stream().await?;
+        self.speak(stream, is_deaf).await
     }
 
     /// A new connection of the kind that the server prefers.
     pub(super) async fn reach(&self) -> Result<Spoken, Error> {
-        let (stream, is_h2) = self.stream().await?;
+        let (stream, is_deaf, is_h2) = self.stream().await?;
         match is_h2 {
-            false => self.speak(stream).await.map(Spoken::One),
+            false => self.speak(stream, is_deaf).await.map(Spoken::One),
             true => h2::Connection::on(stream, self.authority.clone()).await.map(Spoken::Many),
         }
     }
 
-    /// A new stream of bytes, and whether the server wants to hear HTTP/2 on it.
-    async fn stream(&self) -> Result<(Box<dyn Stream>, bool), Error> {
-        let stream = self.network.dial(&self.host, self.port, self.connect_time).await?;
-        let Some((config, name)) = &self.tls else { return Ok((stream, false)) };
+    /// A new stream of bytes, what tells whether the server reads on, and whether it wants to hear HTTP/2 there.
+    async fn stream(&self) -> Result<(Box<dyn Stream>, Deaf, bool), Error> {
+        let (stream, is_deaf) = Hearing::on(self.network.dial(&self.host, self.port, self.connect_time).await?);
+        let Some((config, name)) = &self.tls else { return Ok((Box::new(stream), is_deaf, false)) };
         let connector = TlsConnector::from(config.clone());
         let agreed = tokio::time::timeout(self.connect_time, connector.connect(name.clone(), stream)).await;
         let stream = agreed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Error::Tls)?;
         let is_h2 = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
-        Ok((Box::new(stream), is_h2))
+        Ok((Box::new(stream), is_deaf, is_h2))
     }
 
-    async fn speak(&self, stream: Box<dyn Stream>) -> Result<Connection, Error> {
+    async fn speak(&self, stream: Box<dyn Stream>, is_deaf: Deaf) -> Result<Connection, Error> {
         let (sender, connection) = Builder::new()
             .title_case_headers(self.title_case_headers)
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(Error::Reset)?;
-        Ok(Connection { sender, driver: Driver::start(connection) })
+        Ok(Connection { sender, driver: Driver::start(connection), is_deaf })
     }
 }
 
@@ -219,7 +221,7 @@ impl From<NotDialed> for Error {
 impl Connection {
     /// Whether it is still open, as far as is known without waiting.
     pub fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        !self.sender.is_closed() && !self.is_deaf.is_so()
     }
 
     /// Whether it takes a request at once. One whose server answers without reading still sends the request before.
@@ -238,7 +240,7 @@ impl Connection {
 
     /// Sends `request` and reads its answer, keeping at most `keep` bytes of the body.
     pub async fn exchange(self, request: Request<Payload>, keep: usize) -> Exchanged {
-        let Self { mut sender, driver } = self;
+        let Self { mut sender, driver, is_deaf } = self;
         if let Err(error) = sender.ready().await {
             let ended = Ended { error: None, driver };
             return if error.is_closed() { Exchanged::NotSent(request, ended) } else { Exchanged::Failed(failure(error)) };
@@ -254,9 +256,9 @@ impl Connection {
         };
         match read(body, keep).await {
             Ok((body, truncated, whole)) => {
-                let reusable = whole && !closes(&head);
+                let reusable = whole && !closes(&head) && !is_deaf.is_so();
                 let answer = Answer { status: head.status, headers: head.headers, body, truncated };
-                Exchanged::Answered(answer, reusable.then_some(Self { sender, driver }))
+                Exchanged::Answered(answer, reusable.then_some(Self { sender, driver, is_deaf }))
             }
             Err(error) => Exchanged::Failed(failure(error)),
         }

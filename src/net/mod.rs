@@ -14,6 +14,7 @@ mod driver;
 pub mod fetch;
 pub mod forwarded;
 mod h2;
+mod hearing;
 pub mod issued;
 pub mod lag;
 pub mod listener;

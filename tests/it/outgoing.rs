@@ -3,6 +3,7 @@
 mod authority;
 mod authorization;
 mod connections;
+mod early;
 mod frames;
 mod headers;
 mod places;

@@ -31,6 +31,8 @@ impl Raw {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                // What is written leaves at once, also where the connection is closed without having been read.
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(serve(count.fetch_add(1, Ordering::SeqCst), stream));
             }
         });

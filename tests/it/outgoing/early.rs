@@ -1,0 +1,47 @@
+//! Applications that answer and go before they have read what is sent to them.
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::raw::{Raw, world};
+use super::secure::Secure;
+use crate::world::World;
+
+const TOO_LARGE: &[u8] = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 13\r\n\r\nat most 1 MiB";
+const PARKS: &str = "retry = { park_on = [413] }";
+/// Far more than lies in the buffers on the way.
+const BODY: Bytes = Bytes::from_static(&[b'x'; 6 * 1024 * 1024]);
+const WEBHOOKS: usize = 20;
+
+/// Answers when it has read some of the body, each time more; the system then resets the connection.
+async fn refuse(connection: usize, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut first = vec![0; 512 + connection * 64 * 1024];
+    stream.read_exact(&mut first).await.unwrap();
+    stream.write_all(TOO_LARGE).await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+async fn is_heard(world: World) {
+    for _ in 0..WEBHOOKS {
+        assert_eq!(world.post("/in/raw", &[], &BODY).await.status, 200);
+    }
+    for delivery in world.listed("/deliveries?state=parked", WEBHOOKS).await {
+        let delivery = world.get(&format!("/deliveries/{}", delivery["id"].as_str().unwrap())).await;
+        let attempts = delivery["attempts"].as_array().unwrap();
+        assert_eq!((attempts.len(), &attempts[0]["status"]), (1, &json!(413)), "{delivery}");
+        assert_eq!(attempts[0]["response_body"], "at most 1 MiB", "{delivery}");
+    }
+}
+
+#[tokio::test]
+async fn who_answers_and_closes_before_the_body_is_sent_is_heard() {
+    let app = Raw::start(refuse).await;
+    is_heard(world(&format!("http://{}/", app.address), PARKS).await).await;
+}
+
+#[tokio::test]
+async fn over_tls_as_well() {
+    let app = Secure::start(refuse).await;
+    is_heard(app.world(PARKS).await).await;
+}
