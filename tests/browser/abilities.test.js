@@ -147,6 +147,8 @@ test("charts tell nothing, no event, and a relay that did not run apart", async 
   await page.getByText("Where it is grey, the relay did not run.").waitFor();
   // Also on a page that was refreshed.
   await page.waitForResponse(/api\/v1\/history/);
+  // All of it: what comes later puts back what the pointer says.
+  await visit.calm();
   const { x, y, width, height } = await accepted.boundingBox();
   await page.mouse.move(x + 3, y + height / 2);
   await page.getByText(/^\d\d:\d\d to \d\d:\d\d: nothing is known$/).waitFor();

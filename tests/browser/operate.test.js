@@ -95,6 +95,11 @@ test("many deliveries are cancelled by a filter that names them", async () => {
 
 test("a destination is paused, and what its order keys hold up is let go", async () => {
   for (let n = 0; n < 3; n += 1) await relay.send(`{"k": "customer-7", "n": ${n}}`, { source: "orders" });
+  // What is under way cannot be parked.
+  await eventually("the first one has failed", async () => {
+    const { items } = await relay.api("deliveries?destination=ordered&state=pending");
+    return items.some((delivery) => delivery.attempts_made > 0);
+  });
   const visit = await Visit.at(browser, relay);
   const { page } = visit;
   await visit.go("#/destinations/ordered");

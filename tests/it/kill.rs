@@ -60,7 +60,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         }
     }
     let relay = Process::start(folder.path());
-    eventually(async || (relay.pending().await == 0).then_some(())).await;
+    eventually(async || (relay.unsettled().await == 0).then_some(())).await;
     let delivered: HashSet<String> = app.requests().iter().map(|r| r.header("x-github-delivery").to_owned()).collect();
     assert!(is_loaded(&acknowledged), "the load was too small to say anything");
     let acknowledged = acknowledged.lock().unwrap().clone();
@@ -71,7 +71,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let got = app.requests().len();
     drop(relay);
     let relay = Process::start(folder.path());
-    assert_eq!(relay.pending().await, 0);
+    assert_eq!(relay.unsettled().await, 0);
     assert_eq!(app.requests().len(), got);
 }
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::process::{Running, run};
-use crate::world::{Reply, World};
+use crate::world::{Reply, World, nowhere};
 
 /// What has not come by then will not, on whatever machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -215,12 +215,11 @@ async fn a_client_that_stops_reading_holds_nothing_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tail_shows_a_line_a_fact_and_comes_back() {
-    let mut world = World::start("", "").await;
     // The same port after a restart.
-    let (file, admin) = (world.folder.path().join("relay.toml"), world.admin_address());
-    let text = std::fs::read_to_string(&file).unwrap();
-    let listen = format!("[admin]\n            listen = \"{}\"", admin.strip_prefix("http://").unwrap());
-    std::fs::write(&file, text.replace("[admin]\n            listen = \"127.0.0.1:0\"", &listen)).unwrap();
+    let listen = format!("[admin]\n            listen = \"{}\"", nowhere());
+    let change = |text: String| text.replace("[admin]\n            listen = \"127.0.0.1:0\"", &listen);
+    let mut world = World::start_changed("", "", change).await;
+    let admin = world.admin_address();
     let tail = |arguments: &[&str]| {
         let all: Vec<_> = ["--admin", &admin, "tail"].iter().chain(arguments).copied().collect();
         let tail = Running::start(world.folder.path(), &all);

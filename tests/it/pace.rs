@@ -17,7 +17,7 @@ async fn app(world: &World) -> Value {
 
 #[tokio::test]
 async fn a_rate_is_kept_and_what_waits_can_be_changed() {
-    let world = Arc::new(World::start("per_second = 5", "").await);
+    let world = Arc::new(World::start("per_second = 2", "").await);
     let began = Instant::now();
     // All at once: then most of them wait, however slow the machine is.
     let send = |n: u32| {
@@ -27,13 +27,13 @@ async fn a_rate_is_kept_and_what_waits_can_be_changed() {
     (0..20).map(send).collect::<JoinSet<_>>().join_all().await;
     // No more than a second's worth is claimed ahead.
     let seen = app(&world).await;
-    assert!(seen["in_flight"].as_u64().unwrap() <= 10, "{seen}");
+    assert!(seen["in_flight"].as_u64().unwrap() <= 4, "{seen}");
     let last = &world.get("/deliveries?state=pending&limit=1").await["items"][0]["id"];
     let cancel = format!("/deliveries/{}/cancel", last.as_str().unwrap());
     assert_eq!(world.admin(Method::POST, &cancel, b"").await.status, 202);
     world.listed("/deliveries?state=delivered", 19).await;
-    // 18 intervals of 200 ms lie between 19 attempts.
-    assert!(began.elapsed() >= Duration::from_millis(3580), "{:?}", began.elapsed());
+    // 18 intervals of 500 ms lie between 19 attempts.
+    assert!(began.elapsed() >= Duration::from_millis(8980), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

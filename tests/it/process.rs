@@ -112,9 +112,10 @@ impl Process {
         self.child.id()
     }
 
-    /// How many deliveries are pending, up to a page.
-    pub(crate) async fn pending(&self) -> usize {
-        self.get("/deliveries?state=pending&limit=500").await["items"].as_array().unwrap().len()
+    /// How many deliveries are not settled; those that are under way are not listed as pending.
+    pub(crate) async fn unsettled(&self) -> u64 {
+        let counts = self.get("/status").await["counts"].clone();
+        ["pending", "in_flight"].iter().map(|state| counts[*state].as_u64().unwrap()).sum()
     }
 
     /// `GET` of the admin API; the answer must be a 200.

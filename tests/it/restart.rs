@@ -233,7 +233,7 @@ async fn nobody_is_refused_and_nothing_is_lost_when_the_program_is_replaced() {
     }
     let lost = load.lost.lock().unwrap().clone();
     assert!(lost.is_empty(), "{} of {}: {lost:#?}", lost.len(), load.sent.load(Ordering::Relaxed));
-    eventually(async || (relay.pending().await == 0).then_some(())).await;
+    eventually(async || (relay.unsettled().await == 0).then_some(())).await;
     let acknowledged = load.acknowledged.lock().unwrap().clone();
     let delivered: HashSet<String> = app.requests().iter().map(|r| r.header("x-github-delivery").to_owned()).collect();
     println!("{RESTARTS} restarts: {} acknowledged, none lost, none refused", acknowledged.len());

@@ -204,7 +204,8 @@ async fn a_connection_that_nobody_uses_makes_room() {
     }
     let more =
         [connect(&world, &[b"http/1.1"]).await, connect(&world, &[b"http/1.1"]).await, connect(&world, &[b"http/1.1"]).await];
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    // Sooner than any of them would be let go for its own sake.
+    assert!(start.elapsed() < Duration::from_secs(14), "{:?}", start.elapsed());
     drop((more, quiet));
     assert_eq!(world.post("/in/open", &[], b"x").await.status, 200);
 }
