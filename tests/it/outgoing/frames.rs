@@ -12,6 +12,8 @@ const END: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `:status: 200` in the static table.
 const STATUS_200: &[u8] = &[0x88];
+/// `:status: 400` there.
+const STATUS_400: &[u8] = &[0x8c];
 /// Error codes.
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
@@ -32,17 +34,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// The stream of the next request, once all of that is there; `None` where the connection ended.
     pub(crate) async fn request(&mut self) -> Option<u32> {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.ok()?;
-            let [_, a, b, c, kind, flags, stream @ ..] = [&[0], &head[..]].concat().try_into().unwrap_or([0; 10]);
-            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-            self.0.read_exact(&mut payload).await.ok()?;
-            match kind {
-                SETTINGS if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
-                DATA | HEADERS if flags & END != 0 => return Some(u32::from_be_bytes(stream)),
+            match self.frame().await? {
+                (SETTINGS, flags, _) if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
+                (DATA | HEADERS, flags, stream) if flags & END != 0 => return Some(stream),
                 _ => {}
             }
         }
+    }
+
+    /// The next frame's kind, flags and stream.
+    async fn frame(&mut self) -> Option<(u8, u8, u32)> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let [_, a, b, c, kind, flags, stream @ ..] = [&[0], &head[..]].concat().try_into().unwrap_or([0; 10]);
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some((kind, flags, u32::from_be_bytes(stream)))
+    }
+
+    /// The stream of the next request, once its head is there; `None` where the connection ended.
+    pub(crate) async fn head(&mut self) -> Option<u32> {
+        loop {
+            match self.frame().await? {
+                (SETTINGS, flags, _) if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
+                (HEADERS, _, stream) => return Some(stream),
+                _ => {}
+            }
+        }
+    }
+
+    /// Answers 400 without a body.
+    pub(crate) async fn refuse(&mut self, stream: u32) {
+        self.write(HEADERS, END | END_HEADERS, stream, STATUS_400).await;
     }
 
     /// Answers 200 without a body.
