@@ -33,31 +33,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
 
     /// The stream of the next request, once all of that is there; `None` where the connection ended.
     pub(crate) async fn request(&mut self) -> Option<u32> {
-        loop {
-            match self.frame().await? {
-                (SETTINGS, flags, _) if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
-                (DATA | HEADERS, flags, stream) if flags & END != 0 => return Some(stream),
-                _ => {}
-            }
-        }
-    }
-
-    /// The next frame's kind, flags and stream.
-    async fn frame(&mut self) -> Option<(u8, u8, u32)> {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).await.ok()?;
-        let [_, a, b, c, kind, flags, stream @ ..] = [&[0], &head[..]].concat().try_into().unwrap_or([0; 10]);
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.0.read_exact(&mut payload).await.ok()?;
-        Some((kind, flags, u32::from_be_bytes(stream)))
+        self.next(|kind, flags| matches!(kind, DATA | HEADERS) && flags & END != 0).await
     }
 
     /// The stream of the next request, once its head is there; `None` where the connection ended.
     pub(crate) async fn head(&mut self) -> Option<u32> {
+        self.next(|kind, _| kind == HEADERS).await
+    }
+
+    /// The stream of the next frame that is `wanted` for its kind and flags.
+    async fn next(&mut self, wanted: impl Fn(u8, u8) -> bool) -> Option<u32> {
         loop {
-            match self.frame().await? {
-                (SETTINGS, flags, _) if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
-                (HEADERS, _, stream) => return Some(stream),
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.ok()?;
+            let [_, a, b, c, kind, flags, stream @ ..] = [&[0], &head[..]].concat().try_into().unwrap_or([0; 10]);
+            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+            self.0.read_exact(&mut payload).await.ok()?;
+            match kind {
+                SETTINGS if flags & END == 0 => self.write(SETTINGS, END, 0, &[]).await,
+                _ if wanted(kind, flags) => return Some(u32::from_be_bytes(stream)),
                 _ => {}
             }
         }
